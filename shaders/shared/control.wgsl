@@ -1,0 +1,23 @@
+// The control block: what the device decides and every kernel may read.
+// Rust twin: src/gpu/control.rs. Bound as a uniform where it is only read.
+struct Control {
+    // Step size of the attempt under way.
+    h: f32,
+    // 1 while the attempt under way may change something; 0 makes it a no-op.
+    alive: u32,
+    // 1 after the verdict if the attempt was accepted.
+    accept: u32,
+    // Batch cursor: attempts accepted or skipped so far.
+    batch: u32,
+    attempts: u32,
+    accepted: u32,
+    skipped: u32,
+    refused: u32,
+    evaluations: u32,
+    // Time integrated so far, as an unevaluated sum of two f32.
+    time_high: f32,
+    time_low: f32,
+    // Always 0, which no compiler can know: keeps sums from being reordered.
+    zero: u32,
+}
+

@@ -1,0 +1,31 @@
+//! The control block: what the device decides. WGSL twin:
+//! `shaders/shared/control.wgsl`.
+
+use super::kernel::wgsl_struct;
+
+/// The WGSL text of `struct Control`, for kernels of gradient sources.
+pub const CONTROL_WGSL: &str = include_str!("../../shaders/shared/control.wgsl");
+
+wgsl_struct! {
+    /// State of an optimizer that the device itself advances.
+    pub struct Control {
+        /// Step size of the attempt under way.
+        pub h: f32,
+        /// 1 while the attempt under way may change something.
+        pub alive: u32,
+        /// 1 after the verdict if the attempt was accepted.
+        pub accept: u32,
+        /// Batch cursor: attempts accepted or skipped so far.
+        pub batch: u32,
+        pub attempts: u32,
+        pub accepted: u32,
+        pub skipped: u32,
+        pub refused: u32,
+        pub evaluations: u32,
+        /// Time integrated so far, as an unevaluated sum of two `f32`.
+        pub time_high: f32,
+        pub time_low: f32,
+        /// Always 0.
+        pub zero: u32,
+    }
+}

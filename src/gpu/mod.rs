@@ -1,0 +1,351 @@
+//! The device, its vectors and its compiled kernels.
+
+pub(crate) mod commands;
+pub mod control;
+pub mod kernel;
+pub mod vector;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use crate::error::GpuError;
+use kernel::{Constants, Kernel};
+
+/// A device to compute on: kutta's own, or one adopted from the host
+/// application. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    limits: wgpu::Limits,
+    info: wgpu::AdapterInfo,
+    pipelines: Mutex<HashMap<String, Pipeline>>,
+}
+
+/// A compiled kernel and the layout of its one bind group.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    name: &'static str,
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+impl Pipeline {
+    pub fn pipeline(&self) -> &wgpu::ComputePipeline {
+        &self.pipeline
+    }
+
+    /// A bind group with the kernel's bindings in order.
+    pub fn bind(&self, gpu: &Gpu, resources: &[wgpu::BindingResource<'_>]) -> wgpu::BindGroup {
+        let entries: Vec<_> = resources
+            .iter()
+            .enumerate()
+            .map(|(i, resource)| wgpu::BindGroupEntry {
+                binding: i as u32,
+                resource: resource.clone(),
+            })
+            .collect();
+        gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(self.name),
+            layout: &self.layout,
+            entries: &entries,
+        })
+    }
+}
+
+/// Which limits to ask the adapter for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LimitsWanted {
+    /// Everything the adapter gives.
+    #[default]
+    Adapter,
+    /// What WebGPU promises everywhere: what a browser gives unasked.
+    WebGpuDefaults,
+}
+
+/// What to ask for when opening a device of kutta's own.
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// Part of an adapter's name, in any case. `None`: the environment
+    /// variable `KUTTA_ADAPTER`, else the fastest kind there is.
+    pub adapter: Option<String>,
+    pub limits: LimitsWanted,
+    /// Features beyond none, for instance timestamps in a benchmark.
+    pub features: wgpu::Features,
+}
+
+impl Gpu {
+    /// Opens the best adapter: discrete before integrated before virtual
+    /// before software. `KUTTA_ADAPTER` (part of its name) or wgpu's
+    /// `WGPU_BACKEND` (`vulkan`, `metal`, `dx12`) choose otherwise. Waits for
+    /// the driver.
+    ///
+    /// # Errors
+    /// No adapter; the message says what to install on this system.
+    pub fn new() -> Result<Self, GpuError> {
+        Self::with_options(&GpuOptions::default())
+    }
+
+    /// As [`Gpu::new`] without blocking.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`].
+    pub async fn new_async() -> Result<Self, GpuError> {
+        Self::with_options_async(&GpuOptions::default()).await
+    }
+
+    /// Opens a device with chosen limits and features. Waits for the driver.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`], or a feature the adapter lacks.
+    pub fn with_options(options: &GpuOptions) -> Result<Self, GpuError> {
+        pollster::block_on(Self::with_options_async(options))
+    }
+
+    /// As [`Gpu::with_options`] without blocking.
+    ///
+    /// # Errors
+    /// As [`Gpu::with_options`].
+    pub async fn with_options_async(options: &GpuOptions) -> Result<Self, GpuError> {
+        let adapter = choose_adapter(options).await?;
+        let info = adapter.get_info();
+        let required_limits = match options.limits {
+            LimitsWanted::Adapter => adapter.limits(),
+            LimitsWanted::WebGpuDefaults => wgpu::Limits::default(),
+        };
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("kutta"),
+                required_features: options.features,
+                required_limits,
+                ..Default::default()
+            })
+            .await
+            .map_err(|e| GpuError::NoDevice { adapter: info.name, reason: e.to_string() })?;
+        Ok(Self::adopt(device, queue))
+    }
+
+    /// Works on a device that the host application owns. Sets no handlers on
+    /// it and demands no features; WebGPU's default limits suffice.
+    pub fn adopt(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let (limits, info) = (device.limits(), device.adapter_info());
+        let pipelines = Mutex::default();
+        Self { inner: Arc::new(Inner { device, queue, limits, info, pipelines }) }
+    }
+
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.inner.limits
+    }
+
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.inner.info
+    }
+
+    /// True where the "GPU" is a program on the CPU (llvmpipe, WARP): there
+    /// workgroup memory and barriers are slow, and registers are not.
+    pub fn is_software(&self) -> bool {
+        self.inner.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// Most elements of a vector that one binding can hold, a multiple of 64.
+    pub fn binding_elements(&self) -> usize {
+        let bytes = self.inner.limits.max_storage_buffer_binding_size;
+        (bytes / 256 * 64) as usize
+    }
+
+    /// A zeroed buffer.
+    ///
+    /// # Errors
+    /// More bytes than `max_buffer_size`, or no memory.
+    pub fn buffer(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, GpuError> {
+        let limit = self.inner.limits.max_buffer_size;
+        if bytes > limit {
+            return Err(GpuError::BufferTooLarge { what: label.into(), needed: bytes, limit });
+        }
+        let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        });
+        // Natively the scope's future is ready at once. A browser tells later,
+        // through the host's own error handling.
+        #[cfg(not(target_arch = "wasm32"))]
+        if pollster::block_on(scope.pop()).is_some() {
+            return Err(GpuError::OutOfMemory { what: label.into(), bytes });
+        }
+        #[cfg(target_arch = "wasm32")]
+        drop(scope.pop());
+        Ok(buffer)
+    }
+
+    /// Writes bytes to the start of a buffer, in the queue's order.
+    pub(crate) fn upload(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+        // Staging memory is allocated per call: pieces keep its peak small.
+        const PIECE: usize = 32 << 20;
+        for (i, piece) in bytes.chunks(PIECE).enumerate() {
+            self.queue().write_buffer(buffer, (i * PIECE) as u64, piece);
+            if bytes.len() > PIECE {
+                self.queue().submit([]);
+            }
+        }
+    }
+
+    /// Copies a range out of a buffer with COPY_SRC. The future is ready once
+    /// the device was polled past the copy; natively this polls by itself.
+    pub(crate) async fn read_buffer(
+        &self,
+        buffer: &wgpu::Buffer,
+        range: Range<u64>,
+    ) -> Result<Vec<u8>, GpuError> {
+        const PIECE: u64 = 64 << 20;
+        let lost = || GpuError::DeviceLost { during: "reading a buffer" };
+        let mut out = Vec::with_capacity((range.end - range.start) as usize);
+        let piece = PIECE.min((range.end - range.start).next_multiple_of(4));
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.buffer("read back", piece, usage)?;
+        let mut start = range.start;
+        while start < range.end {
+            let bytes = piece.min(range.end - start);
+            let mut encoder = self.device().create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, bytes);
+            let index = self.queue().submit([encoder.finish()]);
+            let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel::<bool>();
+            staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+                // The receiver is gone only if the caller dropped the future.
+                let _ = sender.send(result.is_ok());
+            });
+            let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout: None };
+            self.device().poll(wait).map_err(|_| lost())?;
+            if receiver.receive().await != Some(true) {
+                return Err(lost());
+            }
+            let mapped = staging.slice(..bytes).get_mapped_range().map_err(|_| lost())?;
+            out.extend_from_slice(&mapped);
+            drop(mapped);
+            staging.unmap();
+            start += bytes;
+        }
+        Ok(out)
+    }
+
+    /// The compiled kernel, made at its first use and then shared.
+    pub fn pipeline(&self, kernel: &Kernel, constants: &Constants) -> Pipeline {
+        use std::fmt::Write;
+        let mut key = String::from(kernel.name);
+        for (name, value) in constants {
+            let _ = write!(key, " {name}={value}");
+        }
+        // A poisoned lock means a panic while compiling: the map is still whole.
+        let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(|e| e.into_inner());
+        pipelines.entry(key).or_insert_with_key(|key| self.compile(kernel, constants, key)).clone()
+    }
+
+    fn compile(&self, kernel: &Kernel, constants: &Constants, label: &str) -> Pipeline {
+        let device = self.device();
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.name),
+            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+        });
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(kernel.name),
+            entries: &kernel.layout_entries(),
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(kernel.name),
+            bind_group_layouts: &[Some(&layout)],
+            ..Default::default()
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants,
+                // Every kernel writes workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Pipeline { name: kernel.name, pipeline, layout }
+    }
+}
+
+async fn choose_adapter(options: &GpuOptions) -> Result<wgpu::Adapter, GpuError> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    let backends = descriptor.backends;
+    let instance = wgpu::Instance::new(descriptor);
+    let wanted = options.adapter.clone().or_else(|| std::env::var("KUTTA_ADAPTER").ok());
+    let wanted = wanted.filter(|name| !name.is_empty());
+
+    let mut adapters: Vec<_> = instance
+        .enumerate_adapters(backends)
+        .await
+        .into_iter()
+        .filter(|a| {
+            a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+        })
+        .collect();
+    // The sort is stable: among equals the instance's own order stands.
+    adapters.sort_by_key(|a| match a.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    });
+    let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
+    let fits = |a: &wgpu::Adapter| {
+        wanted.as_ref().is_none_or(|w| a.get_info().name.to_lowercase().contains(&w.to_lowercase()))
+    };
+    adapters.into_iter().find(fits).ok_or_else(|| GpuError::NoAdapter {
+        wanted: wanted.as_ref().map_or(String::new(), |w| format!(" whose name contains `{w}`")),
+        found: match names.as_slice() {
+            [] => format!("none found among the backends {backends:?}"),
+            names => format!("found {}", names.join(", ")),
+        },
+        remedy: if names.is_empty() {
+            remedy()
+        } else {
+            "Set KUTTA_ADAPTER to part of one of these names"
+        },
+    })
+}
+
+fn remedy() -> &'static str {
+    if cfg!(target_os = "linux") {
+        "Install the GPU vendor's Vulkan driver, or a software one: `apt-get install \
+         mesa-vulkan-drivers` (Debian, Ubuntu), `dnf install mesa-vulkan-drivers` (Fedora), \
+         `pacman -S vulkan-swrast` (Arch)"
+    } else if cfg!(target_os = "windows") {
+        "Update the GPU driver, or enable the optional feature `Graphics Tools` for the software adapter WARP"
+    } else if cfg!(target_os = "macos") {
+        "Metal needs macOS 10.14 or later; a virtual machine needs GPU pass-through"
+    } else if cfg!(target_arch = "wasm32") {
+        "Use a browser with WebGPU enabled"
+    } else {
+        "Install a Vulkan driver for this system"
+    }
+}

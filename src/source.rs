@@ -1,0 +1,157 @@
+//! Where gradients come from: the contract between an optimizer and a model.
+
+use std::fmt;
+
+use crate::gpu::{Gpu, commands::Commands, vector::Vector};
+
+/// Gives the gradient of a loss at points the optimizer asks for.
+///
+/// For one [`Purpose`] the point and gradient buffers are the same for the
+/// optimizer's whole life, so a source makes its bind groups once, keyed by
+/// [`Evaluation::key`]. All vectors are flat `f32` in the layout that the
+/// optimizer was built with; padding between tensors must stay as it is
+/// (zero).
+pub trait GradientSource {
+    /// Records the work that reads θ from [`Evaluation::point`] and writes
+    /// ∇L(θ) to [`Evaluation::gradient`] and, where it knows it, L(θ) to
+    /// [`Evaluation::loss`].
+    ///
+    /// # Errors
+    /// Whatever keeps the source from recording. The attempt is then not
+    /// recorded and no state changes.
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError>;
+
+    /// Who advances the batches.
+    fn batches(&self) -> Batches {
+        Batches::Device
+    }
+
+    /// True for a source that submits work of its own instead of recording.
+    /// Such a source works with `step` and `run`; `record` refuses it.
+    fn submits(&self) -> bool {
+        false
+    }
+}
+
+/// Who advances the batches of a [`GradientSource`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Batches {
+    /// The device, by [`Control::batch`](crate::gpu::control::Control): a
+    /// refused attempt sees the same batch again.
+    #[default]
+    Device,
+    /// The host, which cannot know of refusals.
+    Host,
+}
+
+/// What a gradient is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Stage i = 1 … s of the method. Stage 1's point is the parameters.
+    Stage(u32),
+    /// A probe beside θ, for step sizes that look at curvature.
+    Probe,
+    /// A step of the power iteration for the spectral radius.
+    Power,
+    /// The extra gradient of an automatic first step size.
+    FirstStep,
+}
+
+/// Names one pair of point and gradient buffers of one optimizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EvaluationKey {
+    /// Unique to an optimizer within this process.
+    pub optimizer: u64,
+    pub purpose: Purpose,
+}
+
+/// One gradient evaluation to be recorded.
+pub struct Evaluation<'a> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) key: EvaluationKey,
+    pub(crate) point: &'a Vector,
+    pub(crate) gradient: &'a Vector,
+    pub(crate) control: &'a wgpu::Buffer,
+    pub(crate) loss: &'a wgpu::Buffer,
+    pub(crate) commands: Commands<'a>,
+}
+
+impl Evaluation<'_> {
+    /// What this gradient is for.
+    pub fn purpose(&self) -> Purpose {
+        self.key.purpose
+    }
+
+    /// Names the buffers of this evaluation: equal keys, equal buffers.
+    pub fn key(&self) -> EvaluationKey {
+        self.key
+    }
+
+    /// The device everything is recorded for.
+    pub fn gpu(&self) -> &Gpu {
+        self.gpu
+    }
+
+    /// θ: read it, `array<f32>` or `array<vec4<f32>>`, in the layout's order.
+    pub fn point(&self) -> &Vector {
+        self.point
+    }
+
+    /// ∇L(θ): write every element of every tensor; leave padding alone.
+    pub fn gradient(&self) -> &Vector {
+        self.gradient
+    }
+
+    /// The control block, to be bound as a uniform: `struct Control` of
+    /// `shaders/shared/control.wgsl`.
+    pub fn control(&self) -> &wgpu::Buffer {
+        self.control
+    }
+
+    /// Where L(θ) goes, one `f32`. A source that never writes it makes the
+    /// reports say `None`.
+    pub fn loss(&self) -> &wgpu::Buffer {
+        self.loss
+    }
+
+    /// The compute pass shared with the optimizer's own kernels.
+    pub fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
+        self.commands.pass()
+    }
+
+    /// The encoder, for copies or passes of the source's own. Ends the shared
+    /// pass, so prefer [`Evaluation::pass`].
+    pub fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
+        self.commands.encoder()
+    }
+}
+
+/// Why a source could not record its gradient.
+#[derive(Debug)]
+pub struct SourceError(Box<dyn std::error::Error + Send + Sync>);
+
+impl SourceError {
+    /// Wraps any error or message.
+    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for SourceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<String> for SourceError {
+    fn from(message: String) -> Self {
+        Self::new(message)
+    }
+}
