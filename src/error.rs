@@ -13,6 +13,10 @@ pub enum Error {
     Layout(#[from] LayoutError),
     #[error(transparent)]
     Gpu(#[from] GpuError),
+    #[error(transparent)]
+    Tableau(#[from] TableauError),
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     #[error("the gradient source recorded nothing: {0}")]
     Source(#[from] SourceError),
 }
@@ -58,4 +62,84 @@ pub enum GpuError {
         "the device was lost while {during}; build a new Gpu and start again from saved parameters"
     )]
     DeviceLost { during: &'static str },
+}
+
+/// Faults of a [`Tableau`](crate::Tableau). Rows and columns count from 1.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum TableauError {
+    #[error(
+        "tableau `{tableau}` has {found} stages (weights in b); it can have 1 to {max}. \
+         Larger step sizes come from stabilised methods, not from longer tableaus"
+    )]
+    Stages { tableau: String, found: usize, max: usize },
+    #[error(
+        "tableau `{tableau}` has {found} rows in a for {expected} stages (weights in b); \
+         give one row per stage, the first one empty"
+    )]
+    Rows { tableau: String, expected: usize, found: usize },
+    #[error(
+        "row {row} of a in tableau `{tableau}` has {found} entries; give the {} left of the \
+         diagonal, or all {stages} with zeros from the diagonal on", .row - 1
+    )]
+    RowLength { tableau: String, row: usize, stages: usize, found: usize },
+    #[error("{vector} of tableau `{tableau}` has {found} entries for {expected} stages")]
+    Length { tableau: String, vector: &'static str, expected: usize, found: usize },
+    #[error(
+        "row {row}, column {column} of a in tableau `{tableau}` is {value:?}; it must be zero on \
+         and above the diagonal, for only explicit methods can be run"
+    )]
+    Implicit { tableau: String, row: usize, column: usize, value: f64 },
+    #[error(
+        "row {row}, column {column} of a in tableau `{tableau}` is {value:?}; coefficients are \
+         finite and at most {max:?} in size. Look for a missing digit or a division by zero"
+    )]
+    Coefficient { tableau: String, row: usize, column: usize, value: f64, max: f64 },
+    #[error(
+        "entry {row} of {vector} in tableau `{tableau}` is {value:?}; coefficients are finite \
+         and at most {max:?} in size. Look for a missing digit or a division by zero"
+    )]
+    Entry { tableau: String, vector: &'static str, row: usize, value: f64, max: f64 },
+    #[error(
+        "row {row} of a in tableau `{tableau}` sums to {sum:?}, but c_{row} = {c:?}; correct one \
+         of the two (fractions in full f64 precision), or leave c out to have it derived"
+    )]
+    RowSum { tableau: String, row: usize, sum: f64, c: f64 },
+    #[error(
+        "{vector} of tableau `{tableau}` sums to {sum:?}, not to 1: the method would not even \
+         follow a constant slope. Give the weights in full f64 precision"
+    )]
+    WeightSum { tableau: String, vector: &'static str, sum: f64 },
+    #[error(
+        "the embedded weights b_hat of tableau `{tableau}` equal b: the error estimate would \
+         always be zero. Give the weights of another method on the same stages"
+    )]
+    EmbeddedEqual { tableau: String },
+    #[error("no method `{name}`; there are: {known}")]
+    Unknown { name: String, known: String },
+}
+
+/// What the f64 reference refuses to compute.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum ReferenceError {
+    #[error("no problem `{name}`; there are: {known}")]
+    UnknownProblem { name: String, known: String },
+    #[error("problem `{problem}` has {expected} parameters, not {found}")]
+    Dimension { problem: String, expected: String, found: usize },
+    #[error(
+        "eigenvalue {index} (counted from 1) of the quadratic is {value:?}; all must be finite"
+    )]
+    Eigenvalue { index: usize, value: f64 },
+    #[error("a step size must be positive and finite; this one is {h:?}")]
+    StepSize { h: f64 },
+    #[error("an end time must be zero or more, and finite; this one is {t_end:?}")]
+    EndTime { t_end: f64 },
+    #[error(
+        "{t_end:?} / {h:?} is about {steps:?} steps, more than can be counted; use a larger step \
+         size or an earlier end"
+    )]
+    TooManySteps { t_end: f64, h: f64, steps: f64 },
+    #[error("the gradient at stage {stage} has {found} elements for {expected} parameters")]
+    GradientLength { stage: usize, expected: usize, found: usize },
 }

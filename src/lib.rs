@@ -4,10 +4,13 @@
 pub mod error;
 pub mod gpu;
 pub mod layout;
+pub mod reference;
 pub mod source;
+pub mod tableau;
 
 pub use error::Error;
 pub use gpu::Gpu;
 pub use layout::{Init, ParamLayout};
 pub use source::{Batches, Evaluation, GradientSource, Purpose, SourceError};
+pub use tableau::Tableau;
 pub use wgpu;

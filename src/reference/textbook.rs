@@ -1,0 +1,221 @@
+//! Runge–Kutta for the gradient flow θ̇ = −g(θ), in f64, as the book has it.
+//!
+//! Nothing here is clever, reused or reordered: it is the definition that the
+//! plans and the kernels are tested against, and so it imports nothing but the
+//! coefficients.
+
+use crate::error::ReferenceError;
+use crate::tableau::Tableau;
+
+/// One step of size h from θ_n, with everything that happened on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The step size h.
+    pub h: f64,
+    /// The stage points θ_1 … θ_s; the first is θ_n.
+    pub points: Vec<Vec<f64>>,
+    /// The gradients g(θ_1) … g(θ_s); the slopes of the book are k_i = −g_i.
+    pub gradients: Vec<Vec<f64>>,
+    /// θ_{n+1}.
+    pub theta: Vec<f64>,
+    /// h Σ_i (b_i − b̂_i) g_i, where the tableau has embedded weights.
+    pub error: Option<Vec<f64>>,
+}
+
+/// Where [`integrate`] stops.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Until {
+    /// After this many steps.
+    Steps(usize),
+    /// At this time; the last h is cut so that the sum of all is t_end.
+    Time(f64),
+}
+
+/// One step of the flow θ̇ = −g(θ):
+///
+/// ```text
+/// θ_i     = θ_n − h Σ_{j<i} a_ij g(θ_j)
+/// θ_{n+1} = θ_n − h Σ_i b_i g(θ_i)
+/// ```
+///
+/// `gradient` gets the stage, counted from 1, and the stage point.
+/// Source: Hairer, Nørsett, Wanner I, definition II.1.1.
+///
+/// ```
+/// use kutta::{Tableau, reference::textbook};
+/// // L = θ²/2 from θ = 1 with h = 1/2: Heun gives 1 − h + h²/2.
+/// let mut gradient = |_stage: usize, theta: &[f64]| theta.to_vec();
+/// let step = textbook::step(&Tableau::heun2(), 0.5, &[1.0], &mut gradient)?;
+/// assert_eq!(step.points, [[1.0], [0.5]]);
+/// assert_eq!(step.theta, [0.625]);
+/// # Ok::<(), kutta::Error>(())
+/// ```
+///
+/// # Errors
+/// If a gradient is not as long as `theta`.
+pub fn step(
+    tableau: &Tableau,
+    h: f64,
+    theta: &[f64],
+    gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
+) -> Result<Step, ReferenceError> {
+    let mut points: Vec<Vec<f64>> = Vec::new();
+    let mut gradients: Vec<Vec<f64>> = Vec::new();
+    for i in 0..tableau.stages() {
+        let point = theta
+            .iter()
+            .enumerate()
+            .map(|(e, x)| x - h * (0..i).map(|j| tableau.a(i, j) * gradients[j][e]).sum::<f64>())
+            .collect::<Vec<_>>();
+        let g = gradient(i + 1, &point);
+        if g.len() != theta.len() {
+            let (expected, found) = (theta.len(), g.len());
+            return Err(ReferenceError::GradientLength { stage: i + 1, expected, found });
+        }
+        points.push(point);
+        gradients.push(g);
+    }
+    // Σ_i w_i g_i, element e.
+    let weighted = |w: &dyn Fn(usize) -> f64, e: usize| {
+        gradients.iter().enumerate().map(|(i, g)| w(i) * g[e]).sum::<f64>()
+    };
+    let b = tableau.b();
+    let elements = 0..theta.len();
+    let next = elements.clone().map(|e| theta[e] - h * weighted(&|i| b[i], e)).collect();
+    let error = tableau
+        .b_hat()
+        .map(|b_hat| elements.map(|e| h * weighted(&|i| b[i] - b_hat[i], e)).collect());
+    Ok(Step { h, points, gradients, theta: next, error })
+}
+
+/// Steps of size h from θ_0, one after another. Until a time t_end there are
+/// ⌈t_end/h⌉ of them, the last one shorter by what is too much; a remainder
+/// below 10⁻⁹ h, which only the rounding of t_end/h leaves, is no step of its
+/// own.
+///
+/// ```
+/// use kutta::{Tableau, reference::textbook::{self, Until}};
+/// let mut gradient = |_stage: usize, theta: &[f64]| theta.to_vec();
+/// let steps =
+///     textbook::integrate(&Tableau::rk4(), 0.4, &[1.0], Until::Time(1.0), &mut gradient)?;
+/// assert_eq!(steps.len(), 3);
+/// assert!((steps[2].h - 0.2).abs() < 1e-15);
+/// assert!((steps[2].theta[0] - (-1f64).exp()).abs() < 1e-3);
+/// # Ok::<(), kutta::Error>(())
+/// ```
+///
+/// # Errors
+/// A step size that is not positive and finite, an end time that is negative
+/// or not finite or more than 2³² steps away, or a gradient of wrong length.
+pub fn integrate(
+    tableau: &Tableau,
+    h: f64,
+    theta0: &[f64],
+    until: Until,
+    gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
+) -> Result<Vec<Step>, ReferenceError> {
+    if !(h > 0.0 && h.is_finite()) {
+        return Err(ReferenceError::StepSize { h });
+    }
+    let (count, last_h) = match until {
+        Until::Steps(count) => (count, h),
+        Until::Time(t_end) => fit(h, t_end)?,
+    };
+    let mut steps: Vec<Step> = Vec::new();
+    for n in 1..=count {
+        let theta = steps.last().map_or(theta0, |s| &s.theta);
+        let h = if n == count { last_h } else { h };
+        let taken = step(tableau, h, theta, gradient)?;
+        steps.push(taken);
+    }
+    Ok(steps)
+}
+
+/// Number of steps to t_end, and the size of the last one.
+fn fit(h: f64, t_end: f64) -> Result<(usize, f64), ReferenceError> {
+    if !(t_end >= 0.0 && t_end.is_finite()) {
+        return Err(ReferenceError::EndTime { t_end });
+    }
+    let steps = t_end / h;
+    if steps > u32::MAX.into() {
+        return Err(ReferenceError::TooManySteps { t_end, h, steps });
+    }
+    if steps == 0.0 {
+        return Ok((0, h));
+    }
+    let count = (steps - 1e-9).ceil().max(1.0);
+    Ok((count as usize, t_end - (count - 1.0) * h))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_called_in_order_at_the_points_of_the_tableau() {
+        let mut called = Vec::new();
+        // A gradient per stage that no formula could confuse with another.
+        let mut gradient = |stage: usize, _: &[f64]| {
+            called.push(stage);
+            vec![10f64.powi(stage as i32), 0.0]
+        };
+        let theta = [0.0, 5.0];
+        let step = step(&Tableau::rk38(), -3.0, &theta, &mut gradient).unwrap();
+        assert_eq!(called, [1, 2, 3, 4]);
+        let expected = [0.0, 10.0, -10.0 + 300.0, 30.0 - 300.0 + 3000.0];
+        for (point, expected) in step.points.iter().zip(expected) {
+            assert!((point[0] - expected).abs() < 1e-12, "{point:?}");
+            assert_eq!(point[1], 5.0);
+        }
+        assert!((step.theta[0] - 3.0 / 8.0 * 10.0 * (1.0 + 30.0 + 300.0 + 1000.0)).abs() < 1e-11);
+        assert_eq!(step.error, None);
+    }
+
+    #[test]
+    fn the_error_is_the_distance_of_the_two_solutions() {
+        let pair = Tableau::heun2().with_embedded(&[1.0, 0.0]).unwrap();
+        let mut gradient = |_: usize, theta: &[f64]| vec![theta[0].powi(3)];
+        let heun = step(&pair, 0.25, &[1.5], &mut gradient).unwrap();
+        let euler = step(&Tableau::euler(), 0.25, &[1.5], &mut gradient).unwrap();
+        // θ − θ̂ = −h Σ (b − b̂) g
+        assert!((heun.error.unwrap()[0] - (euler.theta[0] - heun.theta[0])).abs() < 1e-15);
+    }
+
+    #[test]
+    fn times_are_reached_exactly() {
+        for (h, t_end, count) in [
+            (0.1, 1.0, 10),
+            (0.1, 0.3, 3),
+            (0.3, 0.9, 3),
+            (0.4, 1.0, 3),
+            (2.0, 0.5, 1),
+            (0.1, 0.0, 0),
+        ] {
+            let mut constant = |_: usize, _: &[f64]| vec![-1.0]; // θ = t
+            let steps = integrate(&Tableau::kutta3(), h, &[0.0], Until::Time(t_end), &mut constant)
+                .unwrap();
+            assert_eq!(steps.len(), count, "h {h}, t_end {t_end}");
+            let end = steps.last().map_or(0.0, |s| s.theta[0]);
+            assert!((end - t_end).abs() < 1e-15, "{end} for {t_end}");
+            assert!(steps.iter().all(|s| s.h <= h * (1.0 + 1e-9) && s.h > 0.0));
+        }
+    }
+
+    #[test]
+    fn faults_are_named() {
+        let message = |h: f64, until: Until, length: usize| {
+            let mut gradient = |_: usize, _: &[f64]| vec![0.0; length];
+            integrate(&Tableau::rk4(), h, &[1.0, 2.0], until, &mut gradient)
+                .unwrap_err()
+                .to_string()
+        };
+        for h in [0.0, -0.5, f64::NAN, f64::INFINITY] {
+            assert!(message(h, Until::Steps(1), 2).contains(&format!("{h:?}")));
+        }
+        assert!(message(0.1, Until::Time(-1.0), 2).contains("-1.0"));
+        assert!(message(0.1, Until::Time(f64::NAN), 2).contains("NaN"));
+        assert!(message(1e-9, Until::Time(1e9), 2).contains("1e18 steps"));
+        assert!(message(5e-324, Until::Time(1e9), 2).contains("inf steps"));
+        assert!(message(0.1, Until::Steps(1), 3).contains("stage 1 has 3 elements for 2"));
+    }
+}

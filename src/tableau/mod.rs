@@ -1,0 +1,330 @@
+//! Explicit Butcher tableaus: coefficients and their mathematics.
+//!
+//! Only coefficients are stored. Stage count, order, first-same-as-last and
+//! stability limits are computed from them, so a wrong coefficient cannot hide
+//! behind a right label.
+
+mod named;
+mod order;
+mod registry;
+mod stability;
+
+use crate::error::TableauError;
+
+pub use order::MAX_ORDER;
+
+/// The most stages a tableau can have.
+pub const MAX_STAGES: usize = 64;
+
+/// The largest coefficient. Published methods stay below 10³; far beyond that,
+/// the f32 of the device has no digits left for the sum of the terms.
+pub const MAX_COEFFICIENT: f64 = 1e6;
+
+/// How far a sum may be off, relative to the sum of its terms' sizes: room for
+/// the rounding of 64 terms in f64, and none for a wrong digit.
+const SUM_TOLERANCE: f64 = 1e-12;
+
+/// An explicit Runge–Kutta method: (A, b, c), where an embedded second set of
+/// weights b̂ is optional.
+///
+/// For the gradient flow θ̇ = −g(θ) and a step size h, with s stages,
+///
+/// ```text
+/// θ_i     = θ_n − h Σ_{j<i} a_ij g(θ_j),   i = 1 … s
+/// θ_{n+1} = θ_n − h Σ_i b_i g(θ_i)
+/// error   =       h Σ_i (b_i − b̂_i) g(θ_i)
+/// ```
+///
+/// Source: Butcher 1964; Hairer, Nørsett, Wanner, *Solving Ordinary
+/// Differential Equations I*, II.1 and II.4.
+///
+/// ```
+/// use kutta::Tableau;
+/// let rk4: Tableau = "rk4".parse()?;
+/// assert_eq!((rk4.stages(), rk4.order()), (4, 4));
+/// assert!((rk4.real_limit() - 2.7853).abs() < 1e-4);
+/// # Ok::<(), kutta::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tableau {
+    name: String,
+    source: String,
+    // Row i holds the i entries left of the diagonal.
+    rows: Vec<Vec<f64>>,
+    b: Vec<f64>,
+    b_hat: Option<Vec<f64>>,
+    c: Vec<f64>,
+}
+
+impl Tableau {
+    /// A method of your own. `a` has a row per stage: either the entries left
+    /// of the diagonal (none in the first row), or all s of them with zeros
+    /// from the diagonal on. Without `c`, c_i = Σ_j a_ij.
+    ///
+    /// ```
+    /// use kutta::Tableau;
+    /// let third = 1.0 / 3.0;
+    /// let a = [vec![], vec![third], vec![0.0, 2.0 * third]];
+    /// let heun3 = Tableau::new("mine", &a, &[0.25, 0.0, 0.75], None)?;
+    /// assert_eq!(heun3.order(), 3);
+    ///
+    /// let wrong = Tableau::new("mine", &a, &[0.25, 0.0, 0.75], Some(&[0.0, third, 0.5]));
+    /// assert!(wrong.unwrap_err().to_string().starts_with("row 3 of a"));
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// 0 or more than [`MAX_STAGES`] stages, lengths that do not fit, a
+    /// coefficient that is not finite or above [`MAX_COEFFICIENT`], an implicit
+    /// row, a row whose sum is not c_i, or Σb ≠ 1 (both to 1e-12 of the sum of
+    /// the sizes). Every message names the row, counted from 1.
+    pub fn new(
+        name: impl Into<String>,
+        a: &[impl AsRef<[f64]>],
+        b: &[f64],
+        c: Option<&[f64]>,
+    ) -> Result<Self, TableauError> {
+        let tableau = name.into();
+        let stages = b.len();
+        if !(1..=MAX_STAGES).contains(&stages) {
+            return Err(TableauError::Stages { tableau, found: stages, max: MAX_STAGES });
+        }
+        if a.len() != stages {
+            return Err(TableauError::Rows { tableau, expected: stages, found: a.len() });
+        }
+        let mut rows = Vec::with_capacity(stages);
+        for (i, entries) in a.iter().enumerate() {
+            rows.push(explicit_row(&tableau, i, entries.as_ref(), stages)?);
+        }
+        check_weights(&tableau, "b", b, stages)?;
+        // From +0.0 up: an empty `sum()` is −0.0.
+        let sums = rows.iter().map(|row| row.iter().fold(0.0, |sum, x| sum + x));
+        let c = match c {
+            None => sums.collect(),
+            Some(c) => {
+                check_entries(&tableau, "c", c, stages)?;
+                for (i, ((row, sum), &c)) in rows.iter().zip(sums).zip(c).enumerate() {
+                    if !agrees(sum, c, row) {
+                        return Err(TableauError::RowSum { tableau, row: i + 1, sum, c });
+                    }
+                }
+                c.to_vec()
+            }
+        };
+        let source = "user-defined".into();
+        Ok(Self { name: tableau, source, rows, b: b.to_vec(), b_hat: None, c })
+    }
+
+    /// Adds embedded weights b̂: the error estimate of a step is then
+    /// h Σ (b_i − b̂_i) k_i.
+    ///
+    /// ```
+    /// use kutta::Tableau;
+    /// let pair = Tableau::heun2().with_embedded(&[1.0, 0.0])?; // Heun–Euler 2(1)
+    /// assert_eq!((pair.order(), pair.embedded_order()), (2, Some(1)));
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Not one weight per stage, a weight that is not finite or above
+    /// [`MAX_COEFFICIENT`], Σb̂ ≠ 1, or b̂ = b.
+    pub fn with_embedded(mut self, b_hat: &[f64]) -> Result<Self, TableauError> {
+        check_weights(&self.name, "b_hat", b_hat, self.stages())?;
+        if self.b == b_hat {
+            return Err(TableauError::EmbeddedEqual { tableau: self.name });
+        }
+        self.b_hat = Some(b_hat.to_vec());
+        Ok(self)
+    }
+
+    /// Says where the method comes from.
+    ///
+    /// ```
+    /// let tableau = kutta::Tableau::new("mine", &[[]], &[1.0], None)?.with_source("my thesis");
+    /// assert_eq!(tableau.source(), "my thesis");
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    pub fn with_source(mut self, source: impl Into<String>) -> Self {
+        self.source = source.into();
+        self
+    }
+
+    /// The name, as `Display` prints it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The publication the method is from; `user-defined` if nobody said.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Number of stages s, which is the number of gradients a step takes
+    /// (one less in a row of steps where
+    /// [`first_same_as_last`](Self::first_same_as_last) holds).
+    pub fn stages(&self) -> usize {
+        self.b.len()
+    }
+
+    /// a_ij with i and j counted from 0; zero wherever nothing is stored.
+    pub fn a(&self, i: usize, j: usize) -> f64 {
+        self.rows.get(i).and_then(|row| row.get(j)).copied().unwrap_or(0.0)
+    }
+
+    /// The rows of A; row i, counted from 0, has the i entries left of the
+    /// diagonal.
+    pub fn rows(&self) -> &[Vec<f64>] {
+        &self.rows
+    }
+
+    /// The weights of the step.
+    pub fn b(&self) -> &[f64] {
+        &self.b
+    }
+
+    /// The weights of the embedded method, if there is one.
+    pub fn b_hat(&self) -> Option<&[f64]> {
+        self.b_hat.as_deref()
+    }
+
+    /// Where in the step each stage lies, as a fraction of h.
+    pub fn c(&self) -> &[f64] {
+        &self.c
+    }
+
+    /// Whether the last stage point is θ_{n+1}, so that its gradient can serve
+    /// as the first one of the next step: a_sj = b_j for j < s, and b_s = 0.
+    /// Exactly so: a point that is only close is another point.
+    ///
+    /// ```
+    /// use kutta::Tableau;
+    /// assert!(!Tableau::rk4().first_same_as_last());
+    /// // The stages of Heun's method, and its result as a third one.
+    /// let a = [vec![], vec![1.0], vec![0.5, 0.5]];
+    /// let longer = Tableau::new("longer", &a, &[0.5, 0.5, 0.0], None)?;
+    /// assert!(longer.first_same_as_last());
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    pub fn first_same_as_last(&self) -> bool {
+        let (last, before) = (self.stages() - 1, &self.b[..self.stages() - 1]);
+        self.b[last] == 0.0 && self.rows[last] == before
+    }
+}
+
+/// Row i (from 0) reduced to its i entries left of the diagonal.
+fn explicit_row(
+    tableau: &str,
+    i: usize,
+    entries: &[f64],
+    stages: usize,
+) -> Result<Vec<f64>, TableauError> {
+    let (tableau, row) = (tableau.to_owned(), i + 1);
+    if entries.len() != i && entries.len() != stages {
+        return Err(TableauError::RowLength { tableau, row, stages, found: entries.len() });
+    }
+    if let Some(j) = entries.iter().position(|x| !usable(*x)) {
+        return Err(TableauError::Coefficient {
+            tableau,
+            row,
+            column: j + 1,
+            value: entries[j],
+            max: MAX_COEFFICIENT,
+        });
+    }
+    let (below, rest) = entries.split_at(i);
+    match rest.iter().position(|&x| x != 0.0) {
+        Some(j) => Err(TableauError::Implicit { tableau, row, column: row + j, value: rest[j] }),
+        None => Ok(below.to_vec()),
+    }
+}
+
+fn check_entries(
+    tableau: &str,
+    vector: &'static str,
+    entries: &[f64],
+    stages: usize,
+) -> Result<(), TableauError> {
+    let tableau = tableau.to_owned();
+    if entries.len() != stages {
+        let found = entries.len();
+        return Err(TableauError::Length { tableau, vector, expected: stages, found });
+    }
+    match entries.iter().position(|x| !usable(*x)) {
+        Some(i) => Err(TableauError::Entry {
+            tableau,
+            vector,
+            row: i + 1,
+            value: entries[i],
+            max: MAX_COEFFICIENT,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn check_weights(
+    tableau: &str,
+    vector: &'static str,
+    weights: &[f64],
+    stages: usize,
+) -> Result<(), TableauError> {
+    check_entries(tableau, vector, weights, stages)?;
+    let sum = weights.iter().sum();
+    if agrees(sum, 1.0, weights) {
+        Ok(())
+    } else {
+        Err(TableauError::WeightSum { tableau: tableau.to_owned(), vector, sum })
+    }
+}
+
+fn usable(coefficient: f64) -> bool {
+    coefficient.abs() <= MAX_COEFFICIENT // false for NaN
+}
+
+/// Whether the sum of `terms` is `expected` up to rounding.
+fn agrees(sum: f64, expected: f64, terms: &[f64]) -> bool {
+    let size = terms.iter().map(|x| x.abs()).sum::<f64>();
+    (sum - expected).abs() <= SUM_TOLERANCE * size.max(1.0)
+}
+
+fn dot(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| x * y).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_and_full_rows_are_the_same_tableau() {
+        let short =
+            Tableau::new("t", &[vec![], vec![0.5]], &[0.0, 1.0], Some(&[0.0, 0.5])).unwrap();
+        let full = Tableau::new("t", &[[0.0, 0.0], [0.5, 0.0]], &[0.0, 1.0], None).unwrap();
+        assert_eq!(short, full);
+        assert_eq!(full.rows(), [vec![], vec![0.5]]);
+        assert_eq!([full.a(1, 0), full.a(0, 1), full.a(1, 1), full.a(9, 9)], [0.5, 0.0, 0.0, 0.0]);
+        assert_eq!(short.c(), [0.0, 0.5]);
+    }
+
+    #[test]
+    fn sums_may_be_off_by_rounding_and_no_more() {
+        let with = |x: f64| Tableau::new("t", &[vec![], vec![1.0]], &[0.5, x], Some(&[0.0, 1.0]));
+        assert!(with(0.5 + 1e-13).is_ok());
+        assert!(with(0.5 + 1e-11).is_err());
+        assert!(with(0.5 - 1e-11).is_err());
+        let with = |c: f64| Tableau::new("t", &[vec![], vec![1.0]], &[0.5, 0.5], Some(&[0.0, c]));
+        assert!(with(1.0 - 1e-13).is_ok());
+        assert!(with(1.0 - 1e-11).is_err());
+    }
+
+    #[test]
+    fn up_to_64_stages() {
+        let equal = |s: usize| {
+            let a: Vec<_> = (0..s).map(|i| vec![1.0 / s as f64; i]).collect();
+            Tableau::new("chain", &a, &vec![1.0 / s as f64; s], None)
+        };
+        assert_eq!(equal(1).unwrap().stages(), 1);
+        assert_eq!(equal(MAX_STAGES).unwrap().order(), 1);
+        assert!(equal(0).unwrap_err().to_string().contains("0 stages"));
+        assert!(equal(MAX_STAGES + 1).unwrap_err().to_string().contains("65 stages"));
+    }
+}

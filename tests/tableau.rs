@@ -1,0 +1,262 @@
+//! Tableaus held to their mathematics: order conditions, measured convergence,
+//! stability limits, and the messages for wrong ones.
+
+use kutta::Tableau;
+use kutta::reference::Problem;
+use kutta::reference::textbook::{Until, integrate};
+
+/// The order that the literature claims for each named method.
+const CLAIMED: [(&str, usize); 11] = [
+    ("euler", 1),
+    ("midpoint", 2),
+    ("heun", 2),
+    ("ralston2", 2),
+    ("kutta3", 3),
+    ("heun3", 3),
+    ("ralston3", 3),
+    ("ssprk33", 3),
+    ("rk4", 4),
+    ("rk38", 4),
+    ("ralston4", 4),
+];
+
+fn claimed() -> impl Iterator<Item = (Tableau, usize)> {
+    CLAIMED.into_iter().map(|(name, order)| (name.parse().unwrap(), order))
+}
+
+#[test]
+fn every_named_method_has_a_claim() {
+    let names: Vec<_> = CLAIMED.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, Tableau::names().collect::<Vec<_>>());
+}
+
+#[test]
+fn order_conditions_hold_to_the_order_and_fail_at_the_next() {
+    for (tableau, order) in claimed() {
+        for p in 1..=order {
+            let residual = tableau.order_residual(p).unwrap();
+            assert!(residual < 1e-14, "{tableau}, order {p}: {residual:e}");
+        }
+        let residual = tableau.order_residual(order + 1).unwrap();
+        assert!(residual > 1e-3, "{tableau}, order {}: {residual:e}", order + 1);
+        assert_eq!(tableau.order(), order, "{tableau}");
+        assert_eq!(tableau.embedded_order(), None, "{tableau}");
+    }
+}
+
+#[test]
+fn a_wrong_digit_lowers_the_order() {
+    for (tableau, order) in claimed().filter(|(_, order)| *order > 1) {
+        let last = tableau.stages() - 1;
+        let mut rows = tableau.rows().to_vec();
+        rows[last][0] += 1e-8;
+        let wrong = Tableau::new("wrong", &rows, tableau.b(), None).unwrap();
+        assert!(wrong.order() < order, "{tableau}: order {} for {order}", wrong.order());
+    }
+}
+
+/// The finest number of steps, and the number of times a solution is known at.
+const FINEST: usize = 512;
+
+/// θ̇ = −g(θ) with its solution at t_end·k/FINEST, k = 0 … FINEST.
+struct Flow {
+    name: &'static str,
+    gradient: fn(&[f64]) -> Vec<f64>,
+    t_end: f64,
+    solution: Vec<Vec<f64>>,
+}
+
+fn sampled(t_end: f64, solution: impl Fn(f64) -> Vec<f64>) -> Vec<Vec<f64>> {
+    (0..=FINEST).map(|k| solution(t_end * k as f64 / FINEST as f64)).collect()
+}
+
+/// A full symmetric matrix, so that no element of θ stands alone: (4 1; 1 3).
+fn linear() -> Flow {
+    let gradient = |x: &[f64]| vec![4.0 * x[0] + x[1], x[0] + 3.0 * x[1]];
+    // Eigenvalues l = (7 ± √5)/2 with eigenvectors (l − 3, 1); θ_0 is their sum.
+    let l = [(7.0 + 5f64.sqrt()) / 2.0, (7.0 - 5f64.sqrt()) / 2.0];
+    let solution = |t: f64| {
+        let w = l.map(|l| (-l * t).exp());
+        vec![w[0] * (l[0] - 3.0) + w[1] * (l[1] - 3.0), w[0] + w[1]]
+    };
+    Flow { name: "linear", gradient, t_end: 1.0, solution: sampled(1.0, solution) }
+}
+
+/// Himmelblau's function, in both variables and far from its minima; its
+/// solution is a very fine one of order 4.
+fn nonlinear() -> Flow {
+    let gradient = |x: &[f64]| Problem::Himmelblau.gradient(x);
+    let (start, t_end, finer) = (vec![0.0, 0.0], 0.1, 32);
+    let until = Until::Steps(finer * FINEST);
+    let h = t_end / (finer * FINEST) as f64;
+    let fine = integrate(&Tableau::rk4(), h, &start, until, &mut |_, x| gradient(x)).unwrap();
+    // Every step starts at its first stage point.
+    let mut solution: Vec<_> = fine.iter().step_by(finer).map(|s| s.points[0].clone()).collect();
+    solution.push(fine.last().unwrap().theta.clone());
+    Flow { name: "nonlinear", gradient, t_end, solution }
+}
+
+/// ẏ = −y³ (1 + 3t²) with the time t as a second unknown: the flow of y⁴/4 in
+/// the stretched time t + t³, right only with the right c_i.
+fn stretched() -> Flow {
+    let gradient = |x: &[f64]| vec![x[0].powi(3) * (1.0 + 3.0 * x[1] * x[1]), -1.0];
+    let solution = |t: f64| vec![(1.0 + 2.0 * (t + t.powi(3))).powf(-0.5), t];
+    Flow { name: "time-stretched", gradient, t_end: 1.5, solution: sampled(1.5, solution) }
+}
+
+/// The largest error on the way: at a single time, error terms of either sign
+/// may cancel and show another slope.
+fn error_of(flow: &Flow, tableau: &Tableau, steps: usize) -> f64 {
+    let h = flow.t_end / steps as f64;
+    let until = Until::Steps(steps);
+    let mut gradient = |_: usize, x: &[f64]| (flow.gradient)(x);
+    let path = integrate(tableau, h, &flow.solution[0], until, &mut gradient).unwrap();
+    let exact = flow.solution.iter().skip(FINEST / steps).step_by(FINEST / steps);
+    path.iter()
+        .zip(exact)
+        .flat_map(|(step, exact)| step.theta.iter().zip(exact).map(|(x, y)| (x - y).abs()))
+        .fold(0.0, f64::max)
+}
+
+#[test]
+fn measured_convergence_has_the_slope_of_the_order() {
+    for flow in [linear(), nonlinear(), stretched()] {
+        for (tableau, order) in claimed() {
+            let steps = [FINEST / 8, FINEST / 4, FINEST / 2, FINEST];
+            let errors = steps.map(|n| error_of(&flow, &tableau, n));
+            // Least squares on (log₂ 1/h, log₂ error): weights of four points.
+            let log = errors.map(f64::log2);
+            let slope = (3.0 * (log[0] - log[3]) + (log[1] - log[2])) / 10.0;
+            println!("{tableau:<9} {:<15} {slope:.3}", flow.name);
+            assert!(
+                (slope - order as f64).abs() < 0.15,
+                "{tableau} on the {} problem: slope {slope:.3} for order {order}; errors {errors:?}",
+                flow.name
+            );
+        }
+    }
+}
+
+#[test]
+fn real_limits_depend_on_the_order_alone_where_stages_equal_it() {
+    // The real roots of 1 − z = −1, 1 − z + z²/2 = 1, and for orders 3 and 4 in
+    // closed form (Cardano; the cubic of the quartic is z³ − 4z² + 12z − 24).
+    let cubic = 1.0 + (4.0 + 17f64.sqrt()).cbrt() - (4.0 + 17f64.sqrt()).cbrt().recip();
+    let root = (172.0 + 36.0 * 29f64.sqrt()).cbrt();
+    let quartic = 4.0 / 3.0 + root / 3.0 - 20.0 / (3.0 * root);
+    assert!((cubic - 2.5127).abs() < 1e-4 && (quartic - 2.7853).abs() < 1e-4);
+    let limits = [2.0, 2.0, cubic, quartic];
+    for (tableau, order) in claimed() {
+        assert_eq!(tableau.stages(), order, "{tableau}");
+        let limit = tableau.real_limit();
+        assert!((limit - limits[order - 1]).abs() < 1e-6, "{tableau}: {limit}");
+        let (inside, outside) =
+            (tableau.stability(-limit + 1e-6, 0.0).0, tableau.stability(-limit - 1e-6, 0.0).0);
+        assert!(inside.abs() < 1.0 && outside.abs() > 1.0, "{tableau}: {inside}, {outside}");
+    }
+}
+
+#[test]
+fn imaginary_limits_are_known() {
+    // |R(iy)|² − 1 = y²; y⁴/4; y⁴(y² − 3)/36; y⁶(y² − 8)/576.
+    let limits = [0.0, 0.0, 3f64.sqrt(), 8f64.sqrt()];
+    for (tableau, order) in claimed() {
+        let limit = tableau.imaginary_limit();
+        assert!((limit - limits[order - 1]).abs() < 1e-6, "{tableau}: {limit}");
+    }
+}
+
+#[test]
+fn the_polynomial_is_the_exponential_up_to_the_order() {
+    for (tableau, order) in claimed() {
+        let polynomial = tableau.stability_polynomial();
+        assert_eq!(polynomial.len(), order + 1);
+        let mut factorial = 1.0;
+        for (j, r) in polynomial.iter().enumerate() {
+            factorial *= j.max(1) as f64;
+            assert!((r - 1.0 / factorial).abs() < 1e-15, "{tableau}: r_{j} = {r}");
+        }
+    }
+}
+
+#[test]
+fn names_round_trip() {
+    for tableau in Tableau::all() {
+        assert_eq!(tableau.to_string().parse::<Tableau>().unwrap(), tableau);
+        assert_eq!(format!(" {tableau:#<12}"), format!(" {:#<12}", tableau.name()));
+    }
+    for (alias, name) in [
+        ("heun2", "heun"),
+        ("HEUN", "heun"),
+        ("3/8", "rk38"),
+        ("SSPRK(3,3)", "ssprk33"),
+        ("Ralston-4", "ralston4"),
+        ("ralston", "ralston2"),
+    ] {
+        assert_eq!(alias.parse::<Tableau>().unwrap().name(), name);
+    }
+    let message = "rk-5".parse::<Tableau>().unwrap_err().to_string();
+    assert!(message.starts_with("no method `rk-5`"), "{message}");
+    for name in Tableau::names() {
+        assert!(message.contains(name), "{message} lacks {name}");
+    }
+    assert!("".parse::<Tableau>().is_err());
+}
+
+#[test]
+fn every_fault_is_named_with_its_row() {
+    let third = 1.0 / 3.0;
+    // Heun 3, to be broken one piece at a time.
+    let a = vec![vec![], vec![third], vec![0.0, 2.0 * third]];
+    let b = vec![0.25, 0.0, 0.75];
+    let c = vec![0.0, third, 2.0 * third];
+    assert!(Tableau::new("mine", &a, &b, Some(&c)).is_ok());
+
+    let row = |i: usize, row: Vec<f64>| {
+        let mut a = a.clone();
+        a[i] = row;
+        (a, b.clone(), c.clone())
+    };
+    let entry = |b: [f64; 3]| (a.clone(), b.to_vec(), c.clone());
+    let at = |c: [f64; 3]| (a.clone(), b.clone(), c.to_vec());
+    let faults = [
+        ((vec![], vec![], vec![]), vec!["0 stages", "1 to 64"]),
+        ((a.clone(), vec![1.0 / 65.0; 65], c.clone()), vec!["65 stages", "1 to 64"]),
+        ((a[..2].to_vec(), b.clone(), c.clone()), vec!["2 rows in a for 3 stages"]),
+        (row(2, vec![0.5]), vec!["row 3 of a", "1 entries", "the 2 left", "all 3"]),
+        (row(0, vec![0.5, 0.5]), vec!["row 1 of a", "2 entries", "the 0 left"]),
+        ((a.clone(), b.clone(), vec![0.0, third]), vec!["c of", "2 entries for 3 stages"]),
+        (row(1, vec![third, 0.5, 0.0]), vec!["row 2, column 2 of a", "0.5", "explicit"]),
+        (row(1, vec![third, 0.0, -1.5]), vec!["row 2, column 3 of a", "-1.5", "explicit"]),
+        (row(2, vec![0.0, f64::NAN]), vec!["row 3, column 2 of a", "NaN", "finite"]),
+        (row(1, vec![f64::INFINITY]), vec!["row 2, column 1 of a", "inf", "finite"]),
+        (row(1, vec![third, f64::NAN, 0.0]), vec!["row 2, column 2 of a", "NaN", "finite"]),
+        (row(2, vec![-1e300, 1e300]), vec!["row 3, column 1 of a", "-1e300", "1000000.0"]),
+        (entry([0.25, f64::NAN, 0.75]), vec!["entry 2 of b ", "NaN", "finite"]),
+        (entry([1e7, 0.0, 1.0 - 1e7]), vec!["entry 1 of b ", "10000000.0"]),
+        (entry([0.25, 0.0, 0.7]), vec!["b of", "sums to 0.95", "not to 1"]),
+        (at([0.0, f64::NEG_INFINITY, 0.0]), vec!["entry 2 of c ", "-inf"]),
+        (at([0.0, third, 0.5]), vec!["row 3 of a", "sums to 0.666", "c_3 = 0.5", "leave c out"]),
+        (at([0.25, third, 2.0 * third]), vec!["row 1 of a", "sums to 0.0", "c_1 = 0.25"]),
+        (row(1, vec![0.3333]), vec!["row 2 of a", "0.3333,", "0.333333333", "full f64"]),
+    ];
+    for ((a, b, c), words) in faults {
+        let message = Tableau::new("mine", &a, &b, Some(&c)).unwrap_err().to_string();
+        for word in words.into_iter().chain(["`mine`"]) {
+            assert!(message.contains(word), "{message:?} lacks {word:?}");
+        }
+    }
+
+    let embedded = |b_hat: &[f64]| Tableau::heun3().with_embedded(b_hat).unwrap_err().to_string();
+    for (b_hat, words) in [
+        (vec![0.5, 0.5], ["b_hat of", "2 entries for 3 stages"]),
+        (vec![0.5, 0.5, 0.5], ["b_hat of", "sums to 1.5"]),
+        (vec![f64::NAN, 0.5, 0.5], ["entry 1 of b_hat", "NaN"]),
+        (vec![0.25, 0.0, 0.75], ["equal b", "another method"]),
+    ] {
+        let message = embedded(&b_hat);
+        for word in words.into_iter().chain(["`heun3`"]) {
+            assert!(message.contains(word), "{message:?} lacks {word:?}");
+        }
+    }
+}
