@@ -120,7 +120,7 @@ impl Tableau {
     /// The order p of the method: the error of one step is O(h^{p+1}).
     ///
     /// Computed from the order conditions of all rooted trees of up to
-    /// [`MAX_ORDER`](super::MAX_ORDER) nodes (1, 1, 2, 4, 9, 20, 48, 115 per
+    /// [`MAX_ORDER`] nodes (1, 1, 2, 4, 9, 20, 48, 115 per
     /// order): Σ_i b_i Φ_i(t) = 1/γ(t). Source: Butcher 1963; Hairer, Nørsett,
     /// Wanner I, theorem II.2.13.
     ///
@@ -145,7 +145,7 @@ impl Tableau {
     }
 
     /// The largest |Σ_i b_i Φ_i(t) − 1/γ(t)| over the trees of exactly p nodes;
-    /// `None` outside 1 ≤ p ≤ [`MAX_ORDER`](super::MAX_ORDER) + 1.
+    /// `None` outside 1 ≤ p ≤ [`MAX_ORDER`] + 1.
     ///
     /// ```
     /// let euler = kutta::Tableau::euler();

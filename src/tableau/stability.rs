@@ -220,7 +220,7 @@ mod tests {
     fn chebyshev_touches_one_and_goes_on() {
         // R(z) = T_s(1 + z/s²): |R| reaches 1 at s − 1 points within the
         // interval, which is 2s² long (Guillou, Lago 1960).
-        for s in [2, 5, 10] {
+        for s in [2, 5, 10, 64] {
             let limit = chebyshev(s).real_limit();
             let expected = 2.0 * (s * s) as f64;
             assert!((limit - expected).abs() < 1e-5 * expected, "{limit} for {expected}");
