@@ -17,8 +17,51 @@ pub enum Error {
     Tableau(#[from] TableauError),
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Ingredient(#[from] IngredientError),
+    #[error(transparent)]
+    Optimizer(#[from] OptimizerError),
     #[error("the gradient source recorded nothing: {0}")]
     Source(#[from] SourceError),
+}
+
+/// Methods that cannot be planned.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    #[error("method `{method}` cannot be planned: {reason}")]
+    Unsupported { method: String, reason: &'static str },
+}
+
+/// Faults of step sizes, preconditioners and momentum.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum IngredientError {
+    #[error("a step size must be positive and finite; this one is {h:?}")]
+    StepSize { h: f32 },
+}
+
+/// What an optimizer refuses.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum OptimizerError {
+    #[error("no step size was given; add `.step_size(StepSize::constant(h))` to the builder")]
+    NoStepSize,
+    #[error("initial value {index} (in `{tensor}`) is {value:?}; all must be finite")]
+    Initial { index: usize, value: f32, tensor: String },
+    #[error("{found} attempts per submit; there can be 1 to {most}")]
+    PerSubmit { found: u32, most: u32 },
+    #[error("an end time of {t_end:?} is not ahead of the present time {now:?}, or not finite")]
+    End { t_end: f64, now: f64 },
+    #[error(
+        "{attempts} attempts in a row were skipped, for their gradients or losses were not \
+         finite; look at the data and at the model, or take a smaller step size"
+    )]
+    Stalled { attempts: u64 },
+    #[error("this gradient source submits work of its own; use `step` or `run`, not `record`")]
+    SourceSubmits,
 }
 
 /// Faults of a [`ParamLayout`](crate::ParamLayout).

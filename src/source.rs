@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::gpu::{Gpu, commands::Commands, vector::Vector};
+use crate::plan::Purpose;
 
 /// Gives the gradient of a loss at points the optimizer asks for.
 ///
@@ -42,20 +43,6 @@ pub enum Batches {
     Device,
     /// The host, which cannot know of refusals.
     Host,
-}
-
-/// What a gradient is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Purpose {
-    /// Stage i = 1 … s of the method. Stage 1's point is the parameters.
-    Stage(u32),
-    /// A probe beside θ, for step sizes that look at curvature.
-    Probe,
-    /// A step of the power iteration for the spectral radius.
-    Power,
-    /// The extra gradient of an automatic first step size.
-    FirstStep,
 }
 
 /// Names one pair of point and gradient buffers of one optimizer.

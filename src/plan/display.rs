@@ -1,0 +1,154 @@
+//! A plan as a table.
+
+use std::fmt;
+
+use super::{Linear, Name, Op, Operand, Plan, Purpose, Scale};
+
+fn subscript(number: u32) -> String {
+    number
+        .to_string()
+        .bytes()
+        .map(|d| char::from_u32(0x2080 + u32::from(d - b'0')).unwrap_or('?'))
+        .collect()
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Name::Theta => "θ".to_owned(),
+            Name::Gradient(i) => format!("k{}", subscript(*i)),
+            Name::Point(i) => format!("y{}", subscript(*i)),
+            Name::Sum(i) => format!("t{}", subscript(*i)),
+        };
+        f.pad(&text)
+    }
+}
+
+/// A coefficient, short where it is a small fraction.
+fn coefficient(x: f64) -> String {
+    for q in 1..=90 {
+        let p = x * f64::from(q);
+        if (p - p.round()).abs() < 1e-12 {
+            return if q == 1 { format!("{}", p.round()) } else { format!("{}/{q}", p.round()) };
+        }
+    }
+    format!("{x:.6}")
+}
+
+fn signed(first: bool, minus: bool) -> &'static str {
+    match (first, minus) {
+        (true, false) => "",
+        (true, true) => "−",
+        (false, false) => " + ",
+        (false, true) => " − ",
+    }
+}
+
+fn weighted(x: f64) -> String {
+    match coefficient(x.abs()).as_str() {
+        "1" => String::new(),
+        text => format!("{text} "),
+    }
+}
+
+impl fmt::Display for Linear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = if self.target.name == Name::Theta {
+            "θ'".to_owned()
+        } else {
+            self.target.name.to_string()
+        };
+        let mut text = format!("{target} = {}", self.base.name);
+        for (w, point) in &self.points {
+            text += &format!(
+                "{}{}({} − {})",
+                signed(false, *w < 0.0),
+                weighted(*w),
+                point.name,
+                self.base.name
+            );
+        }
+        let outer = if self.scale == Scale::StepSize { -1.0 } else { 1.0 };
+        match (self.gradients.as_slice(), self.scale) {
+            ([], _) => {}
+            ([(a, k)], Scale::StepSize) => {
+                text += &format!("{}{}h {}", signed(false, -a < 0.0), weighted(*a), k.name);
+            }
+            (terms, scale) => {
+                let sign = if scale == Scale::StepSize { 1.0 } else { -1.0 };
+                let sum: String = terms
+                    .iter()
+                    .enumerate()
+                    .map(|(i, (a, k))| {
+                        let first = i == 0;
+                        format!("{}{}{}", signed(first, a * sign < 0.0), weighted(*a), k.name)
+                    })
+                    .collect();
+                text += &if outer < 0.0 { format!(" − h({sum})") } else { format!(" + {sum}") };
+            }
+        }
+        f.pad(&text)
+    }
+}
+
+fn names(operands: impl Iterator<Item = Operand>) -> String {
+    operands.map(|o| format!("{}·{}", o.name, o.slot)).collect::<Vec<_>>().join(" ")
+}
+
+impl Op {
+    fn row(&self) -> [String; 3] {
+        match self {
+            Op::Evaluate { purpose, point, gradient } => {
+                let what = match purpose {
+                    Purpose::Stage(i) => format!("k{} = ∇L({})", subscript(*i), point.name),
+                    other => format!("{other:?}"),
+                };
+                [what, names([*point].into_iter()), names([*gradient].into_iter())]
+            }
+            Op::Combine(linear) | Op::Advance(linear) => {
+                let mut what = linear.to_string();
+                if !linear.checks.is_empty() {
+                    let stages: Vec<_> =
+                        linear.checks.iter().map(|&i| Name::Gradient(i).to_string()).collect();
+                    what += &format!(";  finite {}?", stages.join(", "));
+                }
+                if linear.norm {
+                    what += ";  ‖k₁‖";
+                }
+                [what, names(linear.inputs()), names([linear.target].into_iter())]
+            }
+            Op::Reduce { gradient, norm, .. } => {
+                let norm = if *norm { ";  ‖k₁‖" } else { "" };
+                let what = format!("guard: finite {}?{norm}", gradient.name);
+                [what, names([*gradient].into_iter()), String::new()]
+            }
+            Op::Control => ["verdict".into(), String::new(), String::new()],
+        }
+    }
+}
+
+/// Each operation, what it reads and writes as vector·buffer, and the words
+/// per parameter it moves.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: Vec<_> = self.ops().iter().map(|op| (op.row(), op.words())).collect();
+        let width = |i: usize, least: usize| {
+            rows.iter().map(|(row, _)| row[i].chars().count()).fold(least, usize::max)
+        };
+        let (what, reads, writes) = (width(0, 9), width(1, 5), width(2, 6));
+        writeln!(f, "{}: {} gradients a step", self.method(), self.evaluations())?;
+        writeln!(f, " #  {:what$}  {:reads$}  {:writes$}  words", "operation", "reads", "writes")?;
+        for (i, (row, words)) in rows.iter().enumerate() {
+            let words = if *words == 0 { "–".to_owned() } else { words.to_string() };
+            let [a, b, c] = row;
+            writeln!(f, "{:2}  {a:what$}  {b:reads$}  {c:writes$}  {words:>5}", i + 1)?;
+        }
+        let (bare, guarded) = (self.words_bare(), self.words_guarded());
+        write!(
+            f,
+            "words per parameter: {bare} bare, {guarded} guarded; {} unfused. resident vectors: {}",
+            self.words_unfused(),
+            self.resident_vectors()
+        )
+    }
+}

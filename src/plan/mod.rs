@@ -1,0 +1,248 @@
+//! The scheduler: what one attempt does, as data.
+//!
+//! A [`Plan`] lists operations over named vectors, already placed in as few
+//! resident buffers as liveness allows. The device and the `f64` replay
+//! execute the same plan; nothing here knows of a GPU.
+
+mod display;
+mod explicit;
+mod liveness;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use crate::error::PlanError;
+use crate::method::Method;
+
+/// How much of a step goes into one kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Fusion {
+    /// One kernel per axpy: the honest baseline.
+    None,
+    /// One kernel per stage point and one for the step, in the form that
+    /// moves fewest words.
+    #[default]
+    Full,
+}
+
+/// Whether the gradient read only by the last kernel is checked before θ is
+/// written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Guard {
+    /// One more pass over that gradient (+1 word): nothing that is not finite
+    /// ever reaches θ.
+    #[default]
+    On,
+    /// For those who know that their last gradient is finite.
+    Off,
+}
+
+/// What a gradient is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Stage i = 1 … s of the method. Stage 1's point is the parameters.
+    Stage(u32),
+    /// A probe beside θ, for step sizes that look at curvature.
+    Probe,
+    /// A step of the power iteration for the spectral radius.
+    Power,
+    /// The extra gradient of an automatic first step size.
+    FirstStep,
+}
+
+/// A vector by its role in the mathematics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Name {
+    /// θ, the parameters.
+    Theta,
+    /// kᵢ = ∇L at stage i's point.
+    Gradient(u32),
+    /// The point of stage i ≥ 2.
+    Point(u32),
+    /// A partial sum, numbered by its first use.
+    Sum(u32),
+}
+
+/// A resident buffer, by number; 0 is θ.
+pub type Slot = usize;
+
+/// A named vector in the buffer where it lives at that time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Operand {
+    pub name: Name,
+    pub slot: Slot,
+}
+
+/// What the gradient part of a [`Linear`] is multiplied with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scale {
+    One,
+    /// The control block's h.
+    StepSize,
+}
+
+/// target = base + Σ w (point − base) − scale · Σ a k.
+///
+/// Points are weighted as differences from the base, so that their weights
+/// need not add up to one in rounded arithmetic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    pub target: Operand,
+    /// Lives in the target's own slot if the kernel works in place.
+    pub base: Operand,
+    pub points: Vec<(f64, Operand)>,
+    pub gradients: Vec<(f64, Operand)>,
+    pub scale: Scale,
+    /// Stages whose gradients nobody has checked before this operation.
+    pub checks: Vec<u32>,
+    /// Sums ‖k₁‖² on the way.
+    pub norm: bool,
+}
+
+/// One operation of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// The gradient source writes ∇L at a point.
+    Evaluate { purpose: Purpose, point: Operand, gradient: Operand },
+    /// A stage point or a partial sum.
+    Combine(Linear),
+    /// Looks for NaN and infinity in a gradient, and sums ‖k₁‖² where asked.
+    Reduce { gradient: Operand, stage: u32, norm: bool },
+    /// The verdict: reads what the checks left, decides, writes the record.
+    Control,
+    /// θ ← …, if the verdict accepted.
+    Advance(Linear),
+}
+
+impl Linear {
+    /// Distinct vectors read.
+    pub fn reads(&self) -> usize {
+        1 + self.points.len() + self.gradients.len()
+    }
+
+    /// The base is overwritten by the target.
+    pub fn in_place(&self) -> bool {
+        self.base.slot == self.target.slot
+    }
+
+    /// Everything read: base, points, gradients.
+    pub fn inputs(&self) -> impl Iterator<Item = Operand> + '_ {
+        let rest = self.points.iter().chain(&self.gradients).map(|&(_, operand)| operand);
+        std::iter::once(self.base).chain(rest)
+    }
+}
+
+impl Op {
+    /// Words per parameter this operation moves; the gradient is the user's.
+    pub fn words(&self) -> usize {
+        match self {
+            Op::Combine(linear) | Op::Advance(linear) => linear.reads() + 1,
+            Op::Reduce { .. } => 1,
+            Op::Evaluate { .. } | Op::Control => 0,
+        }
+    }
+}
+
+/// Most vectors one combine kernel reads besides what it writes: WebGPU's
+/// default of 8 storage buffers, less the output and the partial sums.
+pub const MAX_INPUTS: usize = 6;
+
+/// What to plan for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Options {
+    pub fusion: Fusion,
+    pub guard: Guard,
+}
+
+/// The operations of one attempt, with the buffers they need.
+///
+/// ```
+/// use kutta::{Method, plan::{Options, Plan}};
+/// let plan = Plan::new(&Method::rk4(), Options::default())?;
+/// assert_eq!((plan.words_bare(), plan.words_guarded()), (14, 15));
+/// assert_eq!(plan.resident_vectors(), 5);
+/// println!("{plan}");
+/// # Ok::<(), kutta::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    method: String,
+    options: Options,
+    ops: Vec<Op>,
+    slots: usize,
+    evaluations: u32,
+    unfused_words: usize,
+}
+
+impl Plan {
+    /// Plans one attempt of a method.
+    ///
+    /// # Errors
+    /// A method that this version cannot plan.
+    pub fn new(method: &Method, options: Options) -> Result<Self, PlanError> {
+        let Method::Explicit(tableau) = method;
+        let unfused = Options { fusion: Fusion::None, ..options };
+        let mut plan = explicit::plan(tableau, options);
+        plan.unfused_words = explicit::plan(tableau, unfused).words_bare();
+        Ok(plan)
+    }
+
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    pub fn options(&self) -> Options {
+        self.options
+    }
+
+    /// The operations, in order.
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
+    /// Buffers of the parameters' length that live at once, θ included.
+    pub fn resident_vectors(&self) -> usize {
+        self.slots
+    }
+
+    /// Gradient evaluations of one attempt.
+    pub fn evaluations(&self) -> u32 {
+        self.evaluations
+    }
+
+    /// Words per parameter that the method itself moves.
+    pub fn words_bare(&self) -> usize {
+        let own = |op: &&Op| !matches!(op, Op::Reduce { .. });
+        self.ops.iter().filter(own).map(Op::words).sum()
+    }
+
+    /// Words per parameter, the guard's pass included.
+    pub fn words_guarded(&self) -> usize {
+        self.ops.iter().map(Op::words).sum()
+    }
+
+    /// What the same method moves with one kernel per axpy.
+    pub fn words_unfused(&self) -> usize {
+        self.unfused_words
+    }
+
+    /// Whether some operation sums ‖k₁‖².
+    pub fn sums_gradient_norm(&self) -> bool {
+        self.ops.iter().any(|op| match op {
+            Op::Combine(linear) | Op::Advance(linear) => linear.norm,
+            Op::Reduce { norm, .. } => *norm,
+            Op::Evaluate { .. } | Op::Control => false,
+        })
+    }
+
+    /// Loss and gradient norm at θ, changing nothing.
+    pub fn measurement(&self) -> Vec<Op> {
+        let Some(first @ Op::Evaluate { gradient, .. }) = self.ops.first() else {
+            unreachable!("every plan begins with stage 1");
+        };
+        let reduce = Op::Reduce { gradient: *gradient, stage: 1, norm: true };
+        vec![first.clone(), reduce, Op::Control]
+    }
+}

@@ -1,0 +1,171 @@
+//! Word counts and residents, and every plan against the textbook.
+
+use super::*;
+use crate::reference::{Problem, Replay, textbook};
+use crate::tableau::Tableau;
+
+fn plan(method: &Method, fusion: Fusion) -> Plan {
+    Plan::new(method, Options { fusion, guard: Guard::On }).unwrap()
+}
+
+#[test]
+fn words_and_residents() {
+    // (method, bare, guarded, unfused, resident vectors). An axpy moves three
+    // words, a fused kernel one for each input and one for its output.
+    let expected = [
+        ("euler", 3, 4, 3, 2),
+        ("midpoint", 6, 7, 6, 3),
+        ("heun", 7, 8, 9, 3),
+        ("ralston2", 7, 8, 9, 3),
+        ("kutta3", 12, 13, 18, 4),
+        ("heun3", 10, 11, 12, 4),
+        ("ralston3", 11, 12, 15, 4),
+        ("ssprk33", 11, 12, 18, 3),
+        ("rk4", 14, 15, 21, 5),
+        ("rk38", 18, 19, 30, 5),
+        ("ralston4", 18, 19, 30, 5),
+    ];
+    assert_eq!(expected.len(), Method::all().len());
+    for (name, bare, guarded, unfused, residents) in expected {
+        let method = name.parse().unwrap();
+        let fused = plan(&method, Fusion::Full);
+        let found = (fused.words_bare(), fused.words_guarded(), fused.words_unfused());
+        assert_eq!(
+            (found, fused.resident_vectors()),
+            ((bare, guarded, unfused), residents),
+            "{name}"
+        );
+        assert_eq!(plan(&method, Fusion::None).words_bare(), unfused, "{name}");
+    }
+}
+
+#[test]
+fn no_plan_moves_more_than_the_direct_form() {
+    for tableau in Tableau::all() {
+        let nonzero = |row: &[f64]| row.iter().filter(|&&a| a != 0.0).count();
+        let direct: usize = tableau.rows()[1..].iter().map(|row| nonzero(row) + 2).sum::<usize>()
+            + nonzero(tableau.b())
+            + 2;
+        let words = plan(&tableau.clone().into(), Fusion::Full).words_bare();
+        assert!(words <= direct, "{}: {words} words, {direct} directly", tableau.name());
+    }
+}
+
+#[test]
+fn rk4_takes_the_form_that_rounds_like_the_textbook() {
+    let plan = plan(&Method::rk4(), Fusion::Full);
+    let Some(Op::Advance(last)) = plan.ops().last() else { panic!("{plan}") };
+    assert_eq!(last.to_string(), "θ' = y₃ + 1/3 (y₄ − y₃) − h(1/6 k₁ + 1/6 k₄)");
+}
+
+/// A tableau with more gradients in a row than one kernel binds, zero rows and
+/// unused stages among them.
+fn awkward() -> Vec<Method> {
+    let stages = 9;
+    let dense: Vec<Vec<f64>> =
+        (0..stages).map(|i| (0..i).map(|j| 0.3 / (1.0 + (i * j) as f64)).collect()).collect();
+    let wide = Tableau::new("wide", &dense, &[1.0 / 9.0; 9], None).unwrap();
+    let mut gaps = dense;
+    gaps[1] = vec![0.0];
+    gaps[4] = vec![0.0, 0.5, 0.0, 0.0];
+    let b = [0.5, 0.0, 0.0, 0.25, 0.0, 0.0, 0.0, 0.0, 0.25];
+    let sparse = Tableau::new("gaps", &gaps, &b, None).unwrap();
+    vec![wide.into(), sparse.into()]
+}
+
+#[test]
+fn every_plan_is_the_textbook() {
+    let problems = [
+        Problem::Rosenbrock,
+        Problem::Quartic,
+        Problem::quadratic(&[0.5, 3.0, 7.0, 20.0]).unwrap(),
+    ];
+    for method in Method::all().into_iter().chain(awkward()) {
+        let Method::Explicit(tableau) = &method;
+        for fusion in [Fusion::None, Fusion::Full] {
+            let plan = plan(&method, fusion);
+            for problem in &problems {
+                let start = problem.default_start(4).unwrap();
+                let (mut theta, h) = (start.clone(), 2e-3);
+                let mut replay = Replay::new(&plan, &start);
+                for step in 0..50 {
+                    let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
+                    let first = problem.gradient(&theta);
+                    let norm = first.iter().map(|g| g * g).sum::<f64>().sqrt();
+                    theta = textbook::step(tableau, h, &theta, &mut gradient).unwrap().theta;
+                    let attempt = replay.attempt(h, &mut gradient).unwrap();
+                    assert!(attempt.accepted);
+                    let found = attempt.grad_norm.unwrap();
+                    assert!(
+                        (found - norm).abs() <= 1e-9 * norm.max(1.0),
+                        "{method}: {found} {norm}"
+                    );
+                    for (a, b) in replay.theta().iter().zip(&theta) {
+                        assert!(
+                            (a - b).abs() < 1e-13 * (step + 1) as f64,
+                            "{method} {fusion:?} {problem}, step {step}: {a} is not {b}\n{plan}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_stage_is_checked_once_before_theta_is_written() {
+    for method in Method::all().into_iter().chain(awkward()) {
+        let Method::Explicit(tableau) = &method;
+        for fusion in [Fusion::None, Fusion::Full] {
+            let plan = plan(&method, fusion);
+            let mut checked: Vec<u32> = Vec::new();
+            for op in plan.ops() {
+                match op {
+                    Op::Combine(linear) => checked.extend(&linear.checks),
+                    Op::Reduce { stage, .. } => checked.push(*stage),
+                    Op::Advance(linear) => assert!(linear.checks.is_empty()),
+                    Op::Evaluate { .. } | Op::Control => {}
+                }
+            }
+            checked.sort_unstable();
+            // A stage that nothing reads cannot hurt.
+            let used: Vec<u32> = (1..=tableau.stages() as u32)
+                .filter(|&i| {
+                    let j = i as usize - 1;
+                    tableau.b()[j] != 0.0
+                        || tableau.rows().iter().any(|r| r.get(j).is_some_and(|&a| a != 0.0))
+                })
+                .collect();
+            assert_eq!(checked, used, "{method} {fusion:?}\n{plan}");
+        }
+    }
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_leaves_theta_alone() {
+    for method in Method::all() {
+        let plan = plan(&method, Fusion::Full);
+        for bad in 1..=method.stages() {
+            let start = [1.0, 2.0];
+            let mut replay = Replay::new(&plan, &start);
+            let attempt = replay
+                .attempt(0.1, &mut |stage, x| {
+                    if stage == bad { vec![x[0], f64::INFINITY] } else { x.to_vec() }
+                })
+                .unwrap();
+            assert!(!attempt.accepted, "{method} stage {bad}");
+            assert_eq!(replay.theta(), start);
+        }
+    }
+}
+
+#[test]
+fn kernels_bind_no_more_than_webgpu_promises() {
+    for method in awkward() {
+        for op in plan(&method, Fusion::Full).ops() {
+            if let Op::Combine(linear) | Op::Advance(linear) = op {
+                assert!(linear.reads() <= MAX_INPUTS, "{linear}");
+            }
+        }
+    }
+}
