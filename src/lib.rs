@@ -4,23 +4,51 @@
 //! Gradient descent is Euler's method on that flow. kutta takes any explicit
 //! tableau, plans which kernels run on which buffers ([`plan`]), records them,
 //! and lets the device judge every attempt, so that nothing waits for the host.
+//!
+//! ```no_run
+//! use kutta::{Gpu, Method, Optimizer, StepSize, data::Idx, models::Mlp};
+//!
+//! let gpu = Gpu::new()?;
+//! let data = Idx::open("data/mnist")?;
+//! let mut mlp = Mlp::classifier(&gpu, &[784, 128, 10], data.train(64)?)?;
+//! let mut optimizer = Optimizer::builder(Method::rk4())
+//!     .step_size(StepSize::constant(0.5))
+//!     .build(&gpu, mlp.layout(), &mlp.initial(7))?;
+//! optimizer.run(&mut mlp, 938)?; // one epoch
+//! for report in optimizer.reports() {
+//!     println!("{} {:?}", report.attempt, report.loss);
+//! }
+//! # Ok::<(), kutta::Error>(())
+//! ```
 
 pub mod error;
 pub mod gpu;
 pub mod ingredients;
 pub mod layout;
 pub mod method;
+pub mod models;
+pub mod optimizer;
+pub mod params;
 pub mod plan;
+mod recorder;
 pub mod reference;
+pub mod reports;
 pub mod source;
+mod state;
 pub mod tableau;
+
+#[cfg(test)]
+mod shader_tests;
 
 pub use error::Error;
 pub use gpu::Gpu;
 pub use ingredients::{Momentum, Preconditioner, StepSize};
 pub use layout::{Init, ParamLayout};
 pub use method::Method;
+pub use optimizer::Optimizer;
+pub use params::Params;
 pub use plan::{Fusion, Guard, Plan, Purpose};
+pub use reports::{Report, Verdict};
 pub use source::{Batches, Evaluation, GradientSource, SourceError};
 pub use tableau::Tableau;
 pub use wgpu;

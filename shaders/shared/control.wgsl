@@ -5,8 +5,11 @@ struct Control {
     h: f32,
     // 1 while the attempt under way may change something; 0 makes it a no-op.
     alive: u32,
-    // 1 after the verdict if the attempt was accepted.
+    // 1 if the verdict accepted the attempt, and the step size it was made with.
     accept: u32,
+    applied_h: f32,
+    // 1 if the attempt under way reaches the end of integration.
+    last: u32,
     // Batch cursor: attempts accepted or skipped so far.
     batch: u32,
     attempts: u32,
@@ -19,5 +22,6 @@ struct Control {
     time_low: f32,
     // Always 0, which no compiler can know: keeps sums from being reordered.
     zero: u32,
+    unused: u32,
 }
 

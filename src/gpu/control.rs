@@ -13,8 +13,12 @@ wgsl_struct! {
         pub h: f32,
         /// 1 while the attempt under way may change something.
         pub alive: u32,
-        /// 1 after the verdict if the attempt was accepted.
+        /// 1 if the verdict accepted the attempt.
         pub accept: u32,
+        /// The step size the judged attempt was made with.
+        pub applied_h: f32,
+        /// 1 if the attempt under way reaches the end of integration.
+        pub last: u32,
         /// Batch cursor: attempts accepted or skipped so far.
         pub batch: u32,
         pub attempts: u32,
@@ -27,5 +31,6 @@ wgsl_struct! {
         pub time_low: f32,
         /// Always 0.
         pub zero: u32,
+        pub unused: u32,
     }
 }

@@ -1,9 +1,14 @@
 //! The device, its vectors and its compiled kernels.
 
+pub(crate) mod combine;
 pub(crate) mod commands;
 pub mod control;
+pub(crate) mod guard;
 pub mod kernel;
+pub(crate) mod settings;
+pub(crate) mod traversal;
 pub mod vector;
+pub(crate) mod verdict;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,6 +16,16 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::GpuError;
 use kernel::{Constants, Kernel};
+use traversal::LANES;
+
+pub(crate) const FINITE_WGSL: &str = include_str!("../../shaders/shared/finite.wgsl");
+pub(crate) const PARTIALS_WGSL: &str = include_str!("../../shaders/shared/partials.wgsl");
+pub(crate) const PREPARE_WGSL: &str = include_str!("../../shaders/shared/prepare.wgsl");
+pub(crate) const PUT_PARTIAL_WGSL: &str = include_str!("../../shaders/shared/put_partial.wgsl");
+pub(crate) const RECORD_WGSL: &str = include_str!("../../shaders/shared/record.wgsl");
+pub(crate) const SETTINGS_WGSL: &str = include_str!("../../shaders/shared/settings.wgsl");
+pub(crate) const TRAVERSAL_WGSL: &str = include_str!("../../shaders/shared/traversal.wgsl");
+pub(crate) const WORKGROUP_SUM_WGSL: &str = include_str!("../../shaders/shared/workgroup_sum.wgsl");
 
 /// A device to compute on: kutta's own, or one adopted from the host
 /// application. Cheap to clone.
@@ -165,6 +180,52 @@ impl Gpu {
     pub fn binding_elements(&self) -> usize {
         let bytes = self.inner.limits.max_storage_buffer_binding_size;
         (bytes / 256 * 64) as usize
+    }
+
+    /// Whether this device gives what kutta's kernels need.
+    ///
+    /// # Errors
+    /// [`GpuError::LimitTooSmall`] with the limit's name and both numbers.
+    pub(crate) fn check_limits(&self, what: &str, binding_bytes: u64) -> Result<(), GpuError> {
+        let limits = self.limits();
+        let needs = [
+            (
+                "max_compute_invocations_per_workgroup",
+                LANES as u64,
+                u64::from(limits.max_compute_invocations_per_workgroup),
+            ),
+            (
+                "max_compute_workgroup_size_x",
+                LANES as u64,
+                u64::from(limits.max_compute_workgroup_size_x),
+            ),
+            (
+                "max_storage_buffers_per_shader_stage",
+                8,
+                u64::from(limits.max_storage_buffers_per_shader_stage),
+            ),
+            (
+                "max_uniform_buffers_per_shader_stage",
+                2,
+                u64::from(limits.max_uniform_buffers_per_shader_stage),
+            ),
+            (
+                "max_compute_workgroup_storage_size",
+                4 * LANES as u64,
+                u64::from(limits.max_compute_workgroup_storage_size),
+            ),
+            (
+                "max_storage_buffer_binding_size",
+                binding_bytes,
+                limits.max_storage_buffer_binding_size,
+            ),
+        ];
+        match needs.into_iter().find(|&(_, needed, found)| found < needed) {
+            None => Ok(()),
+            Some((limit, needed, found)) => {
+                Err(GpuError::LimitTooSmall { what: what.into(), limit, needed, found })
+            }
+        }
     }
 
     /// A zeroed buffer.

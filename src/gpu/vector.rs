@@ -77,13 +77,22 @@ impl Vector {
         pollster::block_on(self.read_async(gpu))
     }
 
-    /// As [`Vector::read`], for callers that must not block. Outside the
-    /// browser, it resolves when somebody polls the device.
+    /// As [`Vector::read`], for a browser. Natively it blocks.
     ///
     /// # Errors
     /// If the device is lost.
     pub async fn read_async(&self, gpu: &Gpu) -> Result<Vec<f32>, GpuError> {
         let bytes = gpu.read_buffer(&self.buffer, 0..(self.len * 4) as u64).await?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// Reads some elements back. Waits.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    pub fn read_range(&self, gpu: &Gpu, range: Range<usize>) -> Result<Vec<f32>, GpuError> {
+        let bytes = (range.start * 4) as u64..(range.end.min(self.len) * 4) as u64;
+        let bytes = pollster::block_on(gpu.read_buffer(&self.buffer, bytes))?;
         Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 }

@@ -1,0 +1,16 @@
+// control ← ready for the first attempt of a chunk, under the host's settings
+// Moves nothing of the parameters' size.
+// Recorded once before the attempts of a chunk.
+@group(0) @binding(0) var<storage, read_write> control: Control;
+@group(0) @binding(1) var<uniform> settings: Settings;
+@group(0) @binding(2) var<storage, read_write> partials: Partials;
+@group(0) @binding(3) var<storage, read_write> loss: array<u32>;
+
+@compute @workgroup_size(1)
+fn main() {
+    // An attempt whose source failed may have left something.
+    atomicStore(&partials.flags[0], 0u);
+    atomicStore(&partials.flags[1], 0u);
+    loss[0] = NO_LOSS;
+    prepare();
+}

@@ -1,0 +1,40 @@
+// flags |= (k has a NaN or an infinity); partials = Σ kᵢ² where NORM
+// Moves one word: k.
+// Recorded before the verdict for a gradient that no combine has read.
+override NORM: bool = false;
+
+struct Guard {
+    // The gradient's stage, as bits of Partials.flags.
+    stages: vec2<u32>,
+    unused_0: u32,
+    unused_1: u32,
+    chunk: Chunk,
+}
+
+@group(0) @binding(0) var<uniform> guard: Guard;
+@group(0) @binding(1) var<storage, read_write> partials: Partials;
+@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let mine = run_of(guard.chunk, workgroup.x, lane);
+    var largest = vec4<u32>();
+    var squares = vec4<f32>();
+    for (var i = mine.first; i < mine.end; i += RUN) {
+        let inside = parameters_only(k[i], i, guard.chunk.elements);
+        largest = max(largest, magnitude_bits(inside));
+        if NORM {
+            squares += inside * inside;
+        }
+    }
+    if not_finite(largest) {
+        atomicOr(&partials.flags[0], guard.stages.x);
+        atomicOr(&partials.flags[1], guard.stages.y);
+    }
+    if NORM {
+        put_partial(guard.chunk, workgroup.x, lane, squares);
+    }
+}

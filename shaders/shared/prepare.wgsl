@@ -1,0 +1,33 @@
+// Hides a value's origin: no compiler can know that control.zero is 0, so
+// none may reorder sums across this, fast-math or not.
+fn opaque(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) ^ control.zero);
+}
+
+// Time left until the end of integration.
+fn time_left() -> f32 {
+    return opaque(settings.end_high - control.time_high)
+        + opaque(settings.end_low - control.time_low);
+}
+
+// time += h, with the rounding error kept in time_low (Knuth's two-sum).
+fn add_time(h: f32) {
+    let sum = opaque(control.time_high + h);
+    let part = opaque(sum - control.time_high);
+    let error = opaque(control.time_high - opaque(sum - part)) + opaque(h - part);
+    let low = opaque(control.time_low + error);
+    let high = opaque(sum + low);
+    control.time_low = opaque(low - opaque(high - sum));
+    control.time_high = high;
+}
+
+// Sets up the next attempt: its step size, and whether it may do anything.
+fn prepare() {
+    let left = time_left();
+    let going = left > 0.0 && control.accepted < settings.accepted_limit;
+    control.alive = select(0u, 1u, going);
+    // A last step of up to 2⁻²⁰ more than h spares one of almost nothing.
+    control.last = select(0u, 1u, left <= settings.h * (1.0 + 1.0 / 1048576.0));
+    control.h = select(settings.h, left, control.last == 1u);
+}
+

@@ -1,0 +1,31 @@
+// One attempt's record in the ring. Rust twin: src/reports/record.rs.
+struct Record {
+    attempt: u32,
+    verdict: u32,
+    // First stage whose gradient was not finite; 0 if all were.
+    stage: u32,
+    batch: u32,
+    h: f32,
+    // Time at which the attempt began.
+    time_high: f32,
+    time_low: f32,
+    // Bits of L(θ), or NO_LOSS.
+    loss: u32,
+    grad_norm: f32,
+    error: f32,
+    accepted: u32,
+    skipped: u32,
+    refused: u32,
+    evaluations: u32,
+    unused_0: u32,
+    unused_1: u32,
+}
+
+const IDLE: u32 = 0u;
+const ACCEPTED: u32 = 1u;
+const SKIPPED: u32 = 2u;
+const MEASURED: u32 = 3u;
+
+// A NaN that arithmetic does not make: nobody wrote a loss.
+const NO_LOSS: u32 = 0x7fc04b55u;
+

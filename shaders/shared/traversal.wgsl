@@ -1,0 +1,40 @@
+// How a kernel walks a vector. A workgroup does a fixed span of it; in there,
+// runs of RUN neighbouring lanes each do a contiguous part. A GPU wants one
+// run of all lanes (coalesced loads); a CPU, which finishes one SIMD group
+// before it begins the next, wants short runs (whole cache lines in order).
+// Rust twin: src/gpu/traversal.rs.
+const LANES: u32 = 256u;
+override RUN: u32 = 256u;
+// A sum leaves one partial a lane, without a barrier, instead of one a
+// workgroup: for software adapters, where a barrier costs more than the
+// longer sum later on.
+override LANE_PARTIALS: bool = false;
+
+struct Chunk {
+    // Elements of the vector that this binding covers.
+    elements: u32,
+    // Index of the chunk's first partial sum.
+    first_partial: u32,
+    // vec4s that a workgroup does: a multiple of LANES.
+    span: u32,
+    unused: u32,
+}
+
+struct Run {
+    first: u32,
+    end: u32,
+}
+
+// The vec4s first, first + RUN, … below end are this lane's.
+fn run_of(chunk: Chunk, workgroup: u32, lane: u32) -> Run {
+    let length = chunk.span / (LANES / RUN);
+    let start = workgroup * chunk.span + (lane / RUN) * length;
+    return Run(start + lane % RUN, min(start + length, (chunk.elements + 3u) / 4u));
+}
+
+// x at vec4 i, with zeros for what lies beyond the chunk's last element.
+fn parameters_only(x: vec4<f32>, i: u32, elements: u32) -> vec4<f32> {
+    let inside = vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(elements);
+    return select(vec4<f32>(), x, inside);
+}
+

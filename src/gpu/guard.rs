@@ -1,0 +1,35 @@
+//! Host side of `shaders/guard.wgsl`.
+
+use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::traversal::{Chunk, Traversal};
+use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
+
+wgsl_struct! {
+    /// The guarded gradient's stage and one dispatch's chunk.
+    pub(crate) struct Guard {
+        pub(crate) stages: [u32; 2],
+        pub(crate) unused_0: u32,
+        pub(crate) unused_1: u32,
+        pub(crate) chunk: Chunk,
+    }
+}
+
+pub(crate) const KERNEL: Kernel = Kernel {
+    name: "guard",
+    text: &[
+        TRAVERSAL_WGSL,
+        FINITE_WGSL,
+        PARTIALS_WGSL,
+        WORKGROUP_SUM_WGSL,
+        include_str!("../../shaders/guard.wgsl"),
+        PUT_PARTIAL_WGSL,
+    ],
+    bindings: &[("guard", Access::Uniform), ("partials", Access::Write), ("k", Access::Read)],
+    structs: &[Guard::LAYOUT, Chunk::LAYOUT],
+};
+
+pub(crate) fn constants(norm: bool, walk: &Traversal) -> Constants {
+    let mut constants = walk.sum_constants();
+    constants.push(("NORM", f64::from(u8::from(norm))));
+    constants
+}

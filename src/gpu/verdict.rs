@@ -1,0 +1,82 @@
+//! Host side of `shaders/begin.wgsl` and `shaders/verdict.wgsl`, the kernels
+//! that decide, and of the record they write.
+
+use super::control::{CONTROL_WGSL, Control};
+use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::settings::Settings;
+use super::{
+    PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, SETTINGS_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL,
+};
+
+wgsl_struct! {
+    /// One attempt as the device records it: `shaders/shared/record.wgsl`.
+    pub(crate) struct Record {
+        pub(crate) attempt: u32,
+        pub(crate) verdict: u32,
+        pub(crate) stage: u32,
+        pub(crate) batch: u32,
+        pub(crate) h: f32,
+        pub(crate) time_high: f32,
+        pub(crate) time_low: f32,
+        pub(crate) loss: u32,
+        pub(crate) grad_norm: f32,
+        pub(crate) error: f32,
+        pub(crate) accepted: u32,
+        pub(crate) skipped: u32,
+        pub(crate) refused: u32,
+        pub(crate) evaluations: u32,
+        pub(crate) unused_0: u32,
+        pub(crate) unused_1: u32,
+    }
+}
+
+pub(crate) const IDLE: u32 = 0;
+pub(crate) const ACCEPTED: u32 = 1;
+pub(crate) const SKIPPED: u32 = 2;
+pub(crate) const MEASURED: u32 = 3;
+pub(crate) const NO_LOSS: u32 = 0x7fc0_4b55;
+
+pub(crate) const BEGIN: Kernel = Kernel {
+    name: "begin",
+    text: &[
+        CONTROL_WGSL,
+        SETTINGS_WGSL,
+        PARTIALS_WGSL,
+        RECORD_WGSL,
+        include_str!("../../shaders/begin.wgsl"),
+        PREPARE_WGSL,
+    ],
+    bindings: &[
+        ("control", Access::Write),
+        ("settings", Access::Uniform),
+        ("partials", Access::Write),
+        ("loss", Access::Write),
+    ],
+    structs: &[Control::LAYOUT, Settings::LAYOUT],
+};
+
+pub(crate) const VERDICT: Kernel = Kernel {
+    name: "verdict",
+    text: &[
+        CONTROL_WGSL,
+        SETTINGS_WGSL,
+        TRAVERSAL_WGSL,
+        PARTIALS_WGSL,
+        WORKGROUP_SUM_WGSL,
+        RECORD_WGSL,
+        include_str!("../../shaders/verdict.wgsl"),
+        PREPARE_WGSL,
+    ],
+    bindings: &[
+        ("control", Access::Write),
+        ("settings", Access::Uniform),
+        ("partials", Access::Write),
+        ("loss", Access::Write),
+        ("ring", Access::Write),
+    ],
+    structs: &[Control::LAYOUT, Settings::LAYOUT, Record::LAYOUT],
+};
+
+pub(crate) fn constants(measure: bool) -> Constants {
+    vec![("MEASURE", f64::from(u8::from(measure)))]
+}

@@ -1,0 +1,196 @@
+//! Problems with a formula, on the device: their own twin in f64 is
+//! [`reference::Problem`](crate::reference::Problem).
+
+use crate::error::Error;
+use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::gpu::traversal::{Chunk, Traversal};
+use crate::gpu::vector::Vector;
+use crate::gpu::{Gpu, Pipeline, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
+use crate::layout::ParamLayout;
+use crate::models::BindCache;
+use crate::reference::Problem;
+use crate::source::{Evaluation, GradientSource, SourceError};
+
+wgsl_struct! {
+    struct AddLoss {
+        count: u32,
+        unused_0: u32,
+        unused_1: u32,
+        unused_2: u32,
+    }
+}
+
+const GRADIENT: Kernel = Kernel {
+    name: "analytic",
+    text: &[TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL, include_str!("../../shaders/analytic.wgsl")],
+    bindings: &[
+        ("chunk", Access::Uniform),
+        ("theta", Access::Read),
+        ("gradient", Access::Write),
+        ("eigenvalues", Access::Read),
+        ("sums", Access::Write),
+    ],
+    structs: &[Chunk::LAYOUT],
+};
+
+const ADD_LOSS: Kernel = Kernel {
+    name: "add_loss",
+    text: &[TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL, include_str!("../../shaders/add_loss.wgsl")],
+    bindings: &[("add", Access::Uniform), ("sums", Access::Read), ("loss", Access::Write)],
+    structs: &[AddLoss::LAYOUT],
+};
+
+/// Kernels of this file with the override sets they are used with.
+#[cfg(test)]
+pub(crate) fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
+    let gradients = [true, false]
+        .into_iter()
+        .flat_map(|software| {
+            (0..5).map(move |problem| gradient_constants(problem, &Traversal::new(2, software)))
+        })
+        .collect();
+    vec![(GRADIENT, gradients), (ADD_LOSS, vec![vec![]])]
+}
+
+fn gradient_constants(problem: u32, walk: &Traversal) -> Constants {
+    let mut constants = walk.sum_constants();
+    constants.push(("PROBLEM", f64::from(problem)));
+    constants
+}
+
+fn number(problem: &Problem) -> u32 {
+    match problem {
+        Problem::Quadratic { .. } => 0,
+        Problem::Rosenbrock => 1,
+        Problem::Quartic => 2,
+        Problem::Himmelblau => 3,
+        Problem::Beale => 4,
+    }
+}
+
+/// A [`Problem`] as a gradient source on the device.
+///
+/// ```no_run
+/// use kutta::{Gpu, models::Analytic, reference::Problem};
+/// let gpu = Gpu::new()?;
+/// let quadratic = Analytic::new(&gpu, &Problem::quadratic(&[1.0, 100.0])?, 2)?;
+/// assert_eq!(quadratic.layout().len(), 2);
+/// # Ok::<(), kutta::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Analytic {
+    layout: ParamLayout,
+    walk: Traversal,
+    most: usize,
+    gradient: Pipeline,
+    add_loss: Pipeline,
+    eigenvalues: Option<Vector>,
+    uniforms: wgpu::Buffer,
+    stride: u64,
+    sums: wgpu::Buffer,
+    cache: BindCache<Vec<(Pipeline, wgpu::BindGroup, u32)>>,
+}
+
+impl Analytic {
+    /// The problem in n dimensions.
+    ///
+    /// # Errors
+    /// A dimension the problem does not have, or a device too small.
+    pub fn new(gpu: &Gpu, problem: &Problem, n: usize) -> Result<Self, Error> {
+        problem.check_dimension(n)?;
+        let layout = ParamLayout::flat(n)?;
+        let eigenvalues = match problem {
+            Problem::Quadratic { eigenvalues } => {
+                let values: Vec<f32> = eigenvalues.iter().map(|&x| x as f32).collect();
+                Some(Vector::from_slice(gpu, "eigenvalues", &values)?)
+            }
+            _ => None,
+        };
+        let walk = Traversal::new(n, gpu.is_software());
+        let most = gpu.binding_elements();
+        gpu.check_limits("the problem", 4 * walk.least_chunk().max(walk.partials()) as u64)?;
+
+        use wgpu::BufferUsages as Usage;
+        let stride = u64::from(gpu.limits().min_uniform_buffer_offset_alignment);
+        let chunks: Vec<Chunk> = walk.chunks(most).map(|(_, chunk, _)| chunk).collect();
+        let size = (chunks.len() as u64 + 1) * stride;
+        let uniforms = gpu.buffer("chunks", size, Usage::UNIFORM | Usage::COPY_DST)?;
+        let add = AddLoss { count: walk.partials() as u32, ..AddLoss::default() };
+        let mut bytes = vec![0; size as usize];
+        let mut put = |slot: usize, value: &[u8]| {
+            let offset = slot * stride as usize;
+            bytes[offset..offset + value.len()].copy_from_slice(value);
+        };
+        put(0, bytemuck::bytes_of(&add));
+        for (i, chunk) in chunks.iter().enumerate() {
+            put(i + 1, bytemuck::bytes_of(chunk));
+        }
+        gpu.upload(&uniforms, &bytes);
+        Ok(Self {
+            gradient: gpu.pipeline(&GRADIENT, &gradient_constants(number(problem), &walk)),
+            add_loss: gpu.pipeline(&ADD_LOSS, &vec![]),
+            sums: gpu.buffer("partial losses", 4 * walk.partials() as u64, Usage::STORAGE)?,
+            cache: BindCache::default(),
+            layout,
+            walk,
+            most,
+            eigenvalues,
+            uniforms,
+            stride,
+        })
+    }
+
+    /// Rosenbrock's function in n dimensions, n even.
+    ///
+    /// # Errors
+    /// As [`Analytic::new`].
+    pub fn rosenbrock(gpu: &Gpu, n: usize) -> Result<Self, Error> {
+        Self::new(gpu, &Problem::Rosenbrock, n)
+    }
+
+    /// One tensor `theta`.
+    pub fn layout(&self) -> &ParamLayout {
+        &self.layout
+    }
+}
+
+impl GradientSource for Analytic {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        let n = self.layout.len();
+        if at.point().len() != n {
+            return Err(format!("{} parameters for a problem of {n}", at.point().len()).into());
+        }
+        let Self {
+            walk, most, gradient, add_loss, eigenvalues, uniforms, stride, sums, cache, ..
+        } = self;
+        let uniform = |slot: u64| {
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: uniforms,
+                offset: slot * *stride,
+                size: wgpu::BufferSize::new(16),
+            })
+        };
+        let recorded = cache.get(at.key(), || {
+            let mut recorded = Vec::new();
+            for (slot, (range, _, groups)) in (1..).zip(walk.chunks(*most)) {
+                // Problems without eigenvalues bind θ once more and never read it.
+                let lambda = eigenvalues.as_ref().unwrap_or(at.point());
+                let resources = [
+                    uniform(slot),
+                    at.point().binding(range.clone()),
+                    at.gradient().binding(range.clone()),
+                    lambda.binding(range),
+                    sums.as_entire_binding(),
+                ];
+                recorded.push((gradient.clone(), gradient.bind(at.gpu(), &resources), groups));
+            }
+            let resources = [uniform(0), sums.as_entire_binding(), at.loss().as_entire_binding()];
+            recorded.push((add_loss.clone(), add_loss.bind(at.gpu(), &resources), 1));
+            recorded
+        });
+        for (pipeline, bind_group, groups) in recorded {
+            at.commands.dispatch(pipeline.pipeline(), bind_group, [*groups, 1, 1]);
+        }
+        Ok(())
+    }
+}

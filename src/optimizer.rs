@@ -1,0 +1,527 @@
+//! The face of the library: builds a plan, keeps its state on the device, and
+//! records attempts.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
+
+use crate::error::{Error, GpuError, OptimizerError};
+use crate::gpu::Gpu;
+use crate::gpu::commands::Commands;
+use crate::gpu::settings::Settings;
+use crate::gpu::traversal::Traversal;
+use crate::ingredients::{Momentum, Preconditioner, StepSize};
+use crate::layout::ParamLayout;
+use crate::method::Method;
+use crate::params::Params;
+use crate::plan::{Fusion, Guard, Options, Plan};
+use crate::recorder::{Context, Recorder};
+use crate::reports::{Progress, Report, Reports};
+use crate::source::GradientSource;
+use crate::state::{RING, State};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+/// Attempts in a submit unless the builder says otherwise: enough to hide the
+/// cost of a submit, few enough that long encoders stall no driver.
+const ATTEMPTS_PER_SUBMIT: u32 = 32;
+
+/// Submits on their way before `run` waits for the oldest.
+const SUBMITS_AHEAD: usize = 2;
+
+/// Attempts in a row without an accepted one before `run_accepted` and
+/// `run_until` give up.
+const MOST_FRUITLESS: u64 = 1_000;
+
+/// Trains by solving θ̇ = −∇L(θ).
+///
+/// A step is an *attempt*: the device itself judges it, and a refused one
+/// leaves θ as it is, bit for bit. Nothing in an attempt waits for the host.
+///
+/// ```no_run
+/// use kutta::{Gpu, Method, Optimizer, StepSize, models::Analytic};
+/// let gpu = Gpu::new()?;
+/// let mut problem = Analytic::rosenbrock(&gpu, 2)?;
+/// let mut optimizer = Optimizer::builder(Method::rk4())
+///     .step_size(StepSize::constant(1e-3))
+///     .build(&gpu, problem.layout(), &[-1.2, 1.0])?;
+/// optimizer.run(&mut problem, 1000)?;
+/// println!("{:?}", optimizer.params().read()?);
+/// # Ok::<(), kutta::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Optimizer {
+    gpu: Gpu,
+    id: u64,
+    layout: ParamLayout,
+    plan: Plan,
+    state: State,
+    recorder: Recorder,
+    reports: Reports,
+    settings: Settings,
+    per_submit: u32,
+    in_flight: VecDeque<Fence>,
+}
+
+/// One submit that may still be running.
+#[derive(Debug)]
+struct Fence {
+    index: wgpu::SubmissionIndex,
+    done: OneshotReceiver<()>,
+}
+
+/// Options of an [`Optimizer`]; see [`Optimizer::builder`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    method: Method,
+    step_size: Option<StepSize>,
+    preconditioner: Preconditioner,
+    momentum: Momentum,
+    options: Options,
+    per_submit: u32,
+    most_per_binding: Option<usize>,
+}
+
+impl Builder {
+    /// How h is chosen. There is no default: it depends on the problem.
+    pub fn step_size(mut self, step_size: StepSize) -> Self {
+        self.step_size = Some(step_size);
+        self
+    }
+
+    /// Default: none.
+    pub fn preconditioner(mut self, preconditioner: Preconditioner) -> Self {
+        self.preconditioner = preconditioner;
+        self
+    }
+
+    /// Default: none.
+    pub fn momentum(mut self, momentum: Momentum) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// How much goes into one kernel. Default: [`Fusion::Full`].
+    pub fn fusion(mut self, fusion: Fusion) -> Self {
+        self.options.fusion = fusion;
+        self
+    }
+
+    /// Whether the last gradient is checked before θ is written. Default:
+    /// [`Guard::On`].
+    pub fn guard(mut self, guard: Guard) -> Self {
+        self.options.guard = guard;
+        self
+    }
+
+    /// Attempts that `run` puts into one submit, 1 to 1024. Default: 32.
+    pub fn attempts_per_submit(mut self, attempts: u32) -> Self {
+        self.per_submit = attempts;
+        self
+    }
+
+    /// Cuts vectors into bindings of at most this many elements, below what
+    /// the device allows; changes no bit of any result.
+    pub fn elements_per_binding(mut self, elements: usize) -> Self {
+        self.most_per_binding = Some(elements);
+        self
+    }
+
+    /// Allocates the state on the device and compiles the kernels. `theta` has
+    /// [`ParamLayout::len`] values.
+    ///
+    /// # Errors
+    /// A step size that is missing, or not positive and finite; a `theta` of
+    /// another length or with values that are not finite; a device too small,
+    /// with the numbers.
+    pub fn build(self, gpu: &Gpu, layout: &ParamLayout, theta: &[f32]) -> Result<Optimizer, Error> {
+        let step_size = self.step_size.ok_or(OptimizerError::NoStepSize)?;
+        step_size.check()?;
+        layout.check_len(theta.len())?;
+        if let Some(index) = theta.iter().position(|x| !x.is_finite()) {
+            let tensor = layout.locate(index).map_or("padding", |t| t.name()).to_owned();
+            return Err(OptimizerError::Initial { index, value: theta[index], tensor }.into());
+        }
+        if !(1..=RING).contains(&self.per_submit) {
+            return Err(OptimizerError::PerSubmit { found: self.per_submit, most: RING }.into());
+        }
+        let plan = Plan::new(&self.method, self.options)?;
+        let walk = Traversal::new(theta.len(), gpu.is_software());
+        let most = gpu.binding_elements().min(self.most_per_binding.unwrap_or(usize::MAX));
+        let state = State::new(gpu, &plan, &walk, theta)?;
+        let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
+        let norms = plan.sums_gradient_norm();
+        let mut settings = Settings {
+            h: step_size.initial(),
+            accepted_limit: u32::MAX,
+            stages: plan.evaluations(),
+            partials: walk.partials() as u32,
+            ring: RING,
+            ..Settings::default()
+        };
+        settings.set_end(None);
+        let optimizer = Optimizer {
+            gpu: gpu.clone(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            layout: layout.clone(),
+            plan,
+            state,
+            recorder,
+            reports: Reports::new(gpu, norms)?,
+            settings,
+            per_submit: self.per_submit,
+            in_flight: VecDeque::new(),
+        };
+        optimizer.write_settings();
+        Ok(optimizer)
+    }
+}
+
+impl Optimizer {
+    /// Options for training with a method or a tableau.
+    pub fn builder(method: impl Into<Method>) -> Builder {
+        Builder {
+            method: method.into(),
+            step_size: None,
+            preconditioner: Preconditioner::none(),
+            momentum: Momentum::none(),
+            options: Options::default(),
+            per_submit: ATTEMPTS_PER_SUBMIT,
+            most_per_binding: None,
+        }
+    }
+
+    /// What one attempt does, as data.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub fn layout(&self) -> &ParamLayout {
+        &self.layout
+    }
+
+    /// The parameters on the device: an accepted θ at every point of the queue.
+    pub fn params(&self) -> Params<'_> {
+        Params::new(&self.gpu, &self.state.vectors[0], &self.layout)
+    }
+
+    /// Kernels of kutta's own that one attempt dispatches.
+    pub fn dispatches_per_attempt(&self) -> usize {
+        self.recorder.dispatches()
+    }
+
+    /// Another step size from the next submit or `record` on.
+    ///
+    /// # Errors
+    /// A step size that is not positive and finite; the old one then stays.
+    pub fn set_step_size(&mut self, step_size: &StepSize) -> Result<(), Error> {
+        step_size.check()?;
+        self.settings.h = step_size.initial();
+        self.write_settings();
+        Ok(())
+    }
+
+    /// One attempt in a submit of its own. Does not wait for it.
+    ///
+    /// # Errors
+    /// An error of the source: the attempt is not recorded, the state stays.
+    pub fn step(&mut self, source: &mut impl GradientSource) -> Result<(), Error> {
+        self.run(source, 1)
+    }
+
+    /// n attempts, in submits of some. Waits only to keep no more than two
+    /// submits ahead of the device, and not for the last of them.
+    ///
+    /// # Errors
+    /// An error of the source: the attempts before it are done, and the state
+    /// is as if they had been all.
+    pub fn run(&mut self, source: &mut impl GradientSource, n: u64) -> Result<(), Error> {
+        pollster::block_on(self.run_async(source, n))
+    }
+
+    /// As [`Optimizer::run`], for a browser. Natively it blocks where `run`
+    /// does.
+    ///
+    /// # Errors
+    /// As [`Optimizer::run`].
+    pub async fn run_async(
+        &mut self,
+        source: &mut impl GradientSource,
+        n: u64,
+    ) -> Result<(), Error> {
+        let mut left = n;
+        while left > 0 {
+            let now = left.min(u64::from(self.per_submit)) as u32;
+            self.submit(source, now)?;
+            self.settle(SUBMITS_AHEAD).await?;
+            left -= u64::from(now);
+        }
+        Ok(())
+    }
+
+    /// Attempts until n more were accepted. Waits for the last of them.
+    ///
+    /// # Errors
+    /// As [`Optimizer::run`], and [`OptimizerError::Stalled`] after 1,000
+    /// attempts in a row without an accepted one.
+    pub fn run_accepted(&mut self, source: &mut impl GradientSource, n: u64) -> Result<(), Error> {
+        pollster::block_on(self.run_accepted_async(source, n))
+    }
+
+    /// As [`Optimizer::run_accepted`], for a browser. Natively it blocks.
+    ///
+    /// # Errors
+    /// As [`Optimizer::run_accepted`].
+    pub async fn run_accepted_async(
+        &mut self,
+        source: &mut impl GradientSource,
+        n: u64,
+    ) -> Result<(), Error> {
+        self.wait_async().await?;
+        let goal = self.reports.progress().accepted.saturating_add(n);
+        // The device counts in 32 bits; more than 2³¹ steps go in pieces.
+        const PIECE: u64 = 1 << 31;
+        while self.reports.progress().accepted < goal {
+            let until = goal.min(self.reports.progress().accepted + PIECE);
+            self.settings.accepted_limit = until as u32;
+            self.write_settings();
+            let result = self.drive(source, |p| until.saturating_sub(p.accepted)).await;
+            self.settings.accepted_limit = u32::MAX;
+            self.write_settings();
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Integrates until time `t_end`; the last step is clamped to hit it. Waits
+    /// for the last attempt.
+    ///
+    /// # Errors
+    /// As [`Optimizer::run_accepted`], and [`OptimizerError::End`] for a
+    /// `t_end` that is not finite or not ahead of [`Optimizer::time`].
+    pub fn run_until(&mut self, source: &mut impl GradientSource, t_end: f64) -> Result<(), Error> {
+        pollster::block_on(self.run_until_async(source, t_end))
+    }
+
+    /// As [`Optimizer::run_until`], for a browser. Natively it blocks.
+    ///
+    /// # Errors
+    /// As [`Optimizer::run_until`].
+    pub async fn run_until_async(
+        &mut self,
+        source: &mut impl GradientSource,
+        t_end: f64,
+    ) -> Result<(), Error> {
+        self.wait_async().await?;
+        let now = self.reports.progress().time;
+        if !(t_end > now && t_end < f64::from(f32::MAX)) {
+            return Err(OptimizerError::End { t_end, now }.into());
+        }
+        self.settings.set_end(Some(t_end));
+        self.write_settings();
+        // What the device will take as the end.
+        let end = f64::from(self.settings.end_high) + f64::from(self.settings.end_low);
+        let h = f64::from(self.settings.h);
+        let result = self
+            .drive(source, |p| {
+                if p.time < end { ((end - p.time) / h - 1e-6).ceil().max(1.0) as u64 } else { 0 }
+            })
+            .await;
+        self.settings.set_end(None);
+        self.write_settings();
+        result
+    }
+
+    /// Attempts as long as `remaining`, told how far the device has come, wants
+    /// more.
+    async fn drive(
+        &mut self,
+        source: &mut impl GradientSource,
+        remaining: impl Fn(&Progress) -> u64,
+    ) -> Result<(), Error> {
+        // What was submitted since `progress` was last exact.
+        let mut under_way = 0;
+        loop {
+            let wanted = remaining(&self.reports.progress()).saturating_sub(under_way);
+            if wanted == 0 {
+                // Refused or skipped attempts come to light here.
+                self.settle(0).await?;
+                under_way = 0;
+                if remaining(&self.reports.progress()) == 0 {
+                    return Ok(());
+                }
+                continue;
+            }
+            let fruitless = self.reports.progress().fruitless;
+            if fruitless >= MOST_FRUITLESS {
+                return Err(OptimizerError::Stalled { attempts: fruitless }.into());
+            }
+            let before = self.reports.progress().attempts;
+            let now = wanted.min(u64::from(self.per_submit)) as u32;
+            self.submit(source, now)?;
+            under_way += u64::from(now);
+            self.settle(SUBMITS_AHEAD - 1).await?;
+            under_way = under_way.saturating_sub(self.reports.progress().attempts - before);
+        }
+    }
+
+    /// Records one attempt into the host's encoder: never submits, never waits.
+    /// Call it as often as wanted for one encoder. Its reports arrive after
+    /// the host's submit, when the host next polls the device or submits.
+    ///
+    /// # Errors
+    /// A source that submits by itself, or an error of the source; the attempt
+    /// is then not recorded.
+    pub fn record(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &mut impl GradientSource,
+    ) -> Result<(), Error> {
+        if source.submits() {
+            return Err(OptimizerError::SourceSubmits.into());
+        }
+        self.record_attempts(encoder, source, 1)
+    }
+
+    /// Loss and ‖∇L‖ at the parameters, on the batch that comes next. Changes
+    /// nothing but the count of evaluations. Waits.
+    ///
+    /// # Errors
+    /// An error of the source, or a lost device.
+    pub fn measure(&mut self, source: &mut impl GradientSource) -> Result<Report, Error> {
+        pollster::block_on(self.measure_async(source))
+    }
+
+    /// As [`Optimizer::measure`], for a browser. Natively it blocks.
+    ///
+    /// # Errors
+    /// As [`Optimizer::measure`].
+    pub async fn measure_async(
+        &mut self,
+        source: &mut impl GradientSource,
+    ) -> Result<Report, Error> {
+        self.wait_async().await?;
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        let mut pass = None;
+        let mut commands = Commands::new(&mut encoder, &mut pass);
+        self.recorder.begin(&mut commands);
+        let (gpu, state) = (&self.gpu, &self.state);
+        let context = Context { gpu, optimizer: self.id, state, commands, source };
+        let result = self.recorder.measurement(context);
+        drop(pass);
+        result?;
+        self.reports.record_copy(&self.state, &mut encoder);
+        self.submit_encoder(encoder);
+        self.settle(0).await?;
+        let lost = GpuError::DeviceLost { during: "measuring the loss" };
+        Ok(self.reports.take_measured().ok_or(lost)?)
+    }
+
+    /// The reports that have arrived since the last call, oldest first. Never
+    /// waits.
+    pub fn reports(&mut self) -> Vec<Report> {
+        // Neither call waits. If the device is lost, whoever waits next says so.
+        let _ = self.gpu.device().poll(wgpu::PollType::Poll);
+        let _ = self.reports.collect();
+        self.reports.drain()
+    }
+
+    /// Reports lost because nobody asked for them in time.
+    pub fn dropped_reports(&self) -> u64 {
+        self.reports.dropped()
+    }
+
+    /// Time integrated, as of the newest report.
+    pub fn time(&self) -> f64 {
+        self.reports.progress().time
+    }
+
+    /// Attempts accepted, as of the newest report.
+    pub fn accepted(&self) -> u64 {
+        self.reports.progress().accepted
+    }
+
+    /// Waits until everything submitted has run and its reports are here.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn wait(&mut self) -> Result<(), Error> {
+        pollster::block_on(self.wait_async())
+    }
+
+    /// As [`Optimizer::wait`], for a browser. Natively it blocks.
+    ///
+    /// # Errors
+    /// As [`Optimizer::wait`].
+    pub async fn wait_async(&mut self) -> Result<(), Error> {
+        // What the host submitted has no fence of ours: this one is behind it.
+        self.submit_encoder(self.gpu.device().create_command_encoder(&Default::default()));
+        self.settle(0).await?;
+        // All copies of the ring may have been on their way when the last
+        // attempts were recorded. Now they are back.
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.reports.record_copy(&self.state, &mut encoder);
+        self.submit_encoder(encoder);
+        self.settle(0).await
+    }
+
+    fn submit(&mut self, source: &mut impl GradientSource, attempts: u32) -> Result<(), Error> {
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        let result = self.record_attempts(&mut encoder, source, attempts);
+        // After an error too: the attempts before it are whole, and what is
+        // there of the failed one touches neither θ nor the control block.
+        self.submit_encoder(encoder);
+        result
+    }
+
+    fn submit_encoder(&mut self, encoder: wgpu::CommandEncoder) {
+        let (sender, done) = oneshot_channel();
+        encoder.on_submitted_work_done(move || {
+            // The receiver is gone only with the optimizer.
+            let _ = sender.send(());
+        });
+        let index = self.gpu.queue().submit([encoder.finish()]);
+        self.in_flight.push_back(Fence { index, done });
+    }
+
+    fn record_attempts(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &mut impl GradientSource,
+        attempts: u32,
+    ) -> Result<(), Error> {
+        let mut pass = None;
+        let mut commands = Commands::new(encoder, &mut pass);
+        self.recorder.begin(&mut commands);
+        let mut result = Ok(());
+        for _ in 0..attempts {
+            let commands = commands.reborrow();
+            let (gpu, state) = (&self.gpu, &self.state);
+            result =
+                self.recorder.attempt(Context { gpu, optimizer: self.id, state, commands, source });
+            if result.is_err() {
+                break;
+            }
+        }
+        drop(pass);
+        self.reports.record_copy(&self.state, encoder);
+        Ok(result?)
+    }
+
+    /// Waits until at most `ahead` submits are unfinished; takes in reports.
+    async fn settle(&mut self, ahead: usize) -> Result<(), Error> {
+        let lost = || GpuError::DeviceLost { during: "waiting for a submit" };
+        while self.in_flight.len() > ahead {
+            let Some(fence) = self.in_flight.pop_front() else { break };
+            let wait = wgpu::PollType::Wait { submission_index: Some(fence.index), timeout: None };
+            self.gpu.device().poll(wait).map_err(|_| lost())?;
+            fence.done.receive().await.ok_or_else(lost)?;
+        }
+        Ok(self.reports.collect()?)
+    }
+
+    fn write_settings(&self) {
+        self.gpu.upload(&self.state.settings, bytemuck::bytes_of(&self.settings));
+    }
+}

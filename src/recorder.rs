@@ -1,0 +1,236 @@
+//! Turns a plan into recorded passes. Pipelines, uniforms and bind groups are
+//! made once; recording an attempt only replays them.
+
+use crate::error::{Error, GpuError};
+use crate::gpu::commands::Commands;
+use crate::gpu::traversal::Traversal;
+use crate::gpu::{Gpu, Pipeline, combine, guard, verdict};
+use crate::plan::{Linear, MAX_INPUTS, Op, Plan, Purpose, Slot};
+use crate::source::{Evaluation, EvaluationKey, GradientSource, SourceError};
+use crate::state::State;
+
+#[derive(Debug)]
+enum Item {
+    Evaluate { purpose: Purpose, point: Slot, gradient: Slot },
+    Dispatch { pipeline: Pipeline, bind_group: wgpu::BindGroup, groups: u32 },
+}
+
+/// Everything an optimizer records.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    begin: Item,
+    attempt: Vec<Item>,
+    measurement: Vec<Item>,
+}
+
+impl Recorder {
+    /// `most` is the number of elements one binding may hold.
+    pub(crate) fn new(
+        gpu: &Gpu,
+        plan: &Plan,
+        state: &State,
+        walk: Traversal,
+        most: usize,
+    ) -> Result<Self, Error> {
+        let measurement = plan.measurement();
+        let mut builder = Builder::new(gpu, state, walk, most, plan.ops().len() + 1)?;
+        let attempt = builder.items(plan.ops(), false);
+        let measurement = builder.items(&measurement, true);
+        let pipeline = gpu.pipeline(&verdict::BEGIN, &vec![]);
+        let resources = [
+            state.control.as_entire_binding(),
+            state.settings.as_entire_binding(),
+            state.partials.as_entire_binding(),
+            state.loss.as_entire_binding(),
+        ];
+        let bind_group = pipeline.bind(gpu, &resources);
+        builder.upload();
+        Ok(Self { begin: Item::Dispatch { pipeline, bind_group, groups: 1 }, attempt, measurement })
+    }
+
+    /// Readies the control block; once before the attempts of a submit.
+    pub(crate) fn begin(&self, commands: &mut Commands<'_>) {
+        dispatch(&self.begin, commands);
+    }
+
+    /// One attempt.
+    pub(crate) fn attempt(&self, context: Context<'_>) -> Result<(), SourceError> {
+        record(&self.attempt, context)
+    }
+
+    /// Loss and gradient norm at θ; changes nothing.
+    pub(crate) fn measurement(&self, context: Context<'_>) -> Result<(), SourceError> {
+        record(&self.measurement, context)
+    }
+
+    /// Dispatches of the optimizer's own in one attempt.
+    pub(crate) fn dispatches(&self) -> usize {
+        self.attempt.iter().filter(|item| matches!(item, Item::Dispatch { .. })).count()
+    }
+}
+
+/// What recording needs besides the recorder.
+pub(crate) struct Context<'a> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) optimizer: u64,
+    pub(crate) state: &'a State,
+    pub(crate) commands: Commands<'a>,
+    pub(crate) source: &'a mut dyn GradientSource,
+}
+
+fn dispatch(item: &Item, commands: &mut Commands<'_>) {
+    if let Item::Dispatch { pipeline, bind_group, groups } = item {
+        commands.dispatch(pipeline.pipeline(), bind_group, [*groups, 1, 1]);
+    }
+}
+
+fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
+    for item in items {
+        let &Item::Evaluate { purpose, point, gradient } = item else {
+            dispatch(item, &mut context.commands);
+            continue;
+        };
+        let Context { gpu, optimizer, state, commands, source } = &mut context;
+        if source.submits() {
+            // Its work comes after what was recorded so far, so that must go first.
+            let fresh = gpu.device().create_command_encoder(&Default::default());
+            let recorded = std::mem::replace(commands.encoder(), fresh);
+            gpu.queue().submit([recorded.finish()]);
+        }
+        let first = purpose == Purpose::Stage(1);
+        source.evaluate(&mut Evaluation {
+            gpu,
+            key: EvaluationKey { optimizer: *optimizer, purpose },
+            point: &state.vectors[point],
+            gradient: &state.vectors[gradient],
+            control: &state.control,
+            loss: if first { &state.loss } else { &state.other_loss },
+            commands: commands.reborrow(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Makes items, collecting their uniforms in one buffer.
+struct Builder<'a> {
+    gpu: &'a Gpu,
+    state: &'a State,
+    walk: Traversal,
+    most: usize,
+    uniforms: wgpu::Buffer,
+    stride: usize,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(
+        gpu: &'a Gpu,
+        state: &'a State,
+        walk: Traversal,
+        most: usize,
+        ops: usize,
+    ) -> Result<Self, GpuError> {
+        let size = size_of::<combine::Combine>().max(size_of::<guard::Guard>());
+        let stride =
+            size.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
+        let slots = ops * walk.chunks(most).count();
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let uniforms = gpu.buffer("weights", (slots * stride) as u64, usage)?;
+        Ok(Self { gpu, state, walk, most, uniforms, stride, bytes: Vec::new() })
+    }
+
+    fn upload(self) {
+        self.gpu.upload(&self.uniforms, &self.bytes);
+    }
+
+    /// Appends a uniform; its offset in the buffer.
+    fn push(&mut self, value: &[u8]) -> u64 {
+        let offset = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.bytes.resize(offset + self.stride, 0);
+        offset as u64
+    }
+
+    fn uniform(&self, offset: u64, size: usize) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.uniforms,
+            offset,
+            size: wgpu::BufferSize::new(size as u64),
+        })
+    }
+
+    fn items(&mut self, ops: &[Op], measure: bool) -> Vec<Item> {
+        let mut items = Vec::new();
+        for op in ops {
+            match op {
+                Op::Evaluate { purpose, point, gradient } => items.push(Item::Evaluate {
+                    purpose: *purpose,
+                    point: point.slot,
+                    gradient: gradient.slot,
+                }),
+                Op::Combine(linear) => self.linear(linear, false, &mut items),
+                Op::Advance(linear) => self.linear(linear, true, &mut items),
+                Op::Reduce { gradient, stage, norm } => {
+                    self.guard(gradient.slot, *stage, *norm, &mut items);
+                }
+                Op::Control => items.push(self.verdict(measure)),
+            }
+        }
+        items
+    }
+
+    fn linear(&mut self, linear: &Linear, advance: bool, items: &mut Vec<Item>) {
+        let pipeline =
+            self.gpu.pipeline(&combine::KERNEL, &combine::constants(linear, advance, &self.walk));
+        let (walk, state) = (self.walk, self.state);
+        let slots: Vec<Slot> =
+            linear.inputs().map(|o| o.slot).skip(usize::from(linear.in_place())).collect();
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let offset = self.push(bytemuck::bytes_of(&combine::uniform(linear, chunk)));
+            let mut resources = vec![
+                state.control.as_entire_binding(),
+                self.uniform(offset, size_of::<combine::Combine>()),
+                state.vectors[linear.target.slot].binding(range.clone()),
+                state.partials.as_entire_binding(),
+            ];
+            // Bindings beyond the inputs repeat the first: they are never read.
+            resources.extend((0..MAX_INPUTS).map(|i| {
+                let slot = slots.get(i).unwrap_or(&slots[0]);
+                state.vectors[*slot].binding(range.clone())
+            }));
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch { pipeline: pipeline.clone(), bind_group, groups });
+        }
+    }
+
+    fn guard(&mut self, gradient: Slot, stage: u32, norm: bool, items: &mut Vec<Item>) {
+        let pipeline = self.gpu.pipeline(&guard::KERNEL, &guard::constants(norm, &self.walk));
+        let (walk, state) = (self.walk, self.state);
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let stages = combine::stage_bits(&[stage]);
+            let uniform = guard::Guard { stages, chunk, ..Default::default() };
+            let offset = self.push(bytemuck::bytes_of(&uniform));
+            let resources = [
+                self.uniform(offset, size_of::<guard::Guard>()),
+                state.partials.as_entire_binding(),
+                state.vectors[gradient].binding(range),
+            ];
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch { pipeline: pipeline.clone(), bind_group, groups });
+        }
+    }
+
+    fn verdict(&self, measure: bool) -> Item {
+        let pipeline = self.gpu.pipeline(&verdict::VERDICT, &verdict::constants(measure));
+        let state = self.state;
+        let resources = [
+            state.control.as_entire_binding(),
+            state.settings.as_entire_binding(),
+            state.partials.as_entire_binding(),
+            state.loss.as_entire_binding(),
+            state.ring.as_entire_binding(),
+        ];
+        let bind_group = pipeline.bind(self.gpu, &resources);
+        Item::Dispatch { pipeline, bind_group, groups: 1 }
+    }
+}

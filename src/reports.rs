@@ -1,0 +1,253 @@
+//! The ring of records, read back without ever waiting.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::error::GpuError;
+use crate::gpu::Gpu;
+use crate::gpu::control::Control;
+use crate::gpu::verdict::{self, Record};
+use crate::state::{RING, State};
+
+/// What became of one attempt.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Counted from 0 over the optimizer's life.
+    pub attempt: u64,
+    pub verdict: Verdict,
+    /// The step size of the attempt.
+    pub h: f32,
+    /// Time integrated before the attempt.
+    pub time: f64,
+    /// The batch cursor during the attempt: attempts accepted or skipped before it.
+    pub batch: u64,
+    /// L(θ_n), from stage 1; `None` if the source gives no loss.
+    pub loss: Option<f32>,
+    /// ‖∇L(θ_n)‖₂, from stage 1; `None` if the plan does not sum it.
+    pub grad_norm: Option<f32>,
+    /// Norm of the error estimate; `None` for methods without one.
+    pub error: Option<f32>,
+    /// Attempts accepted up to and with this one.
+    pub accepted: u64,
+    /// Attempts skipped up to and with this one.
+    pub skipped: u64,
+    /// Attempts refused, to be retried, up to and with this one.
+    pub refused: u64,
+    /// Gradient evaluations up to and with this attempt.
+    pub evaluations: u64,
+}
+
+/// The verdict on one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// θ moved.
+    Accepted,
+    /// The gradient of this stage (or, for stage 1, the loss) was not finite:
+    /// θ stays as it is, bit for bit, and the batch is left behind.
+    Skipped { stage: u32 },
+}
+
+const FREE: u8 = 0;
+const PENDING: u8 = 1;
+const MAPPED: u8 = 2;
+const FAILED: u8 = 3;
+
+/// Copies of the ring on their way.
+const COPIES: usize = 4;
+
+/// Reports kept for a host that does not ask; the oldest are dropped.
+const MOST_REPORTS: usize = 1 << 16;
+
+#[derive(Debug)]
+struct Staging {
+    buffer: wgpu::Buffer,
+    state: Arc<AtomicU8>,
+    age: u64,
+}
+
+/// Frees a staging buffer whose encoder was dropped without a submit.
+struct OnMap(Arc<AtomicU8>);
+
+impl Drop for OnMap {
+    fn drop(&mut self) {
+        let _ = self.0.compare_exchange(PENDING, FREE, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+/// Telemetry of one optimizer, on the host.
+#[derive(Debug)]
+pub(crate) struct Reports {
+    copies: Vec<Staging>,
+    age: u64,
+    arrived: VecDeque<Report>,
+    dropped: u64,
+    last: Progress,
+    measured: Option<Report>,
+    norms: bool,
+}
+
+/// How far the device has come, as far as the host knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Progress {
+    pub(crate) attempts: u64,
+    pub(crate) accepted: u64,
+    pub(crate) skipped: u64,
+    pub(crate) refused: u64,
+    pub(crate) evaluations: u64,
+    pub(crate) time: f64,
+    /// Attempts since the last accepted one, idle ones left out.
+    pub(crate) fruitless: u64,
+}
+
+const RING_BYTES: u64 = RING as u64 * size_of::<Record>() as u64;
+const COPY_BYTES: u64 = RING_BYTES + size_of::<Control>() as u64;
+
+/// The u64 counter whose low half is `low`, not far from `near`.
+fn widen(low: u32, near: u64) -> u64 {
+    near.wrapping_add_signed(i64::from(low.wrapping_sub(near as u32) as i32))
+}
+
+impl Reports {
+    /// `norms`: whether the plan sums ‖k₁‖².
+    pub(crate) fn new(gpu: &Gpu, norms: bool) -> Result<Self, GpuError> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = |_| {
+            let buffer = gpu.buffer("copy of the ring", COPY_BYTES, usage)?;
+            Ok(Staging { buffer, state: Arc::new(AtomicU8::new(FREE)), age: 0 })
+        };
+        Ok(Self {
+            copies: (0..COPIES).map(staging).collect::<Result<_, GpuError>>()?,
+            age: 0,
+            arrived: VecDeque::new(),
+            dropped: 0,
+            last: Progress::default(),
+            measured: None,
+            norms,
+        })
+    }
+
+    /// Copies the ring out when the encoder is submitted. Does nothing while
+    /// all copies are on their way: the ring keeps its records meanwhile.
+    pub(crate) fn record_copy(&mut self, state: &State, encoder: &mut wgpu::CommandEncoder) {
+        let free = |copy: &&mut Staging| copy.state.load(Ordering::Acquire) == FREE;
+        let Some(copy) = self.copies.iter_mut().find(free) else { return };
+        encoder.copy_buffer_to_buffer(&state.ring, 0, &copy.buffer, 0, RING_BYTES);
+        let control_bytes = COPY_BYTES - RING_BYTES;
+        encoder.copy_buffer_to_buffer(&state.control, 0, &copy.buffer, RING_BYTES, control_bytes);
+        copy.state.store(PENDING, Ordering::Release);
+        self.age += 1;
+        copy.age = self.age;
+        let on_map = OnMap(copy.state.clone());
+        encoder.map_buffer_on_submit(&copy.buffer, wgpu::MapMode::Read, .., move |result| {
+            on_map.0.store(if result.is_ok() { MAPPED } else { FAILED }, Ordering::Release);
+        });
+    }
+
+    /// Takes in the copies that have arrived.
+    pub(crate) fn collect(&mut self) -> Result<(), GpuError> {
+        let lost = GpuError::DeviceLost { during: "reading reports" };
+        let mut order: Vec<usize> = (0..self.copies.len()).collect();
+        order.sort_by_key(|&i| self.copies[i].age);
+        for i in order {
+            match self.copies[i].state.load(Ordering::Acquire) {
+                MAPPED => {}
+                FAILED => return Err(lost),
+                _ => continue,
+            }
+            let buffer = self.copies[i].buffer.clone();
+            let mapped = buffer.slice(..).get_mapped_range().map_err(|_| lost.clone())?;
+            let (ring, control) = mapped.split_at(RING_BYTES as usize);
+            let records: Vec<Record> = bytemuck::pod_collect_to_vec(ring);
+            let control: Control = bytemuck::pod_read_unaligned(control);
+            drop(mapped);
+            buffer.unmap();
+            self.copies[i].state.store(FREE, Ordering::Release);
+            self.take(&records, &control);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, records: &[Record], control: &Control) {
+        let end = widen(control.attempts, self.last.attempts);
+        let oldest = end.saturating_sub(u64::from(RING));
+        self.dropped += oldest.saturating_sub(self.last.attempts);
+        for attempt in self.last.attempts.max(oldest)..end {
+            let record = &records[(attempt % u64::from(RING)) as usize];
+            self.note(attempt, record);
+        }
+        self.last.attempts = self.last.attempts.max(end);
+        self.last.time = f64::from(control.time_high) + f64::from(control.time_low);
+    }
+
+    fn note(&mut self, attempt: u64, record: &Record) {
+        let last = &mut self.last;
+        last.accepted = widen(record.accepted, last.accepted);
+        last.skipped = widen(record.skipped, last.skipped);
+        last.refused = widen(record.refused, last.refused);
+        last.evaluations = widen(record.evaluations, last.evaluations);
+        let report = Report {
+            attempt,
+            verdict: match record.verdict {
+                verdict::SKIPPED => Verdict::Skipped { stage: record.stage },
+                _ => Verdict::Accepted,
+            },
+            h: record.h,
+            time: f64::from(record.time_high) + f64::from(record.time_low),
+            batch: widen(record.batch, last.accepted + last.skipped),
+            loss: (record.loss != verdict::NO_LOSS).then(|| f32::from_bits(record.loss)),
+            grad_norm: (self.norms || record.verdict == verdict::MEASURED)
+                .then_some(record.grad_norm),
+            error: None,
+            accepted: last.accepted,
+            skipped: last.skipped,
+            refused: last.refused,
+            evaluations: last.evaluations,
+        };
+        match record.verdict {
+            verdict::IDLE => return,
+            verdict::MEASURED => {
+                self.measured = Some(report);
+                return;
+            }
+            verdict::ACCEPTED => last.fruitless = 0,
+            _ => last.fruitless += 1,
+        }
+        if self.arrived.len() == MOST_REPORTS {
+            self.arrived.pop_front();
+            self.dropped += 1;
+        }
+        self.arrived.push_back(report);
+    }
+
+    pub(crate) fn drain(&mut self) -> Vec<Report> {
+        self.arrived.drain(..).collect()
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.last
+    }
+
+    pub(crate) fn take_measured(&mut self) -> Option<Report> {
+        self.measured.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::widen;
+
+    #[test]
+    fn counters_widen_across_the_wrap() {
+        assert_eq!(widen(5, 3), 5);
+        assert_eq!(widen(2, (1 << 32) - 1), (1 << 32) + 2);
+        assert_eq!(widen(u32::MAX, 1 << 32), (1 << 32) - 1);
+        assert_eq!(widen(7, (3 << 32) + 7), (3 << 32) + 7);
+    }
+}

@@ -1,0 +1,182 @@
+//! Every shader, held against Rust and compiled for every backend, without a
+//! GPU: with no Mac and no Windows machine at hand, this is the evidence for
+//! Metal and DX12.
+
+use std::collections::BTreeSet;
+
+use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
+
+use crate::gpu::kernel::{Access, Constants, Kernel};
+use crate::gpu::traversal::Traversal;
+use crate::gpu::{combine, guard, verdict};
+use crate::method::Method;
+use crate::plan::{Fusion, Guard, Op, Options, Plan};
+
+/// Every kernel with every override set it is used with.
+fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
+    let (mut combines, mut guards) = (Vec::new(), Vec::new());
+    let methods = Method::all().into_iter().chain([widest().into()]);
+    for method in methods {
+        for fusion in [Fusion::None, Fusion::Full] {
+            for software in [true, false] {
+                let walk = Traversal::new(1, software);
+                let plan = Plan::new(&method, Options { fusion, guard: Guard::On }).unwrap();
+                for op in plan.ops() {
+                    match op {
+                        Op::Combine(l) => combines.push(combine::constants(l, false, &walk)),
+                        Op::Advance(l) => combines.push(combine::constants(l, true, &walk)),
+                        Op::Reduce { norm, .. } => guards.push(guard::constants(*norm, &walk)),
+                        Op::Evaluate { .. } | Op::Control => {}
+                    }
+                }
+            }
+        }
+    }
+    let verdicts = [true, false].map(verdict::constants).to_vec();
+    let mut all = vec![
+        (combine::KERNEL, distinct(combines)),
+        (guard::KERNEL, distinct(guards)),
+        (verdict::BEGIN, vec![vec![]]),
+        (verdict::VERDICT, verdicts),
+    ];
+    all.extend(crate::models::kernels());
+    all
+}
+
+/// A tableau whose rows have more gradients than one kernel binds.
+fn widest() -> crate::Tableau {
+    let stages = 9;
+    let a: Vec<Vec<f64>> = (0..stages).map(|i| vec![1.0 / (i as f64 + 3.0); i]).collect();
+    crate::Tableau::new("widest", &a, &vec![1.0 / stages as f64; stages], None).unwrap()
+}
+
+fn distinct(sets: Vec<Constants>) -> Vec<Constants> {
+    let mut seen = BTreeSet::new();
+    sets.into_iter().filter(|set| seen.insert(format!("{set:?}"))).collect()
+}
+
+fn validated(kernel: &Kernel) -> (Module, ModuleInfo) {
+    let source = kernel.source();
+    let module = naga::front::wgsl::parse_str(&source)
+        .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
+    (module, info)
+}
+
+#[test]
+fn every_file_has_a_kernel_and_a_header() {
+    let registered: BTreeSet<String> = kernels().iter().map(|(k, _)| k.name.to_owned()).collect();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let mut files = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "wgsl") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let header = text.lines().take_while(|line| line.starts_with("//")).count();
+            assert!(header >= 3, "{path:?} needs its formula, its words, its callers");
+            files.insert(path.file_stem().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(registered, files);
+}
+
+#[test]
+fn bindings_agree_with_rust() {
+    for (kernel, _) in kernels() {
+        let (module, _) = validated(&kernel);
+        let mut found: Vec<(u32, String, Access)> = module
+            .global_variables
+            .iter()
+            .filter_map(|(_, variable)| {
+                let binding = variable.binding?;
+                assert_eq!(binding.group, 0, "{}", kernel.name);
+                let access = match variable.space {
+                    AddressSpace::Uniform => Access::Uniform,
+                    AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+                        Access::Write
+                    }
+                    AddressSpace::Storage { .. } => Access::Read,
+                    other => panic!("{}: {other:?}", kernel.name),
+                };
+                Some((binding.binding, variable.name.clone().unwrap(), access))
+            })
+            .collect();
+        found.sort_by_key(|f| f.0);
+        let declared: Vec<_> = (0u32..)
+            .zip(kernel.bindings)
+            .map(|(i, (name, access))| (i, (*name).to_owned(), *access))
+            .collect();
+        assert_eq!(found, declared, "{}", kernel.name);
+        let storage = declared.iter().filter(|d| d.2 != Access::Uniform).count();
+        assert!(storage <= 8, "{}: {storage} storage buffers, WebGPU promises 8", kernel.name);
+    }
+}
+
+#[test]
+fn structs_agree_with_rust() {
+    for (kernel, _) in kernels() {
+        let (module, _) = validated(&kernel);
+        for layout in kernel.structs {
+            let what = format!("struct {} of {}", layout.name, kernel.name);
+            let (_, ty) = module
+                .types
+                .iter()
+                .find(|(_, ty)| ty.name.as_deref() == Some(layout.name))
+                .unwrap_or_else(|| panic!("{what} is not in the shader"));
+            let TypeInner::Struct { members, span } = &ty.inner else { panic!("{what}") };
+            let found: Vec<(&str, usize)> = members
+                .iter()
+                .map(|m| (m.name.as_deref().unwrap_or(""), m.offset as usize))
+                .collect();
+            assert_eq!(found, layout.fields, "{what}");
+            assert_eq!(*span as usize, layout.size, "{what}");
+        }
+        // Whatever Rust writes must be declared, or nothing above holds it.
+        let uniforms = kernel.bindings.iter().filter(|b| b.1 == Access::Uniform).count();
+        assert!(kernel.structs.len() >= uniforms, "{}: a uniform without its layout", kernel.name);
+    }
+}
+
+#[test]
+fn every_override_set_compiles_for_every_backend() {
+    let mut compiled = 0;
+    for (kernel, sets) in kernels() {
+        let (module, info) = validated(&kernel);
+        assert!(!sets.is_empty(), "{} is used with no override set", kernel.name);
+        for set in sets {
+            let what = format!("{} {set:?}", kernel.name);
+            let constants = set.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+            let entry = (ShaderStage::Compute, "main");
+            let (module, info) = process_overrides(&module, &info, Some(entry), &constants)
+                .unwrap_or_else(|e| panic!("{what}: {e}"));
+
+            let options = spv::Options { lang_version: (1, 0), ..spv::Options::default() };
+            let pipeline =
+                spv::PipelineOptions { shader_stage: entry.0, entry_point: entry.1.into() };
+            let words = spv::write_vec(&module, &info, &options, Some(&pipeline));
+            assert!(words.is_ok_and(|w| w.len() > 20), "{what}: SPIR-V");
+
+            let options = msl::Options::default();
+            let (text, translation) =
+                msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
+                    .unwrap_or_else(|e| panic!("{what}: MSL: {e}"));
+            assert!(translation.entry_point_names.iter().all(Result::is_ok), "{what}: MSL");
+            assert!(text.contains("kernel void"), "{what}: MSL has no kernel");
+
+            let options = hlsl::Options::default();
+            let pipeline = hlsl::PipelineOptions::default();
+            let mut text = String::new();
+            let reflection = hlsl::Writer::new(&mut text, &options, &pipeline)
+                .write(&module, &info, None)
+                .unwrap_or_else(|e| panic!("{what}: HLSL: {e}"));
+            assert!(reflection.entry_point_names.iter().all(Result::is_ok), "{what}: HLSL");
+            assert!(text.contains("[numthreads("), "{what}: HLSL has no kernel");
+            compiled += 1;
+        }
+    }
+    assert!(compiled > 40, "only {compiled} override sets");
+}

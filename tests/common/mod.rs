@@ -1,0 +1,140 @@
+//! What the device tests share: one device per test binary, and sources that
+//! misbehave on purpose.
+#![allow(dead_code)] // Each test binary uses its own part.
+
+use std::sync::OnceLock;
+
+use kutta::gpu::control::CONTROL_WGSL;
+use kutta::gpu::kernel::{Access, Kernel};
+use kutta::gpu::{GpuOptions, LimitsWanted};
+use kutta::{Evaluation, Gpu, GradientSource, Purpose, SourceError};
+
+pub fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| Gpu::new().expect("the tests need an adapter"))
+}
+
+/// A device with the limits that WebGPU promises everywhere, and no features.
+pub fn default_limits_gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let options = GpuOptions { limits: LimitsWanted::WebGpuDefaults, ..GpuOptions::default() };
+        Gpu::with_options(&options).expect("the tests need an adapter")
+    })
+}
+
+/// max |a − b| / max(1, max |b|).
+pub fn relative(a: &[f32], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let scale = b.iter().fold(1.0, |m: f64, x| m.max(x.abs()));
+    let difference = |(x, y): (&f32, &f64)| {
+        let d = (f64::from(*x) - y).abs();
+        if d.is_nan() { f64::INFINITY } else { d }
+    };
+    a.iter().zip(b).map(difference).fold(0.0, f64::max) / scale
+}
+
+/// Values in (−1, 1) that repeat.
+pub fn noise(n: usize, seed: u64) -> Vec<f32> {
+    let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        (x >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+const POISON: Kernel = Kernel {
+    name: "poison",
+    text: &[
+        CONTROL_WGSL,
+        "struct Where { attempt: u32, element: u32, bits: u32, loss: u32 }
+        @group(0) @binding(0) var<uniform> control: Control;
+        @group(0) @binding(1) var<uniform> place: Where;
+        @group(0) @binding(2) var<storage, read_write> gradient: array<u32>;
+        @group(0) @binding(3) var<storage, read_write> loss: array<u32>;
+        @compute @workgroup_size(1) fn main() {
+            if control.attempts != place.attempt { return; }
+            if place.loss == 1u { loss[0] = place.bits; } else { gradient[place.element] = place.bits; }
+        }",
+    ],
+    bindings: &[
+        ("control", Access::Uniform),
+        ("place", Access::Uniform),
+        ("gradient", Access::Write),
+        ("loss", Access::Write),
+    ],
+    structs: &[],
+};
+
+/// Passes an inner source's gradient on, but plants a number in one attempt.
+pub struct Planted<S> {
+    pub inner: S,
+    pub attempt: u32,
+    pub stage: u32,
+    pub element: u32,
+    pub value: f32,
+    /// Plants in the loss instead of the gradient.
+    pub in_loss: bool,
+}
+
+impl<S: GradientSource> GradientSource for Planted<S> {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        self.inner.evaluate(at)?;
+        if at.purpose() != Purpose::Stage(self.stage) {
+            return Ok(());
+        }
+        let gpu = at.gpu().clone();
+        let pipeline = gpu.pipeline(&POISON, &vec![]);
+        let usage = kutta::wgpu::BufferUsages::UNIFORM | kutta::wgpu::BufferUsages::COPY_DST;
+        let place = gpu.buffer("place", 16, usage).map_err(SourceError::new)?;
+        let values = [self.attempt, self.element, self.value.to_bits(), u32::from(self.in_loss)];
+        gpu.queue().write_buffer(&place, 0, bytemuck::cast_slice(&values));
+        let bind_group = pipeline.bind(
+            &gpu,
+            &[
+                at.control().as_entire_binding(),
+                place.as_entire_binding(),
+                at.gradient().buffer().as_entire_binding(),
+                at.loss().as_entire_binding(),
+            ],
+        );
+        let pass = at.pass();
+        pass.set_pipeline(pipeline.pipeline());
+        pass.set_bind_group(0, &bind_group, &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+        Ok(())
+    }
+}
+
+/// Passes an inner source on until told to fail.
+pub struct Failing<S> {
+    pub inner: S,
+    /// Evaluations that still succeed.
+    pub good: u32,
+}
+
+impl<S: GradientSource> GradientSource for Failing<S> {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        if self.good == 0 {
+            return Err(SourceError::new("the disk with the batches is gone"));
+        }
+        self.good -= 1;
+        self.inner.evaluate(at)
+    }
+}
+
+/// An inner source that claims to submit by itself.
+pub struct Submitting<S>(pub S);
+
+impl<S: GradientSource> GradientSource for Submitting<S> {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        self.0.evaluate(at)
+    }
+
+    fn submits(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,242 @@
+//! The device against the f64 oracle: every method, problem, size and fusion.
+
+mod common;
+
+use common::{default_limits_gpu, gpu, noise, relative};
+use kutta::models::Analytic;
+use kutta::plan::Options;
+use kutta::reference::{Problem, Replay, textbook};
+use kutta::{Fusion, Guard, Method, Optimizer, Plan, StepSize};
+
+/// A problem with a start and a step size at which 100 steps mean something.
+fn problems() -> Vec<(Problem, Vec<f32>, f32)> {
+    let eigenvalues = [1.0, 10.0, 100.0, 0.5, 33.0];
+    vec![
+        (Problem::quadratic(&eigenvalues).unwrap(), vec![1.0, -1.0, 0.5, 2.0, -0.25], 0.01),
+        (Problem::Rosenbrock, vec![-1.2, 1.0, 0.3, -0.4, 1.5, 1.2], 5e-4),
+        (Problem::Quartic, vec![1.0, -0.5, 1.5], 0.1),
+        (Problem::Himmelblau, vec![0.5, 0.25], 5e-3),
+        (Problem::Beale, vec![1.0, 0.5], 1e-2),
+    ]
+}
+
+fn widened(theta: &[f32]) -> Vec<f64> {
+    theta.iter().map(|&x| f64::from(x)).collect()
+}
+
+#[test]
+fn every_method_agrees_with_the_oracle_over_100_steps() {
+    for (problem, start, h) in problems() {
+        for method in Method::all() {
+            let Method::Explicit(tableau) = &method else { panic!("{method}") };
+            let mut expected = widened(&start);
+            let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
+            for _ in 0..100 {
+                let step = textbook::step(tableau, f64::from(h), &expected, &mut gradient);
+                expected = step.unwrap().theta;
+            }
+            for fusion in [Fusion::None, Fusion::Full] {
+                let mut source = Analytic::new(gpu(), &problem, start.len()).unwrap();
+                let mut optimizer = Optimizer::builder(method.clone())
+                    .step_size(StepSize::constant(h))
+                    .fusion(fusion)
+                    .build(gpu(), source.layout(), &start)
+                    .unwrap();
+                optimizer.run(&mut source, 100).unwrap();
+                let found = optimizer.params().read().unwrap();
+                let error = relative(&found, &expected);
+                assert!(error <= 1e-5, "{method} on {problem}, {fusion:?}: {error:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn loss_and_gradient_norm_are_those_of_the_oracle() {
+    for (problem, start, h) in problems() {
+        let mut source = Analytic::new(gpu(), &problem, start.len()).unwrap();
+        for method in [Method::euler(), Method::rk4()] {
+            let mut optimizer = Optimizer::builder(method)
+                .step_size(StepSize::constant(h))
+                .build(gpu(), source.layout(), &start)
+                .unwrap();
+            optimizer.step(&mut source).unwrap();
+            optimizer.wait().unwrap();
+            let report = &optimizer.reports()[0];
+            let theta = widened(&start);
+            let norm = problem.gradient(&theta).iter().map(|g| g * g).sum::<f64>().sqrt();
+            for (found, expected) in
+                [(report.loss.unwrap(), problem.loss(&theta)), (report.grad_norm.unwrap(), norm)]
+            {
+                let error = (f64::from(found) - expected).abs() / expected.abs().max(1.0);
+                assert!(error < 1e-5, "{problem}: {found} is not {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn fused_is_unfused_within_two_ulp() {
+    let n = 65_537;
+    let eigenvalues: Vec<f64> = noise(n, 3).iter().map(|x| f64::from(2.0 + 1.9 * x)).collect();
+    let problem = Problem::quadratic(&eigenvalues).unwrap();
+    let mut source = Analytic::new(gpu(), &problem, n).unwrap();
+    for method in Method::all() {
+        for (seed, h) in [(1, 0.01f32), (2, 0.3), (3, 0.1)] {
+            let start = noise(n, seed);
+            let stepped = |fusion, source: &mut Analytic| {
+                let mut optimizer = Optimizer::builder(method.clone())
+                    .step_size(StepSize::constant(h))
+                    .fusion(fusion)
+                    .build(gpu(), source.layout(), &start)
+                    .unwrap();
+                optimizer.step(source).unwrap();
+                optimizer.params().read().unwrap()
+            };
+            let (fused, unfused) =
+                (stepped(Fusion::Full, &mut source), stepped(Fusion::None, &mut source));
+            // hΣ|b k| from the oracle's stages.
+            let Method::Explicit(tableau) = &method else { panic!("{method}") };
+            let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
+            let step =
+                textbook::step(tableau, f64::from(h), &widened(&start), &mut gradient).unwrap();
+            let mut worst: f64 = 0.0;
+            for i in 0..n {
+                let moved: f64 = (0..tableau.stages())
+                    .map(|j| (tableau.b()[j] * step.gradients[j][i]).abs())
+                    .sum();
+                let size = f64::from(start[i].abs()) + f64::from(h) * moved;
+                let ulp = f64::from(f32::EPSILON) * size;
+                worst = worst.max(f64::from((fused[i] - unfused[i]).abs()) / ulp);
+            }
+            assert!(worst <= 2.0, "{method}, h = {h}: {worst} ulp");
+        }
+    }
+}
+
+#[test]
+fn every_size_is_right_to_its_last_element() {
+    for n in [1usize, 3, 4, 5, 255, 256, 257, 65_537] {
+        let start = noise(n, n as u64);
+        let mut source = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
+        for method in [Method::euler(), Method::heun(), Method::rk4()] {
+            let plan = Plan::new(&method, Options::default()).unwrap();
+            let theta = widened(&start);
+            let mut replay = Replay::new(&plan, &theta);
+            let mut optimizer = Optimizer::builder(method.clone())
+                .step_size(StepSize::constant(0.5))
+                .build(gpu(), source.layout(), &start)
+                .unwrap();
+            optimizer.run(&mut source, 3).unwrap();
+            optimizer.wait().unwrap();
+            for report in optimizer.reports() {
+                let attempt =
+                    replay.attempt(0.5, &mut |_, x| Problem::Quartic.gradient(x)).unwrap();
+                let (found, expected) =
+                    (f64::from(report.grad_norm.unwrap()), attempt.grad_norm.unwrap());
+                assert!((found - expected).abs() <= 1e-5 * expected, "{n}: ‖g‖ {found} {expected}");
+            }
+            let error = relative(&optimizer.params().read().unwrap(), replay.theta());
+            assert!(error < 1e-6, "{method}, n = {n}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn chunking_and_limits_change_no_bit() {
+    let n = 300_001;
+    let start = noise(n, 5);
+    for method in [Method::euler(), Method::rk4(), "ssprk33".parse().unwrap()] {
+        let trained = |gpu: &kutta::Gpu, most: usize| {
+            let mut source = Analytic::new(gpu, &Problem::Quartic, n).unwrap();
+            let mut optimizer = Optimizer::builder(method.clone())
+                .step_size(StepSize::constant(0.1))
+                .elements_per_binding(most)
+                .build(gpu, source.layout(), &start)
+                .unwrap();
+            optimizer.run(&mut source, 5).unwrap();
+            optimizer.wait().unwrap();
+            let norms: Vec<_> =
+                optimizer.reports().iter().map(|r| r.grad_norm.map(f32::to_bits)).collect();
+            let theta = optimizer.params().read().unwrap();
+            (theta.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), norms)
+        };
+        let whole = trained(gpu(), usize::MAX);
+        assert!(whole == trained(gpu(), 65_536), "{method}: chunks of 65,536");
+        assert!(whole == trained(gpu(), 200_000), "{method}: chunks of 200,000");
+        assert!(whole == trained(default_limits_gpu(), usize::MAX), "{method}: default limits");
+        assert!(whole == trained(gpu(), usize::MAX), "{method}: a second run");
+    }
+}
+
+#[test]
+fn forty_million_parameters_cross_the_binding_limit() {
+    let n = 40_000_000;
+    let gpu = default_limits_gpu();
+    assert!(n > gpu.binding_elements(), "the point of this size");
+    let pattern = [1.0f32, -0.5, 0.25, 0.75, -1.0];
+    let start: Vec<f32> = pattern.iter().copied().cycle().take(n).collect();
+    let mut source = Analytic::new(gpu, &Problem::Quartic, n).unwrap();
+    let method = Method::heun();
+    let mut optimizer = Optimizer::builder(method.clone())
+        .step_size(StepSize::constant(0.1))
+        .build(gpu, source.layout(), &start)
+        .unwrap();
+    optimizer.run(&mut source, 2).unwrap();
+    let found = optimizer.params().read().unwrap();
+    let plan = Plan::new(&method, Options::default()).unwrap();
+    let mut replay = Replay::new(&plan, &widened(&pattern));
+    for _ in 0..2 {
+        replay.attempt(0.1, &mut |_, x| Problem::Quartic.gradient(x)).unwrap();
+    }
+    for (i, x) in found.iter().enumerate() {
+        let expected = replay.theta()[i % pattern.len()];
+        assert!((f64::from(*x) - expected).abs() < 1e-6, "element {i}: {x} is not {expected}");
+    }
+    optimizer.wait().unwrap();
+    let norm = f64::from(optimizer.reports()[0].grad_norm.unwrap());
+    let fifth: f64 = Problem::Quartic.gradient(&widened(&pattern)).iter().map(|g| g * g).sum();
+    let expected = (fifth * (n / pattern.len()) as f64).sqrt();
+    assert!((norm - expected).abs() < 1e-5 * expected, "‖g‖ = {norm}, not {expected}");
+}
+
+#[test]
+fn a_quadratic_decays_inside_the_stability_limit_and_grows_outside() {
+    for method in Method::all() {
+        let Method::Explicit(tableau) = &method else { panic!("{method}") };
+        let limit = tableau.real_limit();
+        let end = |factor: f64| {
+            let problem = Problem::quadratic(&[1.0]).unwrap();
+            let mut source = Analytic::new(gpu(), &problem, 1).unwrap();
+            let mut optimizer = Optimizer::builder(method.clone())
+                .step_size(StepSize::constant((limit * factor) as f32))
+                .build(gpu(), source.layout(), &[1.0])
+                .unwrap();
+            optimizer.run(&mut source, 1000).unwrap();
+            optimizer.params().read().unwrap()[0].abs()
+        };
+        let (inside, outside) = (end(0.99), end(1.01));
+        assert!(
+            inside < 0.1 && outside > 10.0,
+            "{method}: {inside} inside, {outside} outside {limit}"
+        );
+    }
+}
+
+#[test]
+fn without_the_guard_the_same_bits_come_out() {
+    let start = noise(1000, 9);
+    for method in Method::all() {
+        let trained = |guard| {
+            let mut source = Analytic::new(gpu(), &Problem::Quartic, 1000).unwrap();
+            let mut optimizer = Optimizer::builder(method.clone())
+                .step_size(StepSize::constant(0.3))
+                .guard(guard)
+                .build(gpu(), source.layout(), &start)
+                .unwrap();
+            optimizer.run(&mut source, 10).unwrap();
+            optimizer.params().read().unwrap()
+        };
+        assert_eq!(trained(Guard::On), trained(Guard::Off), "{method}");
+    }
+}
