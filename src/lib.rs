@@ -1,6 +1,7 @@
 //! Train neural networks by solving the gradient flow θ̇ = −∇L(θ) with
 //! Runge–Kutta methods, in hand-written WGSL, on any GPU that wgpu reaches.
 
+pub mod data;
 pub mod error;
 pub mod gpu;
 pub mod layout;
