@@ -21,6 +21,7 @@
 //! # Ok::<(), kutta::Error>(())
 //! ```
 
+pub mod data;
 pub mod error;
 pub mod gpu;
 pub mod ingredients;

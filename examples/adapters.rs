@@ -1,0 +1,40 @@
+//! Lists the adapters of this machine and says which one kutta takes.
+//!
+//! Ends with 1 and the library's message if there is no adapter at all, and
+//! with 2 if there are some, but none that was asked for or that works.
+
+use std::process::ExitCode;
+
+use kutta::{Gpu, wgpu};
+
+fn main() -> ExitCode {
+    let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    let backends = descriptor.backends;
+    let instance = wgpu::Instance::new(descriptor);
+    let adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    for adapter in &adapters {
+        println!("found: {}", describe(&adapter.get_info()));
+    }
+    match Gpu::new() {
+        Ok(gpu) => {
+            println!("taken: {}", describe(gpu.info()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if adapters.is_empty() { 1 } else { 2 })
+        }
+    }
+}
+
+fn describe(info: &wgpu::AdapterInfo) -> String {
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+        wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+        wgpu::DeviceType::VirtualGpu => "virtual GPU",
+        wgpu::DeviceType::Cpu => "software",
+        wgpu::DeviceType::Other => "other",
+    };
+    let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
+    format!("{} ({kind}, {}, driver {})", info.name, info.backend, driver.trim())
+}
