@@ -25,6 +25,7 @@ pub enum Error {
     Ingredient(#[from] IngredientError),
     #[error(transparent)]
     Optimizer(#[from] OptimizerError),
+    #[error(transparent)]
     Data(#[from] DataError),
     #[error("the gradient source recorded nothing: {0}")]
     Source(#[from] SourceError),
@@ -188,6 +189,8 @@ pub enum ReferenceError {
     TooManySteps { t_end: f64, h: f64, steps: f64 },
     #[error("the gradient at stage {stage} has {found} elements for {expected} parameters")]
     GradientLength { stage: usize, expected: usize, found: usize },
+}
+
 /// Faults of a data set or of the files it comes in.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
