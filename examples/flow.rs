@@ -96,8 +96,8 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
             println!(
                 "{} attempts, loss {:e}, ‖∇L‖ {:e}; written to {}",
                 rows.len() - 1,
-                last.loss,
-                last.grad_norm,
+                last.loss as f32,
+                last.grad_norm as f32,
                 path.display()
             );
         }

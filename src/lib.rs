@@ -40,6 +40,8 @@ pub mod tableau;
 
 #[cfg(test)]
 mod shader_tests;
+#[cfg(test)]
+mod throughput_tests;
 
 pub use error::Error;
 pub use gpu::Gpu;

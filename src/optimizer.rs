@@ -208,7 +208,7 @@ impl Optimizer {
 
     /// Kernels of kutta's own that one attempt dispatches.
     pub fn dispatches_per_attempt(&self) -> usize {
-        self.recorder.dispatches()
+        self.recorder.attempt_dispatches().len()
     }
 
     /// Another step size from the next submit or `record` on.
