@@ -81,6 +81,11 @@ impl Recorder {
         record(&self.measurement, context)
     }
 
+    #[cfg(test)]
+    pub(crate) fn begin_dispatch(&self) -> &Dispatch {
+        &self.begin
+    }
+
     /// The optimizer's own dispatches in one attempt.
     pub(crate) fn attempt_dispatches(&self) -> Vec<&Dispatch> {
         let own = |item| match item {
