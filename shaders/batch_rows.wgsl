@@ -19,8 +19,8 @@ struct BatchSchedule {
 @group(0) @binding(2) var<storage, read_write> rows: BatchRows;
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let i = id.x;
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = id.y * groups.x * 64u + id.x;
     if (i >= schedule.size) {
         return;
     }

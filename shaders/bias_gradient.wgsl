@@ -18,8 +18,12 @@ var<workgroup> strips: array<array<vec4<f32>, 8>, 8>;
 
 // Eight vec4 of features side by side, eight strips of samples.
 @compute @workgroup_size(8, 8)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let quad = group.x * 8u + local.x;
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+) {
+    let quad = (group.y * groups.x + group.x) * 8u + local.x;
     var sum = vec4<f32>(0.0);
     if (quad < shape.stride) {
         for (var t = local.y; t < shape.steps; t += 8u) {

@@ -2,8 +2,8 @@
 // Reads the outputs three times, writes their gradient twice and two words per row.
 // Called after the forward pass of a batch.
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let row = id.x;
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let row = id.y * groups.x * 64u + id.x;
     if (row >= shape.feature_stride) {
         return;
     }

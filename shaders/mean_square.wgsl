@@ -13,8 +13,8 @@ fn target_of(row: u32, j: u32, label: u32) -> f32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let row = id.x;
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let row = id.y * groups.x * 64u + id.x;
     if (row >= shape.feature_stride) {
         return;
     }

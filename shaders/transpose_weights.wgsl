@@ -24,12 +24,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         return;
     }
     // Rows beyond the last become columns of Wᵀ beyond its last: never used.
-    let from = row * 4u * shape.stride + column;
+    let source = row * 4u * shape.stride + column;
     let block = transpose(mat4x4<f32>(
-        weights[from],
-        weights[from + shape.stride],
-        weights[from + 2u * shape.stride],
-        weights[from + 3u * shape.stride],
+        weights[source],
+        weights[source + shape.stride],
+        weights[source + 2u * shape.stride],
+        weights[source + 3u * shape.stride],
     ));
     let to = column * 4u * shape.transposed_stride + row;
     transposed[to] = block[0];

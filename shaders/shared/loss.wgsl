@@ -1,6 +1,6 @@
 // What the loss kernels share: outputs come in by feature, their gradient goes
 // out both ways, and each row leaves its loss and whether it was right.
-struct Loss {
+struct LossShape {
     // Outputs of the network.
     outputs: u32,
     // f32 from one feature to the next in `outputs` and `dz_by_feature`.
@@ -9,7 +9,7 @@ struct Loss {
     sample_stride: u32,
 }
 
-@group(0) @binding(0) var<uniform> shape: Loss;
+@group(0) @binding(0) var<uniform> shape: LossShape;
 @group(0) @binding(1) var<storage, read> rows: BatchRows;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read> outputs: array<f32>;
