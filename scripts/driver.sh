@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by demo.sh, test.sh and .ci/run: sees to it that kutta can be built
+# Sourced by test.sh and .ci/run: sees to it that kutta can be built
 # and finds an adapter. On Linux without one it installs a software Vulkan
 # driver, and says so first.
 

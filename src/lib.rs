@@ -6,15 +6,15 @@
 //! and lets the device judge every attempt, so that nothing waits for the host.
 //!
 //! ```no_run
-//! use kutta::{Gpu, Method, Optimizer, StepSize, data::Idx, models::Mlp};
+//! use kutta::{Gpu, Method, Optimizer, StepSize, models::Analytic, reference::Problem};
 //!
 //! let gpu = Gpu::new()?;
-//! let data = Idx::open("data/mnist")?;
-//! let mut mlp = Mlp::classifier(&gpu, &[784, 128, 10], data.train(64)?)?;
+//! let mut problem = Analytic::new(&gpu, &Problem::Rosenbrock, 2)?;
 //! let mut optimizer = Optimizer::builder(Method::rk4())
-//!     .step_size(StepSize::constant(0.5))
-//!     .build(&gpu, mlp.layout(), &mlp.initial(7))?;
-//! optimizer.run(&mut mlp, 938)?; // one epoch
+//!     .step_size(StepSize::constant(1e-3))
+//!     .build(&gpu, problem.layout(), &[-1.2, 1.0])?;
+//! optimizer.run(&mut problem, 1000)?;
+//! optimizer.wait()?;
 //! for report in optimizer.reports() {
 //!     println!("{} {:?}", report.attempt, report.loss);
 //! }
@@ -40,6 +40,8 @@ pub mod tableau;
 
 #[cfg(test)]
 mod shader_tests;
+#[cfg(test)]
+mod throughput_tests;
 
 pub use error::Error;
 pub use gpu::Gpu;

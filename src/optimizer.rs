@@ -208,7 +208,7 @@ impl Optimizer {
 
     /// Kernels of kutta's own that one attempt dispatches.
     pub fn dispatches_per_attempt(&self) -> usize {
-        self.recorder.dispatches()
+        self.recorder.attempt_dispatches().len()
     }
 
     /// Another step size from the next submit or `record` on.
@@ -218,6 +218,25 @@ impl Optimizer {
     pub fn set_step_size(&mut self, step_size: &StepSize) -> Result<(), Error> {
         step_size.check()?;
         self.settings.h = step_size.initial();
+        self.write_settings();
+        Ok(())
+    }
+
+    /// Where time ends for what is submitted or recorded from now on: the last
+    /// step is clamped to it, and attempts beyond it change nothing and report
+    /// nothing. `None`, the default: nowhere.
+    ///
+    /// # Errors
+    /// [`OptimizerError::End`] for an end that is not finite or not ahead of
+    /// [`Optimizer::time`].
+    pub fn set_end(&mut self, t_end: Option<f64>) -> Result<(), Error> {
+        let now = self.reports.progress().time;
+        if let Some(t_end) = t_end
+            && !(t_end > now && t_end < f64::from(f32::MAX))
+        {
+            return Err(OptimizerError::End { t_end, now }.into());
+        }
+        self.settings.set_end(t_end);
         self.write_settings();
         Ok(())
     }
@@ -314,12 +333,7 @@ impl Optimizer {
         t_end: f64,
     ) -> Result<(), Error> {
         self.wait_async().await?;
-        let now = self.reports.progress().time;
-        if !(t_end > now && t_end < f64::from(f32::MAX)) {
-            return Err(OptimizerError::End { t_end, now }.into());
-        }
-        self.settings.set_end(Some(t_end));
-        self.write_settings();
+        self.set_end(Some(t_end))?;
         // What the device will take as the end.
         let end = f64::from(self.settings.end_high) + f64::from(self.settings.end_low);
         let h = f64::from(self.settings.h);
@@ -328,8 +342,7 @@ impl Optimizer {
                 if p.time < end { ((end - p.time) / h - 1e-6).ceil().max(1.0) as u64 } else { 0 }
             })
             .await;
-        self.settings.set_end(None);
-        self.write_settings();
+        self.set_end(None)?;
         result
     }
 

@@ -12,13 +12,31 @@ use crate::state::State;
 #[derive(Debug)]
 enum Item {
     Evaluate { purpose: Purpose, point: Slot, gradient: Slot },
-    Dispatch { pipeline: Pipeline, bind_group: wgpu::BindGroup, groups: u32 },
+    Dispatch(Dispatch),
+}
+
+/// One dispatch, ready to be recorded.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) bind_group: wgpu::BindGroup,
+    pub(crate) groups: u32,
+}
+
+impl Dispatch {
+    fn new(pipeline: &Pipeline, bind_group: wgpu::BindGroup, groups: u32) -> Self {
+        Self { pipeline: pipeline.pipeline().clone(), bind_group, groups }
+    }
+
+    fn record(&self, commands: &mut Commands<'_>) {
+        commands.dispatch(&self.pipeline, &self.bind_group, [self.groups, 1, 1]);
+    }
 }
 
 /// Everything an optimizer records.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    begin: Item,
+    begin: Dispatch,
     attempt: Vec<Item>,
     measurement: Vec<Item>,
 }
@@ -45,12 +63,12 @@ impl Recorder {
         ];
         let bind_group = pipeline.bind(gpu, &resources);
         builder.upload();
-        Ok(Self { begin: Item::Dispatch { pipeline, bind_group, groups: 1 }, attempt, measurement })
+        Ok(Self { begin: Dispatch::new(&pipeline, bind_group, 1), attempt, measurement })
     }
 
     /// Readies the control block; once before the attempts of a submit.
     pub(crate) fn begin(&self, commands: &mut Commands<'_>) {
-        dispatch(&self.begin, commands);
+        self.begin.record(commands);
     }
 
     /// One attempt.
@@ -63,9 +81,13 @@ impl Recorder {
         record(&self.measurement, context)
     }
 
-    /// Dispatches of the optimizer's own in one attempt.
-    pub(crate) fn dispatches(&self) -> usize {
-        self.attempt.iter().filter(|item| matches!(item, Item::Dispatch { .. })).count()
+    /// The optimizer's own dispatches in one attempt.
+    pub(crate) fn attempt_dispatches(&self) -> Vec<&Dispatch> {
+        let own = |item| match item {
+            &Item::Dispatch(ref dispatch) => Some(dispatch),
+            Item::Evaluate { .. } => None,
+        };
+        self.attempt.iter().filter_map(own).collect()
     }
 }
 
@@ -78,17 +100,14 @@ pub(crate) struct Context<'a> {
     pub(crate) source: &'a mut dyn GradientSource,
 }
 
-fn dispatch(item: &Item, commands: &mut Commands<'_>) {
-    if let Item::Dispatch { pipeline, bind_group, groups } = item {
-        commands.dispatch(pipeline.pipeline(), bind_group, [*groups, 1, 1]);
-    }
-}
-
 fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
     for item in items {
-        let &Item::Evaluate { purpose, point, gradient } = item else {
-            dispatch(item, &mut context.commands);
-            continue;
+        let (purpose, point, gradient) = match item {
+            Item::Dispatch(dispatch) => {
+                dispatch.record(&mut context.commands);
+                continue;
+            }
+            Item::Evaluate { purpose, point, gradient } => (*purpose, *point, *gradient),
         };
         let Context { gpu, optimizer, state, commands, source } = &mut context;
         if source.submits() {
@@ -199,7 +218,7 @@ impl<'a> Builder<'a> {
                 state.vectors[*slot].binding(range.clone())
             }));
             let bind_group = pipeline.bind(self.gpu, &resources);
-            items.push(Item::Dispatch { pipeline: pipeline.clone(), bind_group, groups });
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
         }
     }
 
@@ -216,7 +235,7 @@ impl<'a> Builder<'a> {
                 state.vectors[gradient].binding(range),
             ];
             let bind_group = pipeline.bind(self.gpu, &resources);
-            items.push(Item::Dispatch { pipeline: pipeline.clone(), bind_group, groups });
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
         }
     }
 
@@ -231,6 +250,6 @@ impl<'a> Builder<'a> {
             state.ring.as_entire_binding(),
         ];
         let bind_group = pipeline.bind(self.gpu, &resources);
-        Item::Dispatch { pipeline, bind_group, groups: 1 }
+        Item::Dispatch(Dispatch::new(&pipeline, bind_group, 1))
     }
 }

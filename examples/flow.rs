@@ -1,0 +1,195 @@
+//! Integrates an analytic problem and writes what happened, attempt by attempt.
+//!
+//! ```sh
+//! cargo run --release --example flow -- --problem rosenbrock --theta0 -1.2,1.0 \
+//!     --method rk4 --step-size 0.001 --steps 1000 --csv flow.csv
+//! ```
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgGroup, Parser};
+use kutta::models::Analytic;
+use kutta::reference::{Problem, textbook};
+use kutta::{Gpu, Method, Optimizer, StepSize, Verdict};
+
+/// Integrate θ̇ = −∇L(θ) for a problem with a formula, and write a CSV.
+#[derive(Parser)]
+#[command(group(ArgGroup::new("length").required(true).args(["steps", "t_end"])))]
+struct Options {
+    /// quadratic, rosenbrock, quartic, himmelblau or beale
+    #[arg(long)]
+    problem: Problem,
+    /// Eigenvalues of the quadratic [default: 1,10,100]
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    eigenvalues: Option<Vec<f64>>,
+    /// The start; its length is the dimension [default: the problem's own]
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    theta0: Option<Vec<f32>>,
+    /// Name of the method
+    #[arg(long, default_value = "rk4")]
+    method: Method,
+    /// h
+    #[arg(long)]
+    step_size: f32,
+    /// Attempts to make
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Time to reach instead; the last step is clamped to it
+    #[arg(long)]
+    t_end: Option<f64>,
+    /// File to write [default: standard output]
+    #[arg(long)]
+    csv: Option<PathBuf>,
+    /// Run the f64 reference on the CPU instead of the device
+    #[arg(long)]
+    reference: bool,
+}
+
+/// One line: the attempt that led to θ, and L and ‖∇L‖ there.
+struct Row {
+    h: f64,
+    accepted: bool,
+    loss: f64,
+    grad_norm: f64,
+    error: f64,
+    theta: Vec<f64>,
+}
+
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let problem = match (&options.problem, &options.eigenvalues) {
+        (Problem::Quadratic { .. }, Some(eigenvalues)) => Problem::quadratic(eigenvalues)?,
+        (_, Some(_)) => return Err("--eigenvalues goes with --problem quadratic".into()),
+        (problem, None) => problem.clone(),
+    };
+    let start = match &options.theta0 {
+        Some(theta) => theta.clone(),
+        None => {
+            let start = problem.default_start(problem.default_dimension())?;
+            start.into_iter().map(|x| x as f32).collect()
+        }
+    };
+    problem.check_dimension(start.len())?;
+    let rows = if options.reference {
+        reference(&options, &problem, &start)?
+    } else {
+        device(&options, &problem, &start)?
+    };
+    match &options.csv {
+        Some(path) => {
+            let file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            write(BufWriter::new(file), &rows, !options.reference)?;
+            let last = &rows[rows.len() - 1];
+            println!(
+                "{} attempts, loss {:e}, ‖∇L‖ {:e}; written to {}",
+                rows.len() - 1,
+                last.loss as f32,
+                last.grad_norm as f32,
+                path.display()
+            );
+        }
+        None => write(io::stdout().lock(), &rows, !options.reference)?,
+    }
+    Ok(())
+}
+
+/// The attempts on the device, θ read back after each.
+fn device(options: &Options, problem: &Problem, start: &[f32]) -> Result<Vec<Row>, Box<dyn Error>> {
+    let gpu = Gpu::new()?;
+    let mut source = Analytic::new(&gpu, problem, start.len())?;
+    let mut optimizer = Optimizer::builder(options.method.clone())
+        .step_size(StepSize::constant(options.step_size))
+        .build(&gpu, source.layout(), start)?;
+    if let Some(t_end) = options.t_end {
+        optimizer.set_end(Some(t_end))?;
+    }
+    let (mut h, mut accepted) = (0.0, true);
+    let mut rows = Vec::new();
+    for attempt in 0u64.. {
+        // Stage 1 of the next attempt sees the θ this one left: a measurement
+        // there gives L and ‖∇L‖ of the same line as θ.
+        let here = optimizer.measure(&mut source)?;
+        let theta = optimizer.params().read()?;
+        rows.push(Row {
+            h,
+            accepted,
+            loss: here.loss.map_or(f64::NAN, f64::from),
+            grad_norm: here.grad_norm.map_or(f64::NAN, f64::from),
+            error: 0.0,
+            theta: theta.into_iter().map(f64::from).collect(),
+        });
+        if options.steps == Some(attempt) {
+            break;
+        }
+        optimizer.step(&mut source)?;
+        optimizer.wait()?;
+        // At the end of time an attempt is a no-op and reports nothing.
+        let Some(report) = optimizer.reports().pop() else { break };
+        (h, accepted) = (f64::from(report.h), report.verdict == Verdict::Accepted);
+    }
+    Ok(rows)
+}
+
+/// The same in f64 on the CPU, by the textbook's formulas.
+fn reference(
+    options: &Options,
+    problem: &Problem,
+    start: &[f32],
+) -> Result<Vec<Row>, Box<dyn Error>> {
+    let Method::Explicit(tableau) = &options.method else {
+        return Err(format!("the reference has no method {}", options.method).into());
+    };
+    StepSize::constant(options.step_size).check()?;
+    let until = match (options.steps, options.t_end) {
+        (Some(steps), _) => textbook::Until::Steps(usize::try_from(steps)?),
+        (None, Some(t_end)) => textbook::Until::Time(t_end),
+        (None, None) => return Err("give --steps or --t-end".into()),
+    };
+    let theta: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
+    // The device's h is an f32, so the oracle takes that very number.
+    let h = f64::from(options.step_size);
+    let row = |h, theta: Vec<f64>| Row {
+        h,
+        accepted: true,
+        loss: problem.loss(&theta),
+        grad_norm: problem.gradient(&theta).iter().map(|g| g * g).sum::<f64>().sqrt(),
+        error: 0.0,
+        theta,
+    };
+    let path = textbook::integrate(tableau, h, &theta, until, &mut |_, x| problem.gradient(x))?;
+    let mut rows = vec![row(0.0, theta)];
+    rows.extend(path.into_iter().map(|step| row(step.h, step.theta)));
+    Ok(rows)
+}
+
+/// Shortest digits that read back to the same number: f32 from the device,
+/// f64 from the reference.
+fn write(mut out: impl Write, rows: &[Row], single: bool) -> io::Result<()> {
+    let number = |x: f64| if single { format!("{:?}", x as f32) } else { format!("{x:?}") };
+    write!(out, "step,h,accepted,loss,grad_norm,error")?;
+    for i in 0..rows[0].theta.len() {
+        write!(out, ",theta_{i}")?;
+    }
+    writeln!(out)?;
+    for (step, row) in rows.iter().enumerate() {
+        write!(out, "{step},{},{}", number(row.h), u8::from(row.accepted))?;
+        for x in [row.loss, row.grad_norm, row.error].iter().chain(&row.theta) {
+            write!(out, ",{}", number(*x))?;
+        }
+        writeln!(out)?;
+    }
+    out.flush()
+}
