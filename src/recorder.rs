@@ -88,10 +88,12 @@ impl Recorder {
 
     /// The optimizer's own dispatches in one attempt.
     pub(crate) fn attempt_dispatches(&self) -> Vec<&Dispatch> {
-        let own = |item| match item {
-            &Item::Dispatch(ref dispatch) => Some(dispatch),
-            Item::Evaluate { .. } => None,
-        };
+        fn own(item: &Item) -> Option<&Dispatch> {
+            match item {
+                Item::Dispatch(dispatch) => Some(dispatch),
+                Item::Evaluate { .. } => None,
+            }
+        }
         self.attempt.iter().filter_map(own).collect()
     }
 }
