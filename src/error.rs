@@ -27,6 +27,8 @@ pub enum Error {
     Optimizer(#[from] OptimizerError),
     #[error(transparent)]
     Data(#[from] DataError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
     #[error("the gradient source recorded nothing: {0}")]
     Source(#[from] SourceError),
 }
@@ -250,4 +252,25 @@ pub enum DataError {
     NotFinite { what: &'static str, sample: usize, element: usize, value: f32 },
     #[error("a batch of {batch} from {samples} samples; choose one of 1 to {samples}")]
     Batch { batch: usize, samples: usize },
+}
+
+/// What a model refuses.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    #[error("a network needs at least an input and an output width; these are {widths:?}")]
+    TooFewWidths { widths: Vec<usize> },
+    #[error("width {index} (counted from 0) of {widths:?} is zero")]
+    ZeroWidth { widths: Vec<usize>, index: usize },
+    #[error("samples of {found} inputs for a network whose first width is {width}")]
+    InputWidth { width: usize, found: usize },
+    #[error("targets of {found} classes or values for a network whose last width is {width}")]
+    OutputWidth { width: usize, found: usize },
+    #[error("cross-entropy wants labels, and these targets are dense; use `Loss::MeanSquare`")]
+    DenseTargets,
+    #[error(
+        "{what} needs {bytes} bytes in one binding; this device binds at most {limit}. Use a \
+         smaller batch or narrower layers; keep images as bytes, or fewer of them"
+    )]
+    TooLarge { what: &'static str, bytes: u64, limit: u64 },
 }

@@ -58,3 +58,9 @@ impl<'a> Params<'a> {
         Ok(self.vector.read_range(self.gpu, range)?)
     }
 }
+
+impl<'a> From<Params<'a>> for &'a Vector {
+    fn from(params: Params<'a>) -> Self {
+        params.vector
+    }
+}

@@ -69,7 +69,9 @@ fn validated(kernel: &Kernel) -> (Module, ModuleInfo) {
 
 #[test]
 fn every_file_has_a_kernel_and_a_header() {
-    let registered: BTreeSet<String> = kernels().iter().map(|(k, _)| k.name.to_owned()).collect();
+    // `product.register` and `product.workgroup` are two builds of one file.
+    let file = |kernel: &Kernel| kernel.name.split('.').next().unwrap_or_default().to_owned();
+    let registered: BTreeSet<String> = kernels().iter().map(|(k, _)| file(k)).collect();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
     let mut files = BTreeSet::new();
     for entry in std::fs::read_dir(folder).unwrap() {

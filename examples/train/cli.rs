@@ -1,0 +1,152 @@
+//! The options.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use kutta::Method;
+use kutta::models::Activation;
+use serde::Serialize;
+
+/// Trains a multilayer perceptron on a folder of IDX files with a Runge-Kutta
+/// method, and draws its loss and test accuracy.
+#[derive(Debug, Parser, Serialize)]
+#[command(name = "train")]
+pub struct Args {
+    /// Folder with {train,t10k}-{images-idx3,labels-idx1}-ubyte, plain or .gz
+    #[arg(long, value_name = "DIR", default_value = "data/mnist")]
+    pub data: PathBuf,
+
+    /// Runge-Kutta method, by name; an unknown name lists them all
+    #[arg(long, value_name = "NAME", default_value = "rk4", conflicts_with = "compare")]
+    pub method: String,
+
+    /// Trains with several methods from the same start and draws them together
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub compare: Vec<String>,
+
+    /// Step size h of the gradient flow, the learning rate
+    #[arg(long, value_name = "H", default_value_t = 0.5, allow_negative_numbers = true)]
+    pub step_size: f32,
+
+    /// Samples in a batch
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub batch: usize,
+
+    /// How often to go through the training set
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub epochs: u64,
+
+    /// What the epochs count for every method: epochs themselves, or as many
+    /// gradient evaluations as those epochs have batches, so that a method of
+    /// s stages takes 1/s of the steps
+    #[arg(long, value_enum, default_value_t = Budget::Epochs)]
+    pub budget: Budget,
+
+    /// Widths of the hidden layers
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "128")]
+    pub hidden: Vec<usize>,
+
+    /// What a hidden layer does with its sums
+    #[arg(long, value_enum, default_value_t = ActivationName::Relu)]
+    pub activation: ActivationName,
+
+    /// Seed of the initial parameters and of the order of the samples
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub seed: u64,
+
+    /// Folder for train.svg and train.png
+    #[arg(long, value_name = "DIR", default_value = "target/train")]
+    pub out: PathBuf,
+
+    /// Also writes the options and the whole curve to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What is the same for all methods of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Budget {
+    Epochs,
+    Evaluations,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActivationName {
+    Relu,
+    Tanh,
+    Gelu,
+}
+
+impl From<ActivationName> for Activation {
+    fn from(name: ActivationName) -> Self {
+        match name {
+            ActivationName::Relu => Activation::Relu,
+            ActivationName::Tanh => Activation::Tanh,
+            ActivationName::Gelu => Activation::Gelu,
+        }
+    }
+}
+
+impl Args {
+    /// The methods to train with, in the order asked for.
+    ///
+    /// # Errors
+    /// A name that is unknown or there twice.
+    pub fn methods(&self) -> Result<Vec<Method>, String> {
+        let names: Vec<&str> = if self.compare.is_empty() {
+            vec![self.method.trim()]
+        } else {
+            self.compare.iter().map(|name| name.trim()).collect()
+        };
+        let mut methods: Vec<Method> = Vec::new();
+        for name in names {
+            let method: Method = name.parse().map_err(|e| format!("{e}"))?;
+            // Aliases of one method are one method.
+            if methods.iter().any(|m| m.to_string() == method.to_string()) {
+                return Err(format!("--compare has `{method}` twice; name each method once"));
+            }
+            methods.push(method);
+        }
+        Ok(methods)
+    }
+
+    /// Widths of all layers, from inputs to classes.
+    pub fn layers(&self, inputs: usize, classes: usize) -> Vec<usize> {
+        let mut layers = vec![inputs];
+        layers.extend(&self.hidden);
+        layers.push(classes);
+        layers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("train").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn lists_are_split_at_commas() {
+        let args = parse("--hidden 128,64 --compare euler,heun,rk4").unwrap();
+        assert_eq!(args.layers(784, 10), [784, 128, 64, 10]);
+        let names: Vec<_> = args.methods().unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(names.len(), 3);
+        assert_eq!(names[2], "rk4");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for line in ["--epochs 0", "--hidden 12,x", "--method rk4 --compare euler", "--budget time"]
+        {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        let message = parse("--compare rk4,euler,rk4").unwrap().methods().unwrap_err();
+        assert!(message.contains("rk4") && message.contains("twice"), "{message}");
+        let message = parse("--method rk5").unwrap().methods().unwrap_err();
+        assert!(message.contains("rk5") && message.contains("rk4"), "{message}");
+    }
+}

@@ -1,0 +1,280 @@
+//! The picture of a training: losses and accuracies of all runs, as SVG and as
+//! PNG by the same drawing code.
+
+mod panel;
+mod scale;
+mod style;
+
+use std::error::Error;
+use std::path::Path;
+
+use plotters::backend::DrawingBackend as _;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use crate::curve::{Run, Step, Test};
+use crate::numbers::{grouped, per_cent};
+use panel::Panel;
+use scale::Scale;
+use style::Style;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+pub struct Figure<'a> {
+    pub title: String,
+    pub steps_per_epoch: u64,
+    pub runs: &'a [Run],
+}
+
+/// What progress is measured in.
+#[derive(Clone, Copy)]
+enum Against {
+    Evaluations,
+    Steps,
+}
+
+impl Against {
+    fn step(self, step: &Step) -> f64 {
+        match self {
+            Against::Evaluations => step.evaluations as f64,
+            Against::Steps => step.step as f64,
+        }
+    }
+
+    fn test(self, test: &Test) -> f64 {
+        match self {
+            Against::Evaluations => test.evaluations as f64,
+            Against::Steps => test.step as f64,
+        }
+    }
+}
+
+/// One line of the legend, by its upper left corner.
+struct Entry {
+    run: usize,
+    label: String,
+    at: (i32, i32),
+}
+
+/// Around the picture.
+const MARGIN: i32 = 16;
+
+impl Figure<'_> {
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn svg(&self, path: &Path) -> Outcome {
+        style::register_font()?;
+        let area = SVGBackend::new(path, self.size()).into_drawing_area();
+        self.draw(&area, 1.0)?;
+        Ok(area.present()?)
+    }
+
+    /// Twice the size of the SVG, for sharp screens.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn png(&self, path: &Path) -> Outcome {
+        // Thick lines of a bitmap have hard edges: it is drawn twice as large
+        // and averaged.
+        const SCALE: u32 = 2;
+        const OVER: u32 = 2;
+        style::register_font()?;
+        let (width, height) = self.size();
+        let (width, height) = (width * SCALE, height * SCALE);
+        let large = (width * OVER, height * OVER);
+        let mut pixels = vec![0; (large.0 * large.1 * 3) as usize];
+        {
+            let area = BitMapBackend::with_buffer(&mut pixels, large).into_drawing_area();
+            self.draw(&area, f64::from(SCALE * OVER))?;
+            area.present()?;
+        }
+        let pixels = averaged(&pixels, large.0 as usize, OVER as usize);
+        let mut file = BitMapBackend::new(path, (width, height));
+        file.blit_bitmap((0, 0), (width, height), &pixels)?;
+        Ok(file.present()?)
+    }
+
+    /// A comparison has a second row, against gradient evaluations.
+    fn rows(&self) -> &'static [Against] {
+        if self.runs.len() > 1 {
+            &[Against::Evaluations, Against::Steps]
+        } else {
+            &[Against::Steps]
+        }
+    }
+
+    fn size(&self) -> (u32, u32) {
+        (1120, 90 + 370 * self.rows().len() as u32)
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, k: f64) -> Outcome
+    where
+        B::ErrorType: 'static,
+    {
+        let style = Style { k };
+        area.fill(&WHITE)?;
+        let entries = self.legend(area, style)?;
+        let end = entries.last().map_or(0, |entry| entry.at.1);
+        let (head, body) = area.split_vertically(end + style.length(34));
+        let title_at = (style.length(MARGIN), style.length(14));
+        head.draw(&Text::new(self.title.clone(), title_at, style.text(20)))?;
+        for Entry { run, label, at: (x, y) } in entries {
+            let middle = y + style.length(5);
+            style.run(run).draw(&head, &[(x, middle), (x + style.length(28), middle)])?;
+            head.draw(&Text::new(label, (x + style.length(36), y), style.text(16)))?;
+        }
+
+        let rows = self.rows();
+        for (cells, against) in body.split_evenly((rows.len(), 2)).chunks(2).zip(rows) {
+            if let [left, right] = cells {
+                self.losses(*against, style).draw(left, style)?;
+                self.accuracies(*against, style).draw(right, style)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The methods and how far they came, in rows above the panels.
+    fn legend<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+        style: Style,
+    ) -> Result<Vec<Entry>, Box<dyn Error>>
+    where
+        B::ErrorType: 'static,
+    {
+        let left = style.length(MARGIN);
+        let right = area.dim_in_pixel().0 as i32 - left;
+        let (mut x, mut y) = (left, style.length(48));
+        let mut entries = Vec::new();
+        for (run, Run { method, tests, .. }) in self.runs.iter().enumerate() {
+            let label = match tests.last().and_then(|test| test.accuracy) {
+                Some(accuracy) => format!("{method}  {}", per_cent(accuracy)),
+                None => method.clone(),
+            };
+            let text = area.estimate_text_size(&label, &style.text(16))?.0 as i32;
+            let width = style.length(36) + text;
+            if x + width > right && x > left {
+                (x, y) = (left, y + style.length(20));
+            }
+            entries.push(Entry { run, label, at: (x, y) });
+            x += width + style.length(26);
+        }
+        Ok(entries)
+    }
+
+    fn x_axis(&self, against: Against) -> (String, Scale) {
+        let last = |run: &Run| run.tests.last().map_or(0.0, |test| against.test(test));
+        let end = self.runs.iter().map(last).fold(0.0, f64::max);
+        let name = match against {
+            Against::Evaluations => "gradient evaluations".into(),
+            Against::Steps => {
+                format!("steps ({} to an epoch)", grouped(self.steps_per_epoch as f64))
+            }
+        };
+        (name, Scale::count(end))
+    }
+
+    fn losses(&self, against: Against, style: Style) -> Panel {
+        let mut panel =
+            Panel::new("training loss: mean and range of batches", self.x_axis(against));
+        for (i, run) in self.runs.iter().enumerate() {
+            let line: Vec<_> = run
+                .steps
+                .iter()
+                .filter_map(|step| Some((against.step(step), f64::from(step.loss?))))
+                .collect();
+            panel.add_noisy(&line, style.run(i));
+        }
+        panel.scale_by(Scale::log);
+        panel
+    }
+
+    fn accuracies(&self, against: Against, style: Style) -> Panel {
+        let mut panel = Panel::new("test accuracy", self.x_axis(against));
+        for (i, run) in self.runs.iter().enumerate() {
+            let line: Vec<_> = run
+                .tests
+                .iter()
+                .filter_map(|test| Some((against.test(test), test.accuracy?)))
+                .collect();
+            panel.add_dotted(line, style.run(i));
+        }
+        panel.scale_by(Scale::accuracy);
+        panel
+    }
+}
+
+/// Means over squares of `over` x `over` RGB pixels.
+fn averaged(pixels: &[u8], width: usize, over: usize) -> Vec<u8> {
+    let area = (over * over) as u32;
+    let mut small = Vec::with_capacity(pixels.len() / (over * over));
+    for rows in pixels.chunks_exact(3 * width * over) {
+        for x in (0..width).step_by(over) {
+            for channel in 0..3 {
+                let square = (0..over * over).map(|i| (i / over * width + x + i % over) * 3);
+                let sum: u32 = square.map(|at| u32::from(rows[at + channel])).sum();
+                small.push(((sum + area / 2) / area) as u8);
+            }
+        }
+    }
+    small
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn squares_are_averaged() {
+        let pixels: Vec<u8> = [10, 20, 30, 40, 1, 2, 3, 5].iter().flat_map(|&v| [v; 3]).collect();
+        assert_eq!(averaged(&pixels, 4, 2), [8, 8, 8, 20, 20, 20]);
+    }
+
+    fn run(method: &str, loss: impl Fn(u64) -> Option<f32>, accuracy: Option<f64>) -> Run {
+        let step = |step| Step {
+            step,
+            evaluations: 4 * step,
+            h: 0.5,
+            loss: loss(step),
+            grad_norm: None,
+            accepted: true,
+        };
+        let test = |step| Test { step, evaluations: 4 * step, seconds: 0.0, loss: 1.0, accuracy };
+        Run {
+            method: method.into(),
+            evaluations: 4000,
+            seconds: 1.0,
+            samples: 1.0,
+            steps: (0..1000).map(step).collect(),
+            tests: vec![test(0), test(1000)],
+        }
+    }
+
+    /// Every odd curve gives two files that are pictures.
+    #[test]
+    fn odd_curves_are_drawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let (svg, png) = (folder.path().join("a.svg"), folder.path().join("a.png"));
+        let curves = [
+            vec![run("none", |_| None, None)],
+            vec![run("constant", |_| Some(0.0), Some(1.0))],
+            vec![Run { steps: vec![], tests: vec![], ..run("empty", |_| None, None) }],
+            vec![
+                run("<exploding>", |i| Some(1e-3 * 1.08f32.powi(i as i32)), Some(0.1)),
+                run("negative", |i| Some(-(i as f32)), Some(0.0)),
+            ],
+            (0..20).map(|i| run(&format!("method{i}"), |_| Some(1.0), Some(0.9))).collect(),
+        ];
+        for runs in curves {
+            let figure =
+                Figure { title: "odd & <curves>".into(), steps_per_epoch: 938, runs: &runs };
+            figure.svg(&svg).unwrap();
+            figure.png(&png).unwrap();
+            let text = std::fs::read_to_string(&svg).unwrap();
+            assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"));
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{}", runs[0].method);
+            assert!(std::fs::read(&png).unwrap().starts_with(b"\x89PNG"));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The end of a training: a table to read, and JSON for other programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::cli::Args;
+use crate::curve::Run;
+use crate::numbers::{grouped, per_cent, short};
+use crate::training::Epoch;
+
+#[derive(Serialize)]
+pub struct Summary<'a> {
+    pub options: &'a Args,
+    pub layers: &'a [usize],
+    pub adapter: &'a str,
+    pub epoch: Epoch,
+    pub runs: &'a [Run],
+}
+
+impl Summary<'_> {
+    /// What was trained, in one line.
+    pub fn title(&self) -> String {
+        let name = self.options.data.file_name().map_or("data".into(), |n| n.to_string_lossy());
+        let layers: Vec<_> = self.layers.iter().map(usize::to_string).collect();
+        format!(
+            "{name}: {} {:?}, batch {}, step size {}",
+            layers.join("-"),
+            self.options.activation,
+            self.options.batch,
+            self.options.step_size
+        )
+        .to_lowercase()
+    }
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = [
+            "method",
+            "steps",
+            "gradients",
+            "time",
+            "samples/s",
+            "gradients/s",
+            "loss",
+            "accuracy",
+        ];
+        let mut table = vec![head.map(String::from)];
+        for run in self.runs {
+            let test = run.last_test();
+            let accuracy = test.and_then(|test| test.accuracy);
+            table.push([
+                run.method.clone(),
+                grouped(run.steps.len() as f64),
+                grouped(run.evaluations as f64),
+                format!("{:.1} s", run.seconds),
+                grouped(run.samples_per_second()),
+                grouped(run.evaluations_per_second()),
+                test.map_or("-".into(), |test| short(test.loss)),
+                accuracy.map_or("-".into(), per_cent),
+            ]);
+        }
+        let width = |column: usize| table.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let widths: [usize; 8] = std::array::from_fn(width);
+        writeln!(f, "{} on {}", self.title(), self.adapter)?;
+        writeln!(f, "loss and accuracy are of the test set")?;
+        for row in &table {
+            let [first, others @ ..] = row;
+            write!(f, "{first:<0$}", widths[0])?;
+            for (cell, width) in others.iter().zip(&widths[1..]) {
+                write!(f, "  {cell:>width$}")?;
+            }
+            writeln!(f)?;
+        }
+        for run in self.runs.iter().filter(|run| run.not_accepted() > 0) {
+            let (lost, all) = (run.not_accepted(), run.steps.len());
+            writeln!(
+                f,
+                "{}: {lost} of {all} steps were not taken, since their loss or gradient was not \
+                 finite; try a smaller --step-size",
+                run.method
+            )?;
+        }
+        if let [run] = self.runs
+            && let Some(accuracy) = run.last_test().and_then(|test| test.accuracy)
+        {
+            writeln!(f, "test accuracy {}", per_cent(accuracy))?;
+        }
+        Ok(())
+    }
+}

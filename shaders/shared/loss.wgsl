@@ -1,0 +1,59 @@
+// What the loss kernels share: outputs come in by feature, their gradient goes
+// out both ways, and each row leaves its loss and whether it was right.
+struct LossShape {
+    // Outputs of the network.
+    outputs: u32,
+    // f32 from one feature to the next in `outputs` and `dz_by_feature`.
+    feature_stride: u32,
+    // f32 from one sample to the next in `dz_by_sample`.
+    sample_stride: u32,
+}
+
+@group(0) @binding(0) var<uniform> shape: LossShape;
+@group(0) @binding(1) var<storage, read> rows: BatchRows;
+@group(0) @binding(2) var<storage, read> targets: array<u32>;
+@group(0) @binding(3) var<storage, read> outputs: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dz_by_feature: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dz_by_sample: array<f32>;
+// Loss of the row, and 1 if its largest output is the label's.
+@group(0) @binding(6) var<storage, read_write> row_loss: array<vec2<f32>>;
+
+fn output(row: u32, j: u32) -> f32 {
+    return outputs[j * shape.feature_stride + row];
+}
+
+fn store_gradient(row: u32, j: u32, dz: f32) {
+    dz_by_feature[j * shape.feature_stride + row] = dz;
+    dz_by_sample[row * shape.sample_stride + j] = dz;
+}
+
+// Labels are bytes, four to a word.
+fn label_of(row: u32) -> u32 {
+    let sample = rows.samples[row];
+    return (targets[sample / 4u] >> (sample % 4u * 8u)) & 255u;
+}
+
+// An empty row pulls at nothing.
+fn store_empty(row: u32) {
+    for (var j = 0u; j < shape.outputs; j++) {
+        store_gradient(row, j, 0.0);
+    }
+    row_loss[row] = vec2<f32>(0.0);
+}
+
+// The first of the largest outputs, and its value.
+struct Largest {
+    index: u32,
+    value: f32,
+}
+
+fn largest(row: u32) -> Largest {
+    var best = Largest(0u, output(row, 0u));
+    for (var j = 1u; j < shape.outputs; j++) {
+        let z = output(row, j);
+        if (z > best.value) {
+            best = Largest(j, z);
+        }
+    }
+    return best;
+}

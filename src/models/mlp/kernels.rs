@@ -1,0 +1,199 @@
+//! The kernels of a network beside its matrix products.
+
+use crate::data::shuffle::SHUFFLE_WGSL;
+use crate::gpu::control::{CONTROL_WGSL, Control};
+use crate::gpu::kernel::{Access, Kernel, wgsl_struct};
+
+const BATCH_WGSL: &str = include_str!("../../../shaders/shared/batch.wgsl");
+const GATHER_WGSL: &str = include_str!("../../../shaders/shared/gather.wgsl");
+const LOSS_WGSL: &str = include_str!("../../../shaders/shared/loss.wgsl");
+const ROW_SUM_WGSL: &str = include_str!("../../../shaders/shared/row_sum.wgsl");
+
+wgsl_struct! {
+    /// Which samples make a batch.
+    pub struct BatchSchedule {
+        pub count: u32,
+        pub size: u32,
+        pub per_epoch: u32,
+        pub shuffled: u32,
+        pub seed_low: u32,
+        pub seed_high: u32,
+    }
+}
+
+wgsl_struct! {
+    /// Extents of a batch of inputs.
+    pub struct Gather {
+        pub size: u32,
+        pub sample_quads: u32,
+        pub feature_quads: u32,
+    }
+}
+
+wgsl_struct! {
+    /// Extents of a batch of outputs.
+    pub struct LossShape {
+        pub outputs: u32,
+        pub feature_stride: u32,
+        pub sample_stride: u32,
+    }
+}
+
+wgsl_struct! {
+    /// Extents of a weight matrix and its copies.
+    pub struct Weights {
+        pub rows: u32,
+        pub columns: u32,
+        pub stride: u32,
+        pub transposed_stride: u32,
+    }
+}
+
+wgsl_struct! {
+    /// Extents of dz by sample.
+    pub struct BiasGradient {
+        pub steps: u32,
+        pub columns: u32,
+        pub stride: u32,
+    }
+}
+
+wgsl_struct! {
+    /// What an evaluation adds up.
+    pub struct Totals {
+        pub loss: f32,
+        pub right: u32,
+        pub samples: u32,
+    }
+}
+
+/// Which samples the batch holds.
+pub const BATCH_ROWS: Kernel = Kernel {
+    name: "batch_rows",
+    text: &[
+        CONTROL_WGSL,
+        SHUFFLE_WGSL,
+        BATCH_WGSL,
+        include_str!("../../../shaders/batch_rows.wgsl"),
+    ],
+    bindings: &[
+        ("schedule", Access::Uniform),
+        ("control", Access::Uniform),
+        ("rows", Access::Write),
+    ],
+    structs: &[BatchSchedule::LAYOUT, Control::LAYOUT],
+};
+
+const GATHER_BINDINGS: &[(&str, Access)] = &[
+    ("shape", Access::Uniform),
+    ("rows", Access::Read),
+    ("inputs", Access::Read),
+    ("by_feature", Access::Write),
+    ("by_sample", Access::Write),
+];
+
+/// Inputs of the batch out of packed bytes.
+pub const GATHER_BYTES: Kernel = Kernel {
+    name: "gather_bytes",
+    text: &[BATCH_WGSL, GATHER_WGSL, include_str!("../../../shaders/gather_bytes.wgsl")],
+    bindings: GATHER_BINDINGS,
+    structs: &[Gather::LAYOUT],
+};
+
+/// Inputs of the batch out of f32.
+pub const GATHER_FLOATS: Kernel = Kernel {
+    name: "gather_floats",
+    text: &[BATCH_WGSL, GATHER_WGSL, include_str!("../../../shaders/gather_floats.wgsl")],
+    bindings: GATHER_BINDINGS,
+    structs: &[Gather::LAYOUT],
+};
+
+const LOSS_BINDINGS: &[(&str, Access)] = &[
+    ("shape", Access::Uniform),
+    ("rows", Access::Read),
+    ("targets", Access::Read),
+    ("outputs", Access::Read),
+    ("dz_by_feature", Access::Write),
+    ("dz_by_sample", Access::Write),
+    ("row_loss", Access::Write),
+];
+
+/// Softmax cross-entropy and its gradient.
+pub const CROSS_ENTROPY: Kernel = Kernel {
+    name: "cross_entropy",
+    text: &[BATCH_WGSL, LOSS_WGSL, include_str!("../../../shaders/cross_entropy.wgsl")],
+    bindings: LOSS_BINDINGS,
+    structs: &[LossShape::LAYOUT],
+};
+
+/// Mean square and its gradient.
+pub const MEAN_SQUARE: Kernel = Kernel {
+    name: "mean_square",
+    text: &[BATCH_WGSL, LOSS_WGSL, include_str!("../../../shaders/mean_square.wgsl")],
+    bindings: LOSS_BINDINGS,
+    structs: &[LossShape::LAYOUT],
+};
+
+/// Mean loss of a batch.
+pub const MEAN_LOSS: Kernel = Kernel {
+    name: "mean_loss",
+    text: &[BATCH_WGSL, ROW_SUM_WGSL, include_str!("../../../shaders/mean_loss.wgsl")],
+    bindings: &[("rows", Access::Read), ("row_loss", Access::Read), ("loss", Access::Write)],
+    structs: &[],
+};
+
+/// Loss and right answers of an evaluation so far.
+pub const SCORE: Kernel = Kernel {
+    name: "score",
+    text: &[BATCH_WGSL, ROW_SUM_WGSL, include_str!("../../../shaders/score.wgsl")],
+    bindings: &[("rows", Access::Read), ("row_loss", Access::Read), ("totals", Access::Write)],
+    structs: &[Totals::LAYOUT],
+};
+
+/// Weights in rows of whole vec4.
+pub const PACK_WEIGHTS: Kernel = Kernel {
+    name: "pack_weights",
+    text: &[include_str!("../../../shaders/pack_weights.wgsl")],
+    bindings: &[("shape", Access::Uniform), ("weights", Access::Read), ("packed", Access::Write)],
+    structs: &[Weights::LAYOUT],
+};
+
+/// Weights with the output feature outermost.
+pub const TRANSPOSE_WEIGHTS: Kernel = Kernel {
+    name: "transpose_weights",
+    text: &[include_str!("../../../shaders/transpose_weights.wgsl")],
+    bindings: &[
+        ("shape", Access::Uniform),
+        ("weights", Access::Read),
+        ("transposed", Access::Write),
+    ],
+    structs: &[Weights::LAYOUT],
+};
+
+/// Column sums of dz.
+pub const BIAS_GRADIENT: Kernel = Kernel {
+    name: "bias_gradient",
+    text: &[include_str!("../../../shaders/bias_gradient.wgsl")],
+    bindings: &[("shape", Access::Uniform), ("dz", Access::Read), ("gradient", Access::Write)],
+    structs: &[BiasGradient::LAYOUT],
+};
+
+/// Kernels of this folder with the override sets they are used with.
+#[cfg(test)]
+pub(crate) fn kernels() -> Vec<(Kernel, Vec<crate::gpu::kernel::Constants>)> {
+    let plain = [
+        BATCH_ROWS,
+        GATHER_BYTES,
+        GATHER_FLOATS,
+        CROSS_ENTROPY,
+        MEAN_LOSS,
+        SCORE,
+        PACK_WEIGHTS,
+        TRANSPOSE_WEIGHTS,
+        BIAS_GRADIENT,
+    ];
+    let mut all = super::product::kernels();
+    all.extend(plain.map(|kernel| (kernel, vec![vec![]])));
+    all.push((MEAN_SQUARE, vec![vec![("DENSE", 0.0)], vec![("DENSE", 1.0)]]));
+    all
+}

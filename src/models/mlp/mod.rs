@@ -1,0 +1,187 @@
+//! A multilayer perceptron whose forward and backward passes run on the
+//! device, over data that stays there.
+
+mod builder;
+mod evaluate;
+mod kernels;
+mod options;
+mod product;
+mod resident;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod workspace;
+
+pub use builder::MlpBuilder;
+pub use evaluate::Evaluated;
+#[cfg(test)]
+pub(crate) use kernels::kernels;
+pub use options::{Activation, Loss, Products};
+pub use resident::Resident;
+
+use crate::data::{Batches, Samples, Targets};
+use crate::error::{Error, ModelError};
+use crate::gpu::Gpu;
+use crate::layout::ParamLayout;
+use crate::models::BindCache;
+use crate::plan::Purpose;
+use crate::source::{Evaluation, GradientSource, SourceError};
+use kernels::BatchSchedule;
+use product::Method;
+use steps::{Step, Steps};
+use workspace::Workspace;
+
+/// Dense layers a ← f(W a + b), trained on batches that the device draws.
+///
+/// The parameters are `layer0.weight` of shape \[inputs, outputs\],
+/// `layer0.bias`, `layer1.weight` and so on; [`Mlp::layout`] says where they
+/// lie. Batch b of the control block is batch b mod per-epoch of epoch
+/// ⌊b / per-epoch⌋; its samples are copied out when an attempt begins, and all
+/// stages of the attempt see the same ones. The loss is a mean over the
+/// samples present, also in the short batch at the end of an epoch.
+///
+/// ```no_run
+/// use kutta::{Gpu, data::Idx, models::Mlp};
+/// let gpu = Gpu::new()?;
+/// let data = Idx::open("data/mnist")?;
+/// let mut mlp = Mlp::classifier(&gpu, &[784, 128, 10], data.train(64)?)?;
+/// assert_eq!(mlp.layout().parameters(), 784 * 128 + 128 + 128 * 10 + 10);
+/// # Ok::<(), kutta::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Mlp {
+    gpu: Gpu,
+    widths: Vec<usize>,
+    activation: Activation,
+    loss: Loss,
+    method: Method,
+    layout: ParamLayout,
+    schedule: BatchSchedule,
+    resident: Resident,
+    workspace: Workspace,
+    evaluation: Option<Workspace>,
+    cache: BindCache<Recorded>,
+}
+
+/// A gradient at the buffers of one evaluation key.
+#[derive(Debug)]
+struct Recorded {
+    gather: Vec<Step>,
+    gradient: Vec<Step>,
+}
+
+impl Mlp {
+    /// A classifier with ReLU between its layers and softmax cross-entropy
+    /// after the last: `widths` from the inputs to the classes.
+    ///
+    /// # Errors
+    /// As [`MlpBuilder::build`].
+    pub fn classifier(gpu: &Gpu, widths: &[usize], batches: Batches) -> Result<Self, Error> {
+        Self::builder(widths).build(gpu, batches)
+    }
+
+    /// A network of these widths, from the inputs to the outputs.
+    pub fn builder(widths: &[usize]) -> MlpBuilder {
+        MlpBuilder::new(widths)
+    }
+
+    /// Where the parameters lie.
+    pub fn layout(&self) -> &ParamLayout {
+        &self.layout
+    }
+
+    /// Initial parameters, in the layout's order. Weights are uniform after He
+    /// (ReLU, GELU) or Glorot (tanh, and the last layer); biases are zero.
+    pub fn initial(&self, seed: u64) -> Vec<f32> {
+        self.layout.initial(seed)
+    }
+
+    /// From the inputs to the outputs.
+    pub fn widths(&self) -> &[usize] {
+        &self.widths
+    }
+
+    /// Batches in an epoch of the training data.
+    pub fn per_epoch(&self) -> u32 {
+        self.schedule.per_epoch
+    }
+
+    /// The training data.
+    pub fn training_data(&self) -> &Resident {
+        &self.resident
+    }
+
+    /// Brings another data set of the same widths to the device, for
+    /// [`Mlp::evaluate`].
+    ///
+    /// # Errors
+    /// Data of other widths, or too large for one binding of this device.
+    pub fn upload(&self, samples: &Samples) -> Result<Resident, Error> {
+        check_data(&self.widths, self.loss, samples)?;
+        Resident::upload(&self.gpu, samples)
+    }
+}
+
+impl GradientSource for Mlp {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        for vector in [at.point(), at.gradient()] {
+            self.layout.check_len(vector.len()).map_err(SourceError::new)?;
+        }
+        let mut cache = std::mem::take(&mut self.cache);
+        let recorded = cache.get(at.key(), || {
+            let mut gather = Steps::new(self, &self.workspace);
+            gather.gather(self.schedule, at.control().as_entire_binding(), &self.resident);
+            let mut gradient = Steps::new(self, &self.workspace);
+            gradient.forward(at.point());
+            gradient.loss(self.loss, &self.resident);
+            gradient.sum_rows(&kernels::MEAN_LOSS, at.loss());
+            gradient.backward(at.point(), at.gradient());
+            Recorded { gather: gather.steps, gradient: gradient.steps }
+        });
+        // Later stages of an attempt see the batch of its first.
+        let begins = !matches!(at.purpose(), Purpose::Stage(2..));
+        let pass = at.pass();
+        if begins {
+            recorded.gather.iter().for_each(|step| step.record(pass));
+        }
+        recorded.gradient.iter().for_each(|step| step.record(pass));
+        self.cache = cache;
+        Ok(())
+    }
+}
+
+fn schedule(batches: &Batches) -> BatchSchedule {
+    let seed = batches.shuffle_seed();
+    BatchSchedule {
+        shuffled: u32::from(batches.is_shuffled()),
+        seed_low: seed as u32,
+        seed_high: (seed >> 32) as u32,
+        ..BatchSchedule::in_order(batches.samples().len(), batches.batch())
+    }
+}
+
+fn check_data(widths: &[usize], loss: Loss, samples: &Samples) -> Result<(), ModelError> {
+    let dense = matches!(samples.targets(), Targets::Dense { .. });
+    check_widths(widths, loss, samples.width(), samples.targets().width(), dense)
+}
+
+fn check_widths(
+    widths: &[usize],
+    loss: Loss,
+    inputs: usize,
+    outputs: usize,
+    dense: bool,
+) -> Result<(), ModelError> {
+    // `build` refuses fewer than two widths.
+    let (first, last) = (widths[0], widths[widths.len() - 1]);
+    if inputs != first {
+        return Err(ModelError::InputWidth { width: first, found: inputs });
+    }
+    if outputs != last {
+        return Err(ModelError::OutputWidth { width: last, found: outputs });
+    }
+    if dense && loss == Loss::CrossEntropy {
+        return Err(ModelError::DenseTargets);
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What can be chosen about a network.
+
+use crate::layout::Init;
+
+/// The function between two layers. The last layer has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Activation {
+    /// max(z, 0); slope 0 at 0.
+    #[default]
+    Relu,
+    Tanh,
+    /// Gaussian error linear unit, by tanh: Hendrycks, Gimpel 2016.
+    Gelu,
+}
+
+impl Activation {
+    /// The value of `ACTIVATION` in `shaders/shared/activation.wgsl`.
+    pub(crate) fn code(this: Option<Self>) -> u32 {
+        match this {
+            None => 0,
+            Some(Activation::Relu) => 1,
+            Some(Activation::Tanh) => 2,
+            Some(Activation::Gelu) => 3,
+        }
+    }
+
+    /// He for the rectifiers, Glorot otherwise.
+    pub(crate) fn init(self, fan_in: usize, fan_out: usize) -> Init {
+        match self {
+            Activation::Relu | Activation::Gelu => Init::He { fan_in },
+            Activation::Tanh => Init::Glorot { fan_in, fan_out },
+        }
+    }
+}
+
+/// The loss of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Loss {
+    /// Mean over samples of −log softmax(z)\[label\]. Targets are labels.
+    #[default]
+    CrossEntropy,
+    /// Mean over samples and outputs of (z − target)². Targets are dense
+    /// values, or labels that stand for 0 and 1.
+    MeanSquare,
+}
+
+/// How matrix products are computed. Results differ by rounding only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Products {
+    /// [`Register`](Self::Register) on software adapters, else
+    /// [`Workgroup`](Self::Workgroup).
+    #[default]
+    Auto,
+    /// A tile of 32×16 in the registers of each invocation.
+    Register,
+    /// A tile of 64×64 per workgroup, through workgroup memory.
+    Workgroup,
+}

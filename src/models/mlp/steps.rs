@@ -1,0 +1,243 @@
+//! The dispatches of a forward and a backward pass, bound to their buffers.
+
+use std::ops::Range;
+
+use super::kernels::{self, BatchSchedule};
+use super::product::{Method, fold, quads};
+use super::resident::Resident;
+use super::workspace::{Layer, Workspace, uniform};
+use super::{Loss, Mlp};
+use crate::gpu::kernel::Kernel;
+use crate::gpu::vector::Vector;
+use crate::gpu::{Gpu, Pipeline};
+use crate::layout::ParamLayout;
+
+/// One dispatch, ready to be recorded.
+#[derive(Debug)]
+pub(super) struct Step {
+    pipeline: Pipeline,
+    bind_group: wgpu::BindGroup,
+    groups: [u32; 3],
+}
+
+impl Step {
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(self.pipeline.pipeline());
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(self.groups[0], self.groups[1], self.groups[2]);
+    }
+}
+
+/// Collects steps that work in one workspace.
+pub(super) struct Steps<'a> {
+    pub gpu: &'a Gpu,
+    pub workspace: &'a Workspace,
+    pub layout: &'a ParamLayout,
+    pub method: Method,
+    pub steps: Vec<Step>,
+}
+
+impl<'a> Steps<'a> {
+    pub fn new(mlp: &'a Mlp, workspace: &'a Workspace) -> Self {
+        let Mlp { gpu, layout, method, .. } = mlp;
+        Self { gpu, workspace, layout, method: *method, steps: Vec::new() }
+    }
+
+    fn push(
+        &mut self,
+        pipeline: Pipeline,
+        resources: &[wgpu::BindingResource<'_>],
+        groups: [u32; 3],
+    ) {
+        let bind_group = pipeline.bind(self.gpu, resources);
+        self.steps.push(Step { pipeline, bind_group, groups });
+    }
+
+    fn push_kernel(
+        &mut self,
+        kernel: &Kernel,
+        resources: &[wgpu::BindingResource<'_>],
+        groups: [u32; 3],
+    ) {
+        self.push(self.gpu.pipeline(kernel, &vec![]), resources, groups);
+    }
+
+    /// Finds the samples of the batch that `control` names, and copies their
+    /// inputs.
+    pub fn gather(
+        &mut self,
+        schedule: BatchSchedule,
+        control: wgpu::BindingResource<'_>,
+        data: &Resident,
+    ) {
+        let workspace = self.workspace;
+        let schedule = uniform(self.gpu, &schedule);
+        self.push_kernel(
+            &kernels::BATCH_ROWS,
+            &[schedule.as_entire_binding(), control, workspace.rows.as_entire_binding()],
+            fold(workspace.samples.div_ceil(64)),
+        );
+        let kernel = if data.bytes { kernels::GATHER_BYTES } else { kernels::GATHER_FLOATS };
+        let blocks = quads(workspace.samples) * quads(data.width());
+        self.push_kernel(
+            &kernel,
+            &[
+                workspace.gather.as_entire_binding(),
+                workspace.rows.as_entire_binding(),
+                data.inputs.as_entire_binding(),
+                workspace.inputs.by_feature.as_entire_binding(),
+                workspace.inputs.by_sample.as_entire_binding(),
+            ],
+            fold(blocks.div_ceil(64)),
+        );
+    }
+
+    /// From the gathered inputs to the outputs of the last layer.
+    pub fn forward(&mut self, params: &Vector) {
+        let mut inputs = &self.workspace.inputs;
+        for (index, layer) in self.workspace.layers.iter().enumerate() {
+            if let Some(packed) = &layer.packed {
+                let words = layer.inputs * quads(layer.outputs);
+                self.push_kernel(
+                    &kernels::PACK_WEIGHTS,
+                    &[
+                        layer.weights.as_entire_binding(),
+                        params.binding(self.weight_range(index)),
+                        packed.as_entire_binding(),
+                    ],
+                    fold(words.div_ceil(64)),
+                );
+            }
+            self.push(
+                layer.forward.kind.pipeline(self.gpu, self.method),
+                &[
+                    layer.forward.uniform.as_entire_binding(),
+                    self.weights(index, layer, params),
+                    inputs.by_feature.as_entire_binding(),
+                    params.binding(self.bias_range(index)),
+                    layer.values.by_feature.as_entire_binding(),
+                    layer.values.by_sample.as_entire_binding(),
+                    layer.slope.as_entire_binding(),
+                ],
+                layer.forward.groups,
+            );
+            inputs = &layer.values;
+        }
+    }
+
+    /// Each row's loss, and the gradient by the outputs.
+    pub fn loss(&mut self, loss: Loss, data: &Resident) {
+        let workspace = self.workspace;
+        let last = workspace.outputs();
+        let pipeline = match loss {
+            Loss::CrossEntropy => self.gpu.pipeline(&kernels::CROSS_ENTROPY, &vec![]),
+            Loss::MeanSquare => {
+                let dense = f64::from(u8::from(data.dense));
+                self.gpu.pipeline(&kernels::MEAN_SQUARE, &vec![("DENSE", dense)])
+            }
+        };
+        self.push(
+            pipeline,
+            &[
+                workspace.loss.as_entire_binding(),
+                workspace.rows.as_entire_binding(),
+                data.targets.as_entire_binding(),
+                last.values.by_feature.as_entire_binding(),
+                last.dz.by_feature.as_entire_binding(),
+                last.dz.by_sample.as_entire_binding(),
+                workspace.row_loss.as_entire_binding(),
+            ],
+            fold((4 * quads(workspace.samples)).div_ceil(64)),
+        );
+    }
+
+    /// Sums the rows: [`kernels::MEAN_LOSS`] into a loss slot, or
+    /// [`kernels::SCORE`] onto totals.
+    pub fn sum_rows(&mut self, kernel: &Kernel, into: &wgpu::Buffer) {
+        let workspace = self.workspace;
+        self.push_kernel(
+            kernel,
+            &[
+                workspace.rows.as_entire_binding(),
+                workspace.row_loss.as_entire_binding(),
+                into.as_entire_binding(),
+            ],
+            [1, 1, 1],
+        );
+    }
+
+    /// From the gradient by the outputs to that of every parameter.
+    pub fn backward(&mut self, params: &Vector, gradient: &Vector) {
+        let layers = &self.workspace.layers;
+        for (index, layer) in layers.iter().enumerate().rev() {
+            let below = index.checked_sub(1).map(|i| &layers[i]);
+            let inputs = below.map_or(&self.workspace.inputs, |l| &l.values);
+            self.push(
+                layer.weight_gradient.kind.pipeline(self.gpu, self.method),
+                &[
+                    layer.weight_gradient.uniform.as_entire_binding(),
+                    inputs.by_sample.as_entire_binding(),
+                    layer.dz.by_sample.as_entire_binding(),
+                    gradient.binding(self.weight_range(index)),
+                ],
+                layer.weight_gradient.groups,
+            );
+            self.push_kernel(
+                &kernels::BIAS_GRADIENT,
+                &[
+                    layer.bias_gradient.as_entire_binding(),
+                    layer.dz.by_sample.as_entire_binding(),
+                    gradient.binding(self.bias_range(index)),
+                ],
+                fold(quads(layer.outputs).div_ceil(8)),
+            );
+            let (Some((transposed, product)), Some(below)) = (&layer.input_gradient, below) else {
+                continue;
+            };
+            let blocks = quads(layer.outputs) * quads(layer.inputs);
+            self.push_kernel(
+                &kernels::TRANSPOSE_WEIGHTS,
+                &[
+                    layer.weights.as_entire_binding(),
+                    self.weights(index, layer, params),
+                    transposed.as_entire_binding(),
+                ],
+                fold(blocks.div_ceil(64)),
+            );
+            self.push(
+                product.kind.pipeline(self.gpu, self.method),
+                &[
+                    product.uniform.as_entire_binding(),
+                    transposed.as_entire_binding(),
+                    layer.dz.by_feature.as_entire_binding(),
+                    below.slope.as_entire_binding(),
+                    below.dz.by_feature.as_entire_binding(),
+                    below.dz.by_sample.as_entire_binding(),
+                ],
+                product.groups,
+            );
+        }
+    }
+
+    /// W in rows of whole vec4.
+    fn weights<'b>(
+        &self,
+        index: usize,
+        layer: &'b Layer,
+        params: &'b Vector,
+    ) -> wgpu::BindingResource<'b> {
+        match &layer.packed {
+            Some(packed) => packed.as_entire_binding(),
+            None => params.binding(self.weight_range(index)),
+        }
+    }
+
+    // Tensors come in pairs: weight, bias.
+    fn weight_range(&self, layer: usize) -> Range<usize> {
+        self.layout.tensors()[2 * layer].range()
+    }
+
+    fn bias_range(&self, layer: usize) -> Range<usize> {
+        self.layout.tensors()[2 * layer + 1].range()
+    }
+}

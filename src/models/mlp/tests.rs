@@ -1,0 +1,408 @@
+//! Gradients held against central differences of an independent forward pass
+//! in f64; evaluation, batches and errors held against the same.
+
+use std::sync::OnceLock;
+
+use super::*;
+use crate::data::{Inputs, shuffle};
+use crate::gpu::commands::Commands;
+use crate::gpu::control::Control;
+use crate::gpu::vector::Vector;
+use crate::gpu::{GpuOptions, LimitsWanted};
+use crate::source::EvaluationKey;
+
+fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    // The limits of a browser: whatever passes here passes there.
+    let options = GpuOptions { limits: LimitsWanted::WebGpuDefaults, ..GpuOptions::default() };
+    GPU.get_or_init(|| Gpu::with_options(&options).unwrap())
+}
+
+/// Numbers in ±0.5 that repeat.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 40) as f64 / (1u64 << 24) as f64 - 0.5
+    }
+}
+
+fn samples(n: usize, width: usize, outputs: usize, bytes: bool, dense: bool) -> Samples {
+    let mut numbers = Numbers(n as u64 + 17);
+    let inputs = if bytes {
+        Inputs::Bytes((0..n * width).map(|_| (255.0 * (numbers.next() + 0.5)) as u8).collect())
+    } else {
+        Inputs::F32((0..n * width).map(|_| 2.0 * numbers.next() as f32).collect())
+    };
+    let targets = if dense {
+        Targets::Dense {
+            values: (0..n * outputs).map(|_| numbers.next() as f32).collect(),
+            width: outputs,
+        }
+    } else {
+        let labels = (0..n).map(|_| ((numbers.next() + 0.5) * outputs as f64) as u8).collect();
+        Targets::Labels { labels, classes: outputs }
+    };
+    Samples::new(inputs, width, targets).unwrap()
+}
+
+/// A network's loss in f64, written down from its formulas alone.
+struct Reference<'a> {
+    widths: &'a [usize],
+    activation: Activation,
+    loss: Loss,
+    samples: &'a Samples,
+    layout: &'a ParamLayout,
+}
+
+impl Reference<'_> {
+    fn activate(&self, z: f64) -> f64 {
+        match self.activation {
+            Activation::Relu => z.max(0.0),
+            Activation::Tanh => z.tanh(),
+            Activation::Gelu => {
+                let inner = (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3));
+                0.5 * z * (1.0 + inner.tanh())
+            }
+        }
+    }
+
+    fn outputs(&self, theta: &[f64], sample: usize) -> Vec<f64> {
+        let width = self.widths[0];
+        let range = sample * width..(sample + 1) * width;
+        let mut a: Vec<f64> = match self.samples.inputs() {
+            Inputs::Bytes(values) => values[range].iter().map(|&x| f64::from(x) / 255.0).collect(),
+            Inputs::F32(values) => values[range].iter().map(|&x| f64::from(x)).collect(),
+        };
+        for layer in 0..self.widths.len() - 1 {
+            let outputs = self.widths[layer + 1];
+            let w = &theta[self.layout.range(&format!("layer{layer}.weight")).unwrap()];
+            let b = &theta[self.layout.range(&format!("layer{layer}.bias")).unwrap()];
+            let last = layer + 2 == self.widths.len();
+            a = (0..outputs)
+                .map(|j| {
+                    let sum: f64 =
+                        a.iter().zip(w.iter().skip(j).step_by(outputs)).map(|(x, w)| x * w).sum();
+                    if last { sum + b[j] } else { self.activate(sum + b[j]) }
+                })
+                .collect();
+        }
+        a
+    }
+
+    fn sample_loss(&self, theta: &[f64], sample: usize) -> f64 {
+        let z = self.outputs(theta, sample);
+        let width = z.len();
+        let target = |j: usize| match self.samples.targets() {
+            Targets::Labels { labels, .. } => f64::from(u8::from(usize::from(labels[sample]) == j)),
+            Targets::Dense { values, .. } => f64::from(values[sample * width + j]),
+        };
+        match self.loss {
+            Loss::CrossEntropy => {
+                let sum: f64 = z.iter().map(|z| z.exp()).sum();
+                (0..width).map(|j| -target(j) * (z[j].exp() / sum).ln()).sum()
+            }
+            Loss::MeanSquare => {
+                (0..width).map(|j| (z[j] - target(j)).powi(2)).sum::<f64>() / width as f64
+            }
+        }
+    }
+
+    fn mean_loss(&self, theta: &[f64], rows: &[usize]) -> f64 {
+        rows.iter().map(|&row| self.sample_loss(theta, row)).sum::<f64>() / rows.len() as f64
+    }
+}
+
+/// The samples of a batch, by the shuffle's Rust twin.
+fn rows_of(batches: &Batches, batch: u32) -> Vec<usize> {
+    let count = batches.samples().len();
+    let key = shuffle::epoch_key(batches.shuffle_seed(), batch / batches.per_epoch());
+    let first = (batch % batches.per_epoch()) as usize * batches.batch();
+    (first..count.min(first + batches.batch()))
+        .map(|position| match batches.is_shuffled() {
+            true => shuffle::index(position as u32, count as u32, key) as usize,
+            false => position,
+        })
+        .collect()
+}
+
+const UNTOUCHED: f32 = 7.25;
+
+struct Device {
+    point: Vector,
+    gradient: Vector,
+    control: wgpu::Buffer,
+    loss: wgpu::Buffer,
+}
+
+impl Device {
+    fn new(mlp: &Mlp) -> Self {
+        let gpu = gpu();
+        let len = mlp.layout().len();
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let control = gpu.buffer("control", size_of::<Control>() as u64, usage).unwrap();
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+        Self {
+            point: Vector::zeros(gpu, "point", len).unwrap(),
+            gradient: Vector::zeros(gpu, "gradient", len).unwrap(),
+            control,
+            loss: gpu.buffer("loss", 4, usage).unwrap(),
+        }
+    }
+
+    /// Loss and gradient, the latter with its padding.
+    fn evaluate(
+        &self,
+        mlp: &mut Mlp,
+        key: (u64, Purpose),
+        theta: &[f32],
+        batch: u32,
+    ) -> (f32, Vec<f32>) {
+        let gpu = gpu();
+        gpu.upload(self.point.buffer(), bytemuck::cast_slice(theta));
+        let bytes = self.gradient.buffer().size();
+        gpu.upload(
+            self.gradient.buffer(),
+            bytemuck::cast_slice(&vec![UNTOUCHED; bytes as usize / 4]),
+        );
+        let control = Control { batch, alive: 1, ..Control::default() };
+        gpu.upload(&self.control, bytemuck::bytes_of(&control));
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let mut pass = None;
+        let mut at = Evaluation {
+            gpu,
+            key: EvaluationKey { optimizer: key.0, purpose: key.1 },
+            point: &self.point,
+            gradient: &self.gradient,
+            control: &self.control,
+            loss: &self.loss,
+            commands: Commands::new(&mut encoder, &mut pass),
+        };
+        GradientSource::evaluate(mlp, &mut at).unwrap();
+        drop(pass);
+        gpu.queue().submit([encoder.finish()]);
+        let loss = pollster::block_on(gpu.read_buffer(&self.loss, 0..4)).unwrap();
+        let gradient =
+            pollster::block_on(gpu.read_buffer(self.gradient.buffer(), 0..bytes)).unwrap();
+        (bytemuck::pod_read_unaligned(&loss), bytemuck::pod_collect_to_vec(&gradient))
+    }
+}
+
+/// Parameters off their zero biases, so that every term counts.
+fn parameters(mlp: &Mlp) -> Vec<f32> {
+    let mut numbers = Numbers(5);
+    let mut theta = mlp.initial(3);
+    for tensor in mlp.layout().tensors() {
+        theta[tensor.range()].iter_mut().for_each(|x| *x += 0.2 * numbers.next() as f32);
+    }
+    theta
+}
+
+/// Holds loss and gradient of the given batches against the reference.
+fn check(mlp: &mut Mlp, batches: &Batches, wanted: &[u32]) {
+    let theta = parameters(mlp);
+    let device = Device::new(mlp);
+    let layout = mlp.layout().clone();
+    let (widths, activation, loss) = (mlp.widths.clone(), mlp.activation, mlp.loss);
+    let samples = batches.samples();
+    let reference = Reference { widths: &widths, activation, loss, samples, layout: &layout };
+    let what = format!("{widths:?} {activation:?} {loss:?} {:?}", mlp.method);
+    for &batch in wanted {
+        let (found_loss, found) = device.evaluate(mlp, (1, Purpose::Stage(1)), &theta, batch);
+        let rows = rows_of(batches, batch);
+        let mut at: Vec<f64> = theta.iter().map(|&x| f64::from(x)).collect();
+        let expected = reference.mean_loss(&at, &rows);
+        let error = (f64::from(found_loss) - expected).abs();
+        assert!(error < 1e-5 * expected.max(1.0), "{what} {batch}: {found_loss}, not {expected}");
+        let mut largest = 0.0f64;
+        let mut worst = (0.0f64, 0);
+        for i in 0..found.len() {
+            if layout.locate(i).is_none() {
+                assert_eq!(found[i], UNTOUCHED, "{what}: padding {i} was written");
+                continue;
+            }
+            let step = 1e-5;
+            let here = at[i];
+            at[i] = here + step;
+            let above = reference.mean_loss(&at, &rows);
+            at[i] = here - step;
+            let below = reference.mean_loss(&at, &rows);
+            at[i] = here;
+            let slope = (above - below) / (2.0 * step);
+            largest = largest.max(slope.abs());
+            let error = (slope - f64::from(found[i])).abs();
+            if error > worst.0 || error.is_nan() {
+                worst = (error, i);
+            }
+        }
+        assert!(largest > 1e-3, "{what}: the gradient vanishes, {largest}");
+        let (error, i) = worst;
+        let name = layout.locate(i).map_or("?", |t| t.name());
+        assert!(
+            error < 1e-5 * largest.max(0.1),
+            "{what} batch {batch}: off by {error} at {i} ({name})"
+        );
+    }
+}
+
+fn network(
+    widths: &[usize],
+    activation: Activation,
+    loss: Loss,
+    products: Products,
+    batches: &Batches,
+) -> Mlp {
+    Mlp::builder(widths)
+        .activation(activation)
+        .loss(loss)
+        .products(products)
+        .build(gpu(), batches.clone())
+        .unwrap()
+}
+
+const ACTIVATIONS: [Activation; 3] = [Activation::Relu, Activation::Tanh, Activation::Gelu];
+
+fn gradients_agree(products: Products) {
+    // 13 samples in batches of 5: the third has 3. Batch 4 is in epoch 1.
+    let wanted = [0, 2, 4];
+    for activation in ACTIVATIONS {
+        for (loss, dense) in
+            [(Loss::CrossEntropy, false), (Loss::MeanSquare, false), (Loss::MeanSquare, true)]
+        {
+            let widths = [7, 9, 6, 3];
+            let batches = Batches::new(samples(13, 7, 3, !dense, dense), 5).unwrap().seed(11);
+            let mut mlp = network(&widths, activation, loss, products, &batches);
+            check(&mut mlp, &batches, &wanted);
+        }
+    }
+    // Widths and batches at, below and above the tiles, whole and ragged.
+    for (widths, batch) in
+        [(vec![5, 4], 4), (vec![1, 1], 1), (vec![3, 36, 8], 17), (vec![34, 33, 4, 5], 66)]
+    {
+        let (inputs, outputs) = (widths[0], widths[widths.len() - 1]);
+        for bytes in [true, false] {
+            let batches = Batches::new(samples(batch + 2, inputs, outputs, bytes, true), batch);
+            let batches = batches.unwrap().shuffled(false);
+            let mut mlp = network(&widths, Activation::Tanh, Loss::MeanSquare, products, &batches);
+            check(&mut mlp, &batches, &[0, 1]);
+        }
+    }
+}
+
+#[test]
+fn gradients_agree_with_differences_in_registers() {
+    gradients_agree(Products::Register);
+}
+
+#[test]
+fn gradients_agree_with_differences_in_workgroups() {
+    gradients_agree(Products::Workgroup);
+}
+
+#[test]
+fn later_stages_keep_the_batch_of_the_first() {
+    let batches = Batches::new(samples(12, 4, 3, true, false), 4).unwrap();
+    let mut mlp =
+        network(&[4, 8, 3], Activation::Relu, Loss::CrossEntropy, Products::Auto, &batches);
+    let theta = parameters(&mlp);
+    let device = Device::new(&mlp);
+    let first = device.evaluate(&mut mlp, (1, Purpose::Stage(1)), &theta, 0);
+    let probe = device.evaluate(&mut mlp, (1, Purpose::Probe), &theta, 1);
+    assert_ne!(first, probe, "a probe looks for its batch itself");
+    device.evaluate(&mut mlp, (1, Purpose::Stage(1)), &theta, 0);
+    let second = device.evaluate(&mut mlp, (1, Purpose::Stage(2)), &theta, 1);
+    assert_eq!(first, second, "stage 2 must not move on");
+    for optimizer in 2..40 {
+        let other = device.evaluate(&mut mlp, (optimizer, Purpose::Stage(1)), &theta, 0);
+        assert_eq!(first, other, "same bits for optimizer {optimizer}");
+    }
+}
+
+#[test]
+fn evaluation_agrees_with_the_reference() {
+    // More than one batch of an evaluation, the last one short.
+    let set = samples(2100, 6, 4, true, false);
+    let batches = Batches::new(set.clone(), 50).unwrap();
+    for loss in [Loss::CrossEntropy, Loss::MeanSquare] {
+        let widths = [6, 10, 4];
+        let mut mlp = network(&widths, Activation::Gelu, loss, Products::Auto, &batches);
+        let theta = parameters(&mlp);
+        let layout = mlp.layout().clone();
+        let activation = Activation::Gelu;
+        let reference =
+            Reference { widths: &widths, activation, loss, samples: &set, layout: &layout };
+        let at: Vec<f64> = theta.iter().map(|&x| f64::from(x)).collect();
+        let params = Vector::from_slice(gpu(), "params", &theta).unwrap();
+        let test = mlp.upload(&set).unwrap();
+        let found = mlp.evaluate(&params, &test).unwrap();
+        let rows: Vec<usize> = (0..set.len()).collect();
+        assert_eq!(found.samples, set.len());
+        assert!((found.loss - reference.mean_loss(&at, &rows)).abs() < 1e-5, "{found:?}");
+        let Targets::Labels { labels, .. } = set.targets() else { unreachable!() };
+        let right = rows.iter().filter(|&&row| {
+            let z = reference.outputs(&at, row);
+            (0..4).all(|j| z[j] <= z[usize::from(labels[row])])
+        });
+        let accuracy = right.count() as f64 / set.len() as f64;
+        // Near-ties may fall either way in f32.
+        assert!((found.accuracy.unwrap() - accuracy).abs() < 2e-3, "{found:?}, not {accuracy}");
+        assert_eq!(found, mlp.evaluate(&params, &test).unwrap(), "same bits");
+        let resident = mlp.training_data().clone();
+        assert_eq!(found, mlp.evaluate(&params, &resident).unwrap());
+        let few = mlp.upload(&samples(3, 6, 4, true, false)).unwrap();
+        assert_eq!(mlp.evaluate(&params, &few).unwrap().samples, 3);
+    }
+}
+
+#[test]
+fn dense_targets_have_no_accuracy() {
+    let batches = Batches::new(samples(9, 2, 2, false, true), 4).unwrap();
+    let mut mlp = network(&[2, 2], Activation::Tanh, Loss::MeanSquare, Products::Auto, &batches);
+    let params = Vector::from_slice(gpu(), "params", &mlp.initial(1)).unwrap();
+    let data = mlp.training_data().clone();
+    let found = mlp.evaluate(&params, &data).unwrap();
+    assert_eq!((found.accuracy, found.samples), (None, 9));
+}
+
+#[test]
+fn bad_input_is_refused_with_its_numbers() {
+    let labelled = Batches::new(samples(8, 5, 3, true, false), 4).unwrap();
+    let dense = Batches::new(samples(8, 5, 3, true, true), 4).unwrap();
+    let faults: [(&[usize], &Batches, &str); 6] = [
+        (&[5], &labelled, "[5]"),
+        (&[5, 0, 3], &labelled, "width 1"),
+        (&[4, 3], &labelled, "first width is 4"),
+        (&[5, 4], &labelled, "last width is 4"),
+        (&[5, 3], &dense, "MeanSquare"),
+        // 5 × 40,000,000 weights are more than a browser's 128 MiB.
+        (&[5, 40_000_000, 3], &labelled, "134217728"),
+    ];
+    for (widths, batches, words) in faults {
+        let error = Mlp::classifier(gpu(), widths, batches.clone()).unwrap_err();
+        assert!(matches!(error, Error::Model(_)), "{error:?}");
+        let message = error.to_string();
+        assert!(message.contains(words), "{message:?} lacks {words:?}");
+    }
+    let mut mlp = Mlp::classifier(gpu(), &[5, 3], labelled).unwrap();
+    let message = mlp.upload(&samples(8, 6, 3, true, false)).unwrap_err().to_string();
+    assert!(message.contains("6 inputs"), "{message}");
+    let short = Vector::zeros(gpu(), "short", 7).unwrap();
+    let data = mlp.training_data().clone();
+    assert!(matches!(mlp.evaluate(&short, &data), Err(Error::Layout(_))));
+}
+
+#[test]
+fn a_data_set_beyond_one_binding_is_refused() {
+    // 34 M f32 are 136 MB; as bytes they would fit.
+    let values = Inputs::F32(vec![0.0; 17_000_000]);
+    let labels = Targets::Labels { labels: vec![0; 8_500_000], classes: 1 };
+    let samples = Samples::new(values, 2, labels).unwrap();
+    let batches = Batches::new(samples, 4).unwrap();
+    let error = Mlp::classifier(gpu(), &[2, 1], batches).unwrap_err();
+    let Error::Model(ModelError::TooLarge { bytes, limit, .. }) = error else {
+        panic!("{error}");
+    };
+    // Rows are padded to whole vec4.
+    assert_eq!((bytes, limit), (136_000_000, 134_217_728));
+}

@@ -1,0 +1,213 @@
+//! Buffers for one batch size: activations, their gradients, copies of the
+//! weights, and the shapes that kernels read.
+
+use super::kernels::{BatchSchedule, BiasGradient, Gather, LossShape, Weights};
+use super::product::{Kind, Method, Shape, quads};
+use super::resident::storage;
+use crate::error::Error;
+use crate::gpu::Gpu;
+use wgpu::util::DeviceExt;
+
+/// Values of one layer for a batch, twice: rows of samples for each feature,
+/// and rows of features for each sample.
+#[derive(Debug)]
+pub(super) struct Both {
+    pub by_feature: wgpu::Buffer,
+    pub by_sample: wgpu::Buffer,
+}
+
+impl Both {
+    fn new(gpu: &Gpu, what: &'static str, features: usize, samples: usize) -> Result<Self, Error> {
+        // Both counts are padded to whole vec4, so blocks of 4×4 always fit.
+        let bytes = (256 * quads(features) * quads(samples)) as u64;
+        let by_feature = storage(gpu, what, bytes)?;
+        Ok(Self { by_feature, by_sample: storage(gpu, what, bytes)? })
+    }
+
+    /// Where something must be bound that no kernel touches.
+    fn unused(gpu: &Gpu) -> Result<Self, Error> {
+        let by_feature = storage(gpu, "unused", 16)?;
+        Ok(Self { by_feature, by_sample: storage(gpu, "unused", 16)? })
+    }
+}
+
+/// A product with its uniform and its grid.
+#[derive(Debug)]
+pub(super) struct Tiled {
+    pub kind: Kind,
+    pub uniform: wgpu::Buffer,
+    pub groups: [u32; 3],
+}
+
+impl Tiled {
+    fn new(gpu: &Gpu, method: Method, kind: Kind, shape: Shape) -> Self {
+        let (product, groups) = shape.tiled(method);
+        Self { kind, uniform: uniform(gpu, &product), groups }
+    }
+}
+
+/// One dense layer from `inputs` to `outputs` features.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub inputs: usize,
+    pub outputs: usize,
+    /// What the layer puts out. The last one's samples are unused.
+    pub values: Both,
+    /// Slope of the activation, by feature; unused in the last layer.
+    pub slope: wgpu::Buffer,
+    /// W in rows of whole vec4, where it does not come so.
+    pub packed: Option<wgpu::Buffer>,
+    pub weights: wgpu::Buffer,
+    pub forward: Tiled,
+    /// Gradient of the loss by what the activation gets; unused where no
+    /// backward pass is wanted, except in the last layer.
+    pub dz: Both,
+    pub weight_gradient: Tiled,
+    pub bias_gradient: wgpu::Buffer,
+    /// Wᵀ and the product with it, where the layer below has parameters.
+    pub input_gradient: Option<(wgpu::Buffer, Tiled)>,
+}
+
+/// Everything that depends on the batch size.
+#[derive(Debug)]
+pub(super) struct Workspace {
+    pub samples: usize,
+    /// `BatchRows` of `shaders/shared/batch.wgsl`.
+    pub rows: wgpu::Buffer,
+    pub inputs: Both,
+    pub gather: wgpu::Buffer,
+    pub layers: Vec<Layer>,
+    pub loss: wgpu::Buffer,
+    pub row_loss: wgpu::Buffer,
+}
+
+/// What a workspace is made for.
+#[derive(Clone, Copy)]
+pub(super) struct Need<'a> {
+    pub widths: &'a [usize],
+    pub activation: super::Activation,
+    pub method: Method,
+    pub backward: bool,
+}
+
+impl Workspace {
+    pub fn new(gpu: &Gpu, need: Need<'_>, samples: usize) -> Result<Self, Error> {
+        let (first, last) = (need.widths[0], need.widths[need.widths.len() - 1]);
+        let layers = (1..need.widths.len())
+            .map(|i| Layer::new(gpu, need, i, samples))
+            .collect::<Result<_, _>>()?;
+        let gather = Gather {
+            size: samples as u32,
+            sample_quads: quads(samples) as u32,
+            feature_quads: quads(first) as u32,
+        };
+        let loss = LossShape {
+            outputs: last as u32,
+            feature_stride: 4 * quads(samples) as u32,
+            sample_stride: 4 * quads(last) as u32,
+        };
+        Ok(Self {
+            samples,
+            rows: storage(gpu, "batch rows", 4 + 4 * samples as u64)?,
+            inputs: Both::new(gpu, "inputs of a batch", first, samples)?,
+            gather: uniform(gpu, &gather),
+            layers,
+            loss: uniform(gpu, &loss),
+            row_loss: storage(gpu, "losses of a batch", 32 * quads(samples) as u64)?,
+        })
+    }
+
+    /// What the network puts out.
+    pub fn outputs(&self) -> &Layer {
+        // `Mlp` has at least one layer.
+        &self.layers[self.layers.len() - 1]
+    }
+}
+
+impl Layer {
+    fn new(gpu: &Gpu, need: Need<'_>, index: usize, samples: usize) -> Result<Self, Error> {
+        let Need { widths, method, backward, .. } = need;
+        let (inputs, outputs) = (widths[index - 1], widths[index]);
+        let last = index + 1 == widths.len();
+        let whole = outputs.is_multiple_of(4);
+
+        let unused = Both::unused(gpu)?;
+        let values = Both::new(gpu, "values of a layer", outputs, samples)?;
+        let (values, slope) = if last {
+            let by_feature = values.by_feature;
+            (Both { by_feature, by_sample: unused.by_sample }, unused.by_feature)
+        } else {
+            let bytes = values.by_feature.size();
+            (values, storage(gpu, "slopes of a layer", bytes)?)
+        };
+        let dz = if backward || last {
+            Both::new(gpu, "gradients of a layer", outputs, samples)?
+        } else {
+            Both::unused(gpu)?
+        };
+        let packed = match whole {
+            true => None,
+            false => Some(storage(gpu, "packed weights", (16 * inputs * quads(outputs)) as u64)?),
+        };
+        let input_gradient = if backward && index > 1 {
+            let shape = Shape::input_gradient(inputs, outputs, samples);
+            let bytes = (64 * quads(outputs) * quads(inputs)) as u64;
+            let transposed = storage(gpu, "transposed weights", bytes)?;
+            Some((transposed, Tiled::new(gpu, method, Kind::InputGradient, shape)))
+        } else {
+            None
+        };
+        let forward = Kind::Forward((!last).then_some(need.activation));
+        let weight = if whole { Kind::WeightGradient } else { Kind::WeightGradientRagged };
+        let weights = Weights {
+            rows: inputs as u32,
+            columns: outputs as u32,
+            stride: quads(outputs) as u32,
+            transposed_stride: quads(inputs) as u32,
+        };
+        let bias = BiasGradient {
+            steps: samples as u32,
+            columns: outputs as u32,
+            stride: quads(outputs) as u32,
+        };
+        Ok(Self {
+            inputs,
+            outputs,
+            values,
+            slope,
+            packed,
+            weights: uniform(gpu, &weights),
+            forward: Tiled::new(gpu, method, forward, Shape::forward(inputs, outputs, samples)),
+            dz,
+            weight_gradient: Tiled::new(
+                gpu,
+                method,
+                weight,
+                Shape::weight_gradient(inputs, outputs, samples),
+            ),
+            bias_gradient: uniform(gpu, &bias),
+            input_gradient,
+        })
+    }
+}
+
+/// A uniform that never changes.
+pub(super) fn uniform<T: bytemuck::Pod>(gpu: &Gpu, value: &T) -> wgpu::Buffer {
+    gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        label: Some(std::any::type_name::<T>()),
+        contents: bytemuck::bytes_of(value),
+        usage: wgpu::BufferUsages::UNIFORM,
+    })
+}
+
+impl BatchSchedule {
+    /// The samples in their own order, `size` at a time.
+    pub(super) fn in_order(count: usize, size: usize) -> Self {
+        Self {
+            count: count as u32,
+            size: size as u32,
+            per_epoch: count.div_ceil(size) as u32,
+            ..Self::default()
+        }
+    }
+}
