@@ -31,7 +31,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let outputs_inverse = 1.0 / f32(shape.outputs);
     let weight = 2.0 * outputs_inverse / f32(rows.present);
     var sum = 0.0;
-    for (var j = 0u; j < shape.outputs; j++) {
+    for (var j = 0u; j < width(); j++) {
         let difference = output(row, j) - target_of(row, j, label);
         sum += difference * difference;
         store_gradient(row, j, difference * weight);

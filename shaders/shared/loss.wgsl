@@ -18,6 +18,12 @@ struct LossShape {
 // Loss of the row, and 1 if its largest output is the label's.
 @group(0) @binding(6) var<storage, read_write> row_loss: array<vec2<f32>>;
 
+// Lavapipe inlines uniforms that bound short loops, and does so, at 5 ms, each
+// time the pipeline is bound; a length of a storage buffer keeps it from that.
+fn width() -> u32 {
+    return min(shape.outputs, arrayLength(&outputs));
+}
+
 fn output(row: u32, j: u32) -> f32 {
     return outputs[j * shape.feature_stride + row];
 }
@@ -35,7 +41,7 @@ fn label_of(row: u32) -> u32 {
 
 // An empty row pulls at nothing.
 fn store_empty(row: u32) {
-    for (var j = 0u; j < shape.outputs; j++) {
+    for (var j = 0u; j < width(); j++) {
         store_gradient(row, j, 0.0);
     }
     row_loss[row] = vec2<f32>(0.0);
@@ -49,7 +55,7 @@ struct Largest {
 
 fn largest(row: u32) -> Largest {
     var best = Largest(0u, output(row, 0u));
-    for (var j = 1u; j < shape.outputs; j++) {
+    for (var j = 1u; j < width(); j++) {
         let z = output(row, j);
         if (z > best.value) {
             best = Largest(j, z);
