@@ -10,6 +10,8 @@ mod resident;
 mod steps;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod throughput_tests;
 mod workspace;
 
 pub use builder::MlpBuilder;
