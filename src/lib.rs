@@ -6,15 +6,17 @@
 //! and lets the device judge every attempt, so that nothing waits for the host.
 //!
 //! ```no_run
-//! use kutta::{Gpu, Method, Optimizer, StepSize, models::Analytic, reference::Problem};
+//! use kutta::{Gpu, Method, Optimizer, StepSize, data::Idx, models::Mlp};
 //!
 //! let gpu = Gpu::new()?;
-//! let mut problem = Analytic::new(&gpu, &Problem::Rosenbrock, 2)?;
+//! let data = Idx::open("data/mnist")?;
+//! let mut mlp = Mlp::classifier(&gpu, &[784, 128, 10], data.train(64)?)?;
+//! let test = mlp.upload(&data.test())?;
 //! let mut optimizer = Optimizer::builder(Method::rk4())
-//!     .step_size(StepSize::constant(1e-3))
-//!     .build(&gpu, problem.layout(), &[-1.2, 1.0])?;
-//! optimizer.run(&mut problem, 1000)?;
-//! optimizer.wait()?;
+//!     .step_size(StepSize::constant(0.5))
+//!     .build(&gpu, mlp.layout(), &mlp.initial(7))?;
+//! optimizer.run(&mut mlp, 938)?;
+//! println!("{:?}", mlp.evaluate(optimizer.params(), &test)?);
 //! for report in optimizer.reports() {
 //!     println!("{} {:?}", report.attempt, report.loss);
 //! }

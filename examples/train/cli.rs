@@ -33,7 +33,7 @@ pub struct Args {
     pub batch: usize,
 
     /// How often to go through the training set
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub epochs: u64,
 
     /// What the epochs count for every method: epochs themselves, or as many
