@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs every test; --long adds those that take minutes. What else is given goes
-# on to cargo test: scripts/test.sh --long --test mnist
+# Runs every test; --long then adds those that time kernels, one at a time: they
+# want a quiet machine. What else is given goes on to cargo test:
+# scripts/test.sh --test mnist
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-ignored=()
+long=
 if [ "${1:-}" = --long ]; then
-    ignored=(--include-ignored)
+    long=yes
     shift
 fi
 
@@ -16,4 +17,7 @@ need_rust
 need_adapter
 # The software adapter takes every core by itself: more than two tests at once
 # only wait for each other.
-exec cargo test --release "$@" -- --test-threads=2 ${ignored[@]+"${ignored[@]}"}
+cargo test --release "$@" -- --test-threads=2
+if [ -n "$long" ]; then
+    cargo test --release "$@" -- --ignored --nocapture --test-threads=1
+fi

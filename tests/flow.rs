@@ -1,0 +1,102 @@
+//! The interface of `examples/flow` that other tools read.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+const ROSENBROCK: &[&str] = &["--problem", "rosenbrock", "--theta0", "-1.2,1.0"];
+
+fn flow(problem: &[&str], options: &[&str]) -> Output {
+    // Cargo builds the examples before it runs the tests: target/<profile>/examples
+    // lies beside target/<profile>/deps, where this test is.
+    let mut path: PathBuf = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.push(format!("examples/flow{}", std::env::consts::EXE_SUFFIX));
+    let output = Command::new(path).args(problem).args(options).output();
+    output.expect("`cargo test` alone builds the example; with --test it wants --examples too")
+}
+
+/// Header and rows of a CSV that must have been written.
+fn rows(problem: &[&str], options: &[&str]) -> (String, Vec<Vec<String>>) {
+    let output = flow(problem, options);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{options:?}: {errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines = text.lines();
+    let header = lines.next().unwrap().to_owned();
+    (header, lines.map(|line| line.split(',').map(str::to_owned).collect()).collect())
+}
+
+fn column(rows: &[Vec<String>], i: usize) -> Vec<f64> {
+    rows.iter().map(|row| row[i].parse().unwrap()).collect()
+}
+
+#[test]
+fn one_row_for_the_start_and_one_for_each_attempt() {
+    let (header, rows) = rows(ROSENBROCK, &["--step-size", "0.001", "--steps", "7"]);
+    assert_eq!(header, "step,h,accepted,loss,grad_norm,error,theta_0,theta_1");
+    assert_eq!(column(&rows, 0), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+    assert_eq!(rows[0][1..3], ["0.0", "1"], "the start has no h");
+    assert!(rows[1..].iter().all(|row| row[1..3] == ["0.001", "1"]));
+    assert_eq!((column(&rows, 6)[0] as f32, column(&rows, 7)[0] as f32), (-1.2, 1.0));
+    // L(−1.2, 1) = 24.2, and ‖∇L‖ = |(−215.6, −88)|.
+    assert!((column(&rows, 3)[0] - 24.2).abs() < 1e-4, "{:?}", rows[0]);
+    assert!((column(&rows, 4)[0] - 215.6f64.hypot(88.0)).abs() < 1e-2, "{:?}", rows[0]);
+    for cell in rows.iter().flat_map(|row| row[1..2].iter().chain(&row[3..])) {
+        let number: f32 = cell.parse().unwrap();
+        assert_eq!(format!("{number:?}"), *cell, "reads back to the same f32");
+    }
+}
+
+#[test]
+fn a_time_is_reached_exactly_by_a_shorter_last_step() {
+    for extra in [&[][..], &["--reference"]] {
+        let options = [&["--step-size", "0.3", "--t-end", "1.0"], extra].concat();
+        let (_, rows) = rows(&["--problem", "quadratic", "--eigenvalues", "1,2"], &options);
+        let h = column(&rows, 1);
+        assert_eq!(h.len(), 5);
+        assert!((h[1..].iter().sum::<f64>() - 1.0).abs() < 1e-7, "{h:?}");
+        assert!((h[4] - 0.1).abs() < 1e-6 && h[1..4].iter().all(|h| (h - 0.3).abs() < 1e-7));
+    }
+}
+
+#[test]
+fn device_and_reference_agree() {
+    let problems: [&[&str]; 3] = [
+        ROSENBROCK,
+        &["--problem", "himmelblau", "--theta0", "0.5,0.5"],
+        &["--problem", "quadratic", "--eigenvalues", "1,10,100", "--theta0", "1,-1,0.5"],
+    ];
+    for problem in problems {
+        for method in ["heun", "rk4"] {
+            let options = ["--method", method, "--step-size", "0.001", "--steps", "50"];
+            let (header, device) = rows(problem, &options);
+            let (same, oracle) = rows(problem, &[&options[..], &["--reference"]].concat());
+            assert_eq!((&header, device.len()), (&same, oracle.len()));
+            for i in 6..header.split(',').count() {
+                for (a, b) in column(&device, i).into_iter().zip(column(&oracle, i)) {
+                    assert!((a - b).abs() < 1e-5 * b.abs().max(1.0), "{problem:?}: {a}, {b}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_the_reason() {
+    let length = ["--step-size", "0.1", "--steps", "3"];
+    let faults: [(&[&str], &[&str], &str); 6] = [
+        (ROSENBROCK, &["--method", "rk5", "--step-size", "0.1", "--steps", "1"], "ssprk33"),
+        (ROSENBROCK, &["--step-size=-0.1", "--steps", "1"], "-0.1"),
+        (ROSENBROCK, &["--step-size", "0.1"], "--steps"),
+        (ROSENBROCK, &["--step-size", "0.1", "--t-end", "-2"], "-2"),
+        (&["--problem", "rosenbrock", "--theta0", "1,2,3"], &length, "3"),
+        (&["--problem", "himmelblau", "--eigenvalues", "1,2"], &length, "quadratic"),
+    ];
+    for (problem, options, words) in faults {
+        let output = flow(problem, options);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{options:?} went through");
+        assert!(message.contains(words), "{message:?} lacks {words:?}");
+    }
+}
