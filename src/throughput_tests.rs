@@ -13,31 +13,36 @@ use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
 use crate::method::Method;
-use crate::plan::{Fusion, Guard, Op, Options, Plan};
+use crate::plan::{Fusion, Guard, Op, Operand, Options, Plan};
 use crate::recorder::{Dispatch, Recorder};
 use crate::state::{RING, State};
 
 const N: usize = 1 << 22;
-const SAMPLES: usize = 25;
+const SAMPLES: usize = 41;
 
-/// One vec4 an invocation, a sum of the inputs: as little as can be done.
-fn bare(gpu: &Gpu, reads: usize, writes: bool) -> Dispatch {
-    let vectors: Vec<Vector> =
-        (0..=reads).map(|_| Vector::from_slice(gpu, "bare", &vec![0.5; N]).unwrap()).collect();
-    let inputs: String = (0..reads)
+/// One vec4 an invocation, the largest of the inputs (a sum would grow): as
+/// little as can be done, on the very buffers of the kernel it stands beside,
+/// for where they lie counts for a tenth. `dst` is read too if `in_place`.
+fn bare(gpu: &Gpu, inputs: &[&Vector], dst: &Vector, in_place: bool, writes: bool) -> Dispatch {
+    let reads = inputs.len();
+    let bindings: String = (0..reads)
         .map(|i| {
             format!("@group(0) @binding({}) var<storage, read> x{i}: array<vec4<f32>>;\n", i + 1)
         })
         .collect();
-    let sum = (0..reads).map(|i| format!("x{i}[i]")).collect::<Vec<_>>().join(" + ");
+    let mut values: Vec<String> = (0..reads).map(|i| format!("x{i}[i]")).collect();
+    if in_place {
+        values.push("dst[i]".into());
+    }
+    let largest = values.into_iter().reduce(|a, b| format!("max({a}, {b})")).unwrap();
     // A kernel that only reads must keep what it read: no value is this one.
     let body = if writes {
-        format!("dst[i] = {sum};")
+        format!("dst[i] = {largest};")
     } else {
-        format!("let s = {sum}; if all(s == vec4<f32>(123.0)) {{ dst[i] = s; }}")
+        format!("let s = {largest}; if all(s == vec4<f32>(123.0)) {{ dst[i] = s; }}")
     };
     let source = format!(
-        "{inputs}@group(0) @binding(0) var<storage, read_write> dst: array<vec4<f32>>;
+        "{bindings}@group(0) @binding(0) var<storage, read_write> dst: array<vec4<f32>>;
         @compute @workgroup_size(256)
         fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
             let i = id.x;
@@ -57,12 +62,10 @@ fn bare(gpu: &Gpu, reads: usize, writes: bool) -> Dispatch {
         compilation_options: Default::default(),
         cache: None,
     });
-    let entries: Vec<_> = vectors
-        .iter()
-        .enumerate()
-        .map(|(i, vector)| wgpu::BindGroupEntry {
-            // The last vector is the output, at binding 0.
-            binding: if i == reads { 0 } else { i as u32 + 1 },
+    let entries: Vec<_> = (0..)
+        .zip(std::iter::once(&dst).chain(inputs))
+        .map(|(binding, vector)| wgpu::BindGroupEntry {
+            binding,
             resource: vector.buffer().as_entire_binding(),
         })
         .collect();
@@ -94,26 +97,25 @@ fn time(gpu: &Gpu, dispatches: &[&Dispatch]) -> f64 {
     start.elapsed().as_secs_f64() / f64::from(TIMES)
 }
 
-/// Median times of two sets of dispatches, taken in turns after a warm-up.
-fn medians(gpu: &Gpu, a: &[&Dispatch], b: &[&Dispatch]) -> (f64, f64) {
-    let mut times = (Vec::new(), Vec::new());
-    for sample in 0..SAMPLES + 4 {
-        let pair = (time(gpu, a), time(gpu, b));
-        if sample >= 4 {
-            times.0.push(pair.0);
-            times.1.push(pair.1);
-        }
-    }
-    times.0.sort_by(f64::total_cmp);
-    times.1.sort_by(f64::total_cmp);
-    (times.0[SAMPLES / 2], times.1[SAMPLES / 2])
+/// Time of `b` over that of `a`: the median of pairs taken in turns, so that a
+/// machine that slows down slows both.
+fn ratio(gpu: &Gpu, a: &[&Dispatch], b: &[&Dispatch]) -> f64 {
+    const WARM_UP: usize = 4;
+    let mut ratios: Vec<f64> = (0..SAMPLES + WARM_UP)
+        .map(|_| {
+            let own = time(gpu, a);
+            time(gpu, b) / own
+        })
+        .skip(WARM_UP)
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios[SAMPLES / 2]
 }
 
 struct Planned {
     plan: Plan,
     recorder: Recorder,
-    // Keeps the buffers that the recorder's bind groups name.
-    _state: State,
+    state: State,
 }
 
 fn planned(gpu: &Gpu, method: &Method, fusion: Fusion) -> Planned {
@@ -135,7 +137,7 @@ fn planned(gpu: &Gpu, method: &Method, fusion: Fusion) -> Planned {
     // One attempt, so that `accept` stands: else the advance returns at once.
     time(gpu, &[recorder.begin_dispatch()]);
     time(gpu, &recorder.attempt_dispatches());
-    Planned { plan, recorder, _state: state }
+    Planned { plan, recorder, state }
 }
 
 #[test]
@@ -145,21 +147,29 @@ fn throughput_of_each_kernel_is_that_of_a_bare_one() {
     println!("{}, n = {N}", gpu.info().name);
     let mut slow = Vec::new();
     for method in Method::all() {
-        let Planned { plan, recorder, _state } = planned(&gpu, &method, Fusion::Full);
+        let Planned { plan, recorder, state } = planned(&gpu, &method, Fusion::Full);
+        // Where a kernel that only reads could write.
+        let elsewhere = Vector::zeros(&gpu, "elsewhere", N).unwrap();
         let ops = plan.ops().iter().filter(|op| !matches!(op, Op::Evaluate { .. }));
         for (op, dispatch) in ops.zip(recorder.attempt_dispatches()) {
-            let (reads, writes, what) = match op {
+            let vector = |operand: Operand| &state.vectors[operand.slot];
+            let (inputs, dst, in_place, writes, what) = match op {
                 Op::Combine(linear) | Op::Advance(linear) => {
-                    (linear.reads(), true, linear.to_string())
+                    let in_place = linear.in_place();
+                    let inputs: Vec<&Vector> =
+                        linear.inputs().skip(usize::from(in_place)).map(vector).collect();
+                    (inputs, vector(linear.target), in_place, true, linear.to_string())
                 }
-                Op::Reduce { stage, .. } => (1, false, format!("guard k{stage}")),
+                Op::Reduce { gradient, stage, .. } => {
+                    (vec![vector(*gradient)], &elsewhere, false, false, format!("guard k{stage}"))
+                }
                 Op::Evaluate { .. } | Op::Control => continue,
             };
-            let bare = bare(&gpu, reads, writes);
-            let (own, bare) = medians(&gpu, &[dispatch], &[&bare]);
-            println!("{method:9} {what:45} {:.3} of bare", bare / own);
-            if bare / own < 0.95 && writes {
-                slow.push(format!("{method}: {what}: {:.3}", bare / own));
+            let bare = bare(&gpu, &inputs, dst, in_place, writes);
+            let part = ratio(&gpu, &[dispatch], &[&bare]);
+            println!("{method:9} {what:45} {:.3} of bare", part);
+            if part < 0.95 && writes {
+                slow.push(format!("{method}: {what}: {:.3}", part));
             }
         }
     }
@@ -173,11 +183,11 @@ fn throughput_of_fused_steps_beats_unfused() {
     for method in Method::all() {
         let [fused, unfused] = [Fusion::Full, Fusion::None].map(|f| planned(&gpu, &method, f));
         let own = fused.recorder.attempt_dispatches();
-        let (a, b) = medians(&gpu, &own, &unfused.recorder.attempt_dispatches());
+        let ratio = ratio(&gpu, &own, &unfused.recorder.attempt_dispatches());
         let predicted = unfused.plan.words_guarded() as f64 / fused.plan.words_guarded() as f64;
-        println!("{method:9} unfused / fused = {:.2}, words predict {predicted:.2}", b / a);
+        println!("{method:9} unfused / fused = {:.2}, words predict {predicted:.2}", ratio);
         if method == Method::rk4() {
-            assert!(b / a >= 1.3, "RK4: {:.3}", b / a);
+            assert!(ratio >= 1.3, "RK4: {:.3}", ratio);
         }
     }
 }
