@@ -47,6 +47,14 @@ pub enum PlanError {
 pub enum IngredientError {
     #[error("a step size must be positive and finite; this one is {h:?}")]
     StepSize { h: f32 },
+    #[error("{key} of {ingredient} must be {range}; this one is {found:?}")]
+    OutOfRange { ingredient: &'static str, key: &'static str, found: f64, range: &'static str },
+    #[error("weight decay must be finite and not negative; this one is {found:?}")]
+    WeightDecay { found: f64 },
+    #[error("no ingredient is named `{found}`; there are {names}")]
+    UnknownName { found: String, names: &'static str },
+    #[error("`{part}` in `{text}` is not understood; write NAME or NAME:key=value,key=value")]
+    Syntax { text: String, part: String },
 }
 
 /// What an optimizer refuses.

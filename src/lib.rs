@@ -47,7 +47,7 @@ mod throughput_tests;
 
 pub use error::Error;
 pub use gpu::Gpu;
-pub use ingredients::{Momentum, Preconditioner, StepSize};
+pub use ingredients::{Ingredients, Momentum, Preconditioner, StepSize};
 pub use layout::{Init, ParamLayout};
 pub use method::Method;
 pub use optimizer::Optimizer;

@@ -1,10 +1,63 @@
 //! What turns a Runge–Kutta method into an optimizer: step size,
-//! preconditioner, momentum.
+//! preconditioner, momentum, weight decay.
 
 mod momentum;
+mod parse;
 mod preconditioner;
 mod step_size;
 
 pub use momentum::Momentum;
 pub use preconditioner::Preconditioner;
 pub use step_size::StepSize;
+
+use crate::error::IngredientError;
+
+/// What a step does to gradients before they move θ.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Ingredients {
+    pub preconditioner: Preconditioner,
+    pub momentum: Momentum,
+    /// λ of decoupled weight decay: θ_{n+1} also loses h λ θ_n (Loshchilov,
+    /// Hutter 2019).
+    pub weight_decay: f64,
+}
+
+impl Ingredients {
+    /// # Errors
+    /// What [`Preconditioner::check`] and [`Momentum::check`] refuse, and a
+    /// weight decay that is negative or not finite.
+    pub fn check(&self) -> Result<(), IngredientError> {
+        self.preconditioner.check()?;
+        self.momentum.check()?;
+        let decay = self.weight_decay;
+        if decay.is_finite() && decay >= 0.0 {
+            Ok(())
+        } else {
+            Err(IngredientError::WeightDecay { found: decay })
+        }
+    }
+}
+
+fn check_open(
+    ingredient: &'static str,
+    key: &'static str,
+    found: f64,
+) -> Result<(), IngredientError> {
+    if found > 0.0 && found < 1.0 {
+        Ok(())
+    } else {
+        Err(IngredientError::OutOfRange { ingredient, key, found, range: "between 0 and 1" })
+    }
+}
+
+fn check_positive(
+    ingredient: &'static str,
+    key: &'static str,
+    found: f64,
+) -> Result<(), IngredientError> {
+    if found > 0.0 && found.is_finite() {
+        Ok(())
+    } else {
+        Err(IngredientError::OutOfRange { ingredient, key, found, range: "positive and finite" })
+    }
+}

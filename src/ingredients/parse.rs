@@ -1,0 +1,143 @@
+//! Ingredients by name: `NAME[:key=value,…]`.
+
+use std::str::FromStr;
+
+use super::{Momentum, Preconditioner};
+use crate::error::IngredientError;
+
+/// A name with its values; whoever knows the name takes them out.
+struct Spec<'a> {
+    text: &'a str,
+    name: &'a str,
+    values: Vec<(&'a str, f64)>,
+}
+
+impl<'a> Spec<'a> {
+    /// A value without a key has the key `alone`.
+    fn new(text: &'a str, alone: &'static str) -> Result<Self, IngredientError> {
+        let fault = |part: &str| IngredientError::Syntax { text: text.into(), part: part.into() };
+        let (name, rest) = text.trim().split_once(':').unwrap_or((text.trim(), ""));
+        let values = rest
+            .split(',')
+            .filter(|part| !part.trim().is_empty())
+            .map(|part| {
+                let (key, value) = part.split_once('=').unwrap_or((alone, part));
+                let value = value.trim().parse().map_err(|_| fault(part))?;
+                Ok((key.trim(), value))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { text, name, values })
+    }
+
+    fn take(&mut self, key: &str, default: f64) -> f64 {
+        match self.values.iter().position(|&(k, _)| k == key) {
+            Some(at) => self.values.remove(at).1,
+            None => default,
+        }
+    }
+
+    /// What nobody took is a fault.
+    fn finish<T>(self, made: T) -> Result<T, IngredientError> {
+        match self.values.first() {
+            None => Ok(made),
+            Some((key, _)) => {
+                Err(IngredientError::Syntax { text: self.text.into(), part: (*key).into() })
+            }
+        }
+    }
+
+    fn unknown<T>(&self, names: &'static str) -> Result<T, IngredientError> {
+        Err(IngredientError::UnknownName { found: self.name.into(), names })
+    }
+}
+
+/// `none`, `adagrad_rescaled`, `adagrad[:eps=…]`, `rmsprop[:rho=…,eps=…]`,
+/// `adam[:beta2=…,eps=…]`, `amsgrad[:beta2=…,eps=…]`; PyTorch's defaults.
+///
+/// ```
+/// use kutta::Preconditioner;
+/// assert_eq!("adam:beta2=0.99".parse::<Preconditioner>()?, Preconditioner::adam(0.99, 1e-8));
+/// # Ok::<(), kutta::Error>(())
+/// ```
+impl FromStr for Preconditioner {
+    type Err = IngredientError;
+
+    fn from_str(text: &str) -> Result<Self, IngredientError> {
+        let mut spec = Spec::new(text, "")?;
+        let made = match spec.name {
+            "none" => Self::None,
+            "adagrad_rescaled" | "adagrad-rescaled" => Self::AdagradRescaled,
+            "adagrad" => Self::adagrad(spec.take("eps", 1e-10)),
+            "rmsprop" => Self::rmsprop(spec.take("rho", 0.99), spec.take("eps", 1e-8)),
+            "adam" => Self::adam(spec.take("beta2", 0.999), spec.take("eps", 1e-8)),
+            "amsgrad" => Self::amsgrad(spec.take("beta2", 0.999), spec.take("eps", 1e-8)),
+            _ => return spec.unknown("none, adagrad_rescaled, adagrad, rmsprop, adam, amsgrad"),
+        };
+        made.check()?;
+        spec.finish(made)
+    }
+}
+
+/// `none`, `heavy-ball:β`, `nesterov:β`, `ema:β`; β = 0.9 unless given.
+///
+/// ```
+/// use kutta::Momentum;
+/// assert_eq!("ema:0.8".parse::<Momentum>()?, Momentum::average(0.8));
+/// # Ok::<(), kutta::Error>(())
+/// ```
+impl FromStr for Momentum {
+    type Err = IngredientError;
+
+    fn from_str(text: &str) -> Result<Self, IngredientError> {
+        let mut spec = Spec::new(text, "beta")?;
+        let made = match spec.name {
+            "none" => Self::None,
+            "heavy-ball" => Self::heavy_ball(spec.take("beta", 0.9)),
+            "nesterov" => Self::nesterov(spec.take("beta", 0.9)),
+            "ema" => Self::average(spec.take("beta", 0.9)),
+            _ => return spec.unknown("none, heavy-ball, nesterov, ema"),
+        };
+        made.check()?;
+        spec.finish(made)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for text in [
+            "none",
+            "adagrad_rescaled",
+            "adagrad:eps=1e-10",
+            "rmsprop:rho=0.99,eps=1e-8",
+            "adam:beta2=0.999,eps=1e-8",
+            "amsgrad:beta2=0.9,eps=0.001",
+        ] {
+            assert_eq!(text.parse::<Preconditioner>().unwrap().to_string(), text);
+        }
+        for text in ["none", "heavy-ball:0.9", "nesterov:0.5", "ema:0.95"] {
+            assert_eq!(text.parse::<Momentum>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn faults_are_named() {
+        for (text, words) in [
+            ("adamw", "amsgrad"),
+            ("adam:beta3=0.9", "beta3"),
+            ("adam:beta2=1.0", "between 0 and 1"),
+            ("adam:eps=0", "positive"),
+            ("rmsprop:rho=x", "rho=x"),
+        ] {
+            let message = text.parse::<Preconditioner>().unwrap_err().to_string();
+            assert!(message.contains(words), "{text}: {message}");
+        }
+        for (text, words) in [("ball", "heavy-ball"), ("ema:1", "beta"), ("ema:0.9,0.8", "beta")] {
+            let message = text.parse::<Momentum>().unwrap_err().to_string();
+            assert!(message.contains(words), "{text}: {message}");
+        }
+    }
+}
