@@ -2,6 +2,8 @@
 // Moves one word: k.
 // Recorded before the verdict for a gradient that no combine has read.
 override NORM: bool = false;
+// The squares become state: they must be finite too.
+override SQUARES: bool = false;
 
 struct Guard {
     // The gradient's stage, as bits of Partials.flags.
@@ -25,7 +27,7 @@ fn main(
     var squares = vec4<f32>();
     for (var i = mine.first; i < mine.end; i += RUN) {
         let inside = parameters_only(k[i], i, guard.chunk.elements);
-        largest = max(largest, magnitude_bits(inside));
+        largest = max(largest, magnitude_bits(select(inside, inside * inside, SQUARES)));
         if NORM {
             squares += inside * inside;
         }

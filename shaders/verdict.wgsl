@@ -63,6 +63,9 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         }
     }
     control.applied_h = control.h;
+    control.applied_second_scale = control.second_scale;
+    control.applied_mean_scale = control.mean_scale;
+    control.parity ^= control.accept;
     if control.accept == 1u {
         if control.last == 1u {
             control.time_high = settings.end_high;

@@ -11,7 +11,7 @@ use crate::gpu::Gpu;
 use crate::gpu::commands::Commands;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
-use crate::ingredients::{Momentum, Preconditioner, StepSize};
+use crate::ingredients::{Ingredients, Momentum, Preconditioner, StepSize};
 use crate::layout::ParamLayout;
 use crate::method::Method;
 use crate::params::Params;
@@ -76,8 +76,7 @@ struct Fence {
 pub struct Builder {
     method: Method,
     step_size: Option<StepSize>,
-    preconditioner: Preconditioner,
-    momentum: Momentum,
+    ingredients: Ingredients,
     options: Options,
     per_submit: u32,
     most_per_binding: Option<usize>,
@@ -90,15 +89,22 @@ impl Builder {
         self
     }
 
-    /// Default: none.
+    /// The diagonal inside the stages. Default: none.
     pub fn preconditioner(mut self, preconditioner: Preconditioner) -> Self {
-        self.preconditioner = preconditioner;
+        self.ingredients.preconditioner = preconditioner;
         self
     }
 
     /// Default: none.
     pub fn momentum(mut self, momentum: Momentum) -> Self {
-        self.momentum = momentum;
+        self.ingredients.momentum = momentum;
+        self
+    }
+
+    /// λ of decoupled weight decay: a step also takes h λ θ_n from θ (AdamW's).
+    /// Default: 0.
+    pub fn weight_decay(mut self, lambda: f64) -> Self {
+        self.ingredients.weight_decay = lambda;
         self
     }
 
@@ -132,12 +138,14 @@ impl Builder {
     /// [`ParamLayout::len`] values.
     ///
     /// # Errors
-    /// A step size that is missing, or not positive and finite; a `theta` of
+    /// A step size that is missing, or not positive and finite; ingredients out
+    /// of range; a `theta` of
     /// another length or with values that are not finite; a device too small,
     /// with the numbers.
     pub fn build(self, gpu: &Gpu, layout: &ParamLayout, theta: &[f32]) -> Result<Optimizer, Error> {
         let step_size = self.step_size.ok_or(OptimizerError::NoStepSize)?;
         step_size.check()?;
+        self.ingredients.check()?;
         layout.check_len(theta.len())?;
         if let Some(index) = theta.iter().position(|x| !x.is_finite()) {
             let tensor = layout.locate(index).map_or("padding", |t| t.name()).to_owned();
@@ -146,7 +154,7 @@ impl Builder {
         if !(1..=RING).contains(&self.per_submit) {
             return Err(OptimizerError::PerSubmit { found: self.per_submit, most: RING }.into());
         }
-        let plan = Plan::new(&self.method, self.options)?;
+        let plan = Plan::with_ingredients(&self.method, &self.ingredients, self.options)?;
         let walk = Traversal::new(theta.len(), gpu.is_software());
         let most = gpu.binding_elements().min(self.most_per_binding.unwrap_or(usize::MAX));
         let state = State::new(gpu, &plan, &walk, theta)?;
@@ -158,6 +166,8 @@ impl Builder {
             stages: plan.evaluations(),
             partials: walk.partials() as u32,
             ring: RING,
+            log_second: self.ingredients.log_second() as f32,
+            log_mean: self.ingredients.log_mean() as f32,
             ..Settings::default()
         };
         settings.set_end(None);
@@ -184,8 +194,7 @@ impl Optimizer {
         Builder {
             method: method.into(),
             step_size: None,
-            preconditioner: Preconditioner::none(),
-            momentum: Momentum::none(),
+            ingredients: Ingredients::default(),
             options: Options::default(),
             per_submit: ATTEMPTS_PER_SUBMIT,
             most_per_binding: None,

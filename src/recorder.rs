@@ -1,11 +1,18 @@
 //! Turns a plan into recorded passes. Pipelines, uniforms and bind groups are
 //! made once; recording an attempt only replays them.
 
+use std::ops::Range;
+
 use crate::error::{Error, GpuError};
 use crate::gpu::commands::Commands;
+use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
-use crate::gpu::{Gpu, Pipeline, combine, guard, verdict};
-use crate::plan::{Linear, MAX_INPUTS, Op, Plan, Purpose, Slot};
+use crate::gpu::{Gpu, Pipeline, combine, finish, guard, verdict};
+use crate::ingredients::Momentum;
+use crate::layout::ALIGNMENT;
+use crate::plan::{
+    Diagonal, Finish, Linear, MAX_INPUTS, MAX_INPUTS_WITH_STATE, Op, Plan, Purpose, Slot,
+};
 use crate::source::{Evaluation, EvaluationKey, GradientSource, SourceError};
 use crate::state::State;
 
@@ -51,7 +58,7 @@ impl Recorder {
         most: usize,
     ) -> Result<Self, Error> {
         let measurement = plan.measurement();
-        let mut builder = Builder::new(gpu, state, walk, most, plan.ops().len() + 1)?;
+        let mut builder = Builder::new(gpu, plan, state, walk, most)?;
         let attempt = builder.items(plan.ops(), false);
         let measurement = builder.items(&measurement, true);
         let pipeline = gpu.pipeline(&verdict::BEGIN, &vec![]);
@@ -140,7 +147,9 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
 /// Makes items, collecting their uniforms in one buffer.
 struct Builder<'a> {
     gpu: &'a Gpu,
+    plan: &'a Plan,
     state: &'a State,
+    kinds: Kinds,
     walk: Traversal,
     most: usize,
     uniforms: wgpu::Buffer,
@@ -151,18 +160,24 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn new(
         gpu: &'a Gpu,
+        plan: &'a Plan,
         state: &'a State,
         walk: Traversal,
         most: usize,
-        ops: usize,
     ) -> Result<Self, GpuError> {
-        let size = size_of::<combine::Combine>().max(size_of::<guard::Guard>());
+        let size = size_of::<combine::Combine>()
+            .max(size_of::<guard::Guard>())
+            .max(size_of::<finish::Finish>());
         let stride =
             size.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
-        let slots = ops * walk.chunks(most).count();
+        // The state's vectors share a binding.
+        let most = most / plan.state_width().max(1);
+        // One more for the measurement's guard.
+        let slots = (plan.ops().len() + 1) * walk.chunks(most).count();
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("weights", (slots * stride) as u64, usage)?;
-        Ok(Self { gpu, state, walk, most, uniforms, stride, bytes: Vec::new() })
+        let kinds = Kinds::of(plan);
+        Ok(Self { gpu, plan, state, kinds, walk, most, uniforms, stride, bytes: Vec::new() })
     }
 
     fn upload(self) {
@@ -196,9 +211,10 @@ impl<'a> Builder<'a> {
                 }),
                 Op::Combine(linear) => self.linear(linear, false, &mut items),
                 Op::Advance(linear) => self.linear(linear, true, &mut items),
-                Op::Reduce { gradient, stage, norm } => {
-                    self.guard(gradient.slot, *stage, *norm, &mut items);
+                Op::Reduce { gradient, stage, norm, squares } => {
+                    self.guard(gradient.slot, *stage, *norm, *squares, &mut items);
                 }
+                Op::Finish(finish) => self.finish(finish, &mut items),
                 Op::Control => items.push(self.verdict(measure)),
             }
         }
@@ -206,31 +222,93 @@ impl<'a> Builder<'a> {
     }
 
     fn linear(&mut self, linear: &Linear, advance: bool, items: &mut Vec<Item>) {
-        let pipeline =
-            self.gpu.pipeline(&combine::KERNEL, &combine::constants(linear, advance, &self.walk));
+        let constants = combine::constants(linear, advance, self.kinds, &self.walk);
+        let pipeline = self.gpu.pipeline(combine::kernel(linear), &constants);
         let (walk, state) = (self.walk, self.state);
         let slots: Vec<Slot> =
             linear.inputs().map(|o| o.slot).skip(usize::from(linear.in_place())).collect();
+        let preconditioned = linear.diagonal != Diagonal::None;
+        let most = if preconditioned { MAX_INPUTS_WITH_STATE } else { MAX_INPUTS };
         for (range, chunk, groups) in walk.chunks(self.most) {
             let offset = self.push(bytemuck::bytes_of(&combine::uniform(linear, chunk)));
             let mut resources = vec![
                 state.control.as_entire_binding(),
                 self.uniform(offset, size_of::<combine::Combine>()),
+            ];
+            if preconditioned {
+                resources.push(state.moments.as_entire_binding());
+            }
+            resources.extend([
                 state.vectors[linear.target.slot].binding(range.clone()),
                 state.partials.as_entire_binding(),
-            ];
-            // Bindings beyond the inputs repeat the first: they are never read.
-            resources.extend((0..MAX_INPUTS).map(|i| {
-                let slot = slots.get(i).unwrap_or(&slots[0]);
-                state.vectors[*slot].binding(range.clone())
-            }));
+            ]);
+            if preconditioned {
+                resources.push(self.second(&range));
+            }
+            resources.extend(self.inputs(&slots, most, &range));
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
         }
     }
 
-    fn guard(&mut self, gradient: Slot, stage: u32, norm: bool, items: &mut Vec<Item>) {
-        let pipeline = self.gpu.pipeline(&guard::KERNEL, &guard::constants(norm, &self.walk));
+    fn finish(&mut self, step: &Finish, items: &mut Vec<Item>) {
+        let constants = finish::constants(step, self.kinds, &self.walk);
+        let pipeline = self.gpu.pipeline(&finish::KERNEL, &constants);
+        let (walk, state) = (self.walk, self.state);
+        let slots: Vec<Slot> = step.gradients.iter().map(|(_, k)| k.slot).collect();
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let offset = self.push(bytemuck::bytes_of(&finish::uniform(step, chunk)));
+            let mean = match self.plan.ingredients().momentum {
+                Momentum::None => state.mean.binding(0..ALIGNMENT),
+                _ => state.mean.binding(range.clone()),
+            };
+            let mut resources = vec![
+                state.control.as_entire_binding(),
+                self.uniform(offset, size_of::<finish::Finish>()),
+                state.moments.as_entire_binding(),
+                state.vectors[0].binding(range.clone()),
+                mean,
+                self.second(&range),
+            ];
+            resources.extend(self.inputs(&slots, MAX_INPUTS_WITH_STATE, &range));
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+    }
+
+    /// Bindings beyond the inputs repeat the first: they are never read.
+    fn inputs<'b>(
+        &'b self,
+        slots: &'b [Slot],
+        most: usize,
+        range: &'b Range<usize>,
+    ) -> impl Iterator<Item = wgpu::BindingResource<'b>> {
+        (0..most).map(move |i| {
+            let slot = slots.get(i).unwrap_or(&slots[0]);
+            self.state.vectors[*slot].binding(range.clone())
+        })
+    }
+
+    /// The part of the preconditioner's state that belongs to `range`.
+    fn second(&self, range: &Range<usize>) -> wgpu::BindingResource<'_> {
+        let width = self.plan.state_width();
+        if width == 0 {
+            return self.state.second.binding(0..ALIGNMENT);
+        }
+        let end = range.end.next_multiple_of(ALIGNMENT);
+        self.state.second.binding(range.start * width..end * width)
+    }
+
+    fn guard(
+        &mut self,
+        gradient: Slot,
+        stage: u32,
+        norm: bool,
+        squares: bool,
+        items: &mut Vec<Item>,
+    ) {
+        let constants = guard::constants(norm, squares, &self.walk);
+        let pipeline = self.gpu.pipeline(&guard::KERNEL, &constants);
         let (walk, state) = (self.walk, self.state);
         for (range, chunk, groups) in walk.chunks(self.most) {
             let stages = combine::stage_bits(&[stage]);

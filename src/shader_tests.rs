@@ -9,25 +9,38 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 
 use crate::gpu::kernel::{Access, Constants, Kernel};
+use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
-use crate::gpu::{combine, guard, verdict};
+use crate::gpu::{combine, finish, guard, verdict};
+use crate::ingredients::{Ingredients, Momentum, Preconditioner};
 use crate::method::Method;
-use crate::plan::{Fusion, Guard, Op, Options, Plan};
+use crate::plan::{Diagonal, Fusion, Guard, Linear, Op, Options, Plan};
 
 /// Every kernel with every override set it is used with.
 fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
-    let (mut combines, mut guards) = (Vec::new(), Vec::new());
+    let (mut combines, mut preconditioned) = (Vec::new(), Vec::new());
+    let (mut guards, mut finishes) = (Vec::new(), Vec::new());
     let methods = Method::all().into_iter().chain([widest().into()]);
     for method in methods {
-        for fusion in [Fusion::None, Fusion::Full] {
+        for (fusion, ingredients) in recipes() {
             for software in [true, false] {
                 let walk = Traversal::new(1, software);
-                let plan = Plan::new(&method, Options { fusion, guard: Guard::On }).unwrap();
+                let options = Options { fusion, guard: Guard::On };
+                let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
+                let kinds = Kinds::of(&plan);
+                let mut linear = |l: &Linear, advance| {
+                    let plain = l.diagonal == Diagonal::None;
+                    let sets = if plain { &mut combines } else { &mut preconditioned };
+                    sets.push(combine::constants(l, advance, kinds, &walk));
+                };
                 for op in plan.ops() {
                     match op {
-                        Op::Combine(l) => combines.push(combine::constants(l, false, &walk)),
-                        Op::Advance(l) => combines.push(combine::constants(l, true, &walk)),
-                        Op::Reduce { norm, .. } => guards.push(guard::constants(*norm, &walk)),
+                        Op::Combine(l) => linear(l, false),
+                        Op::Advance(l) => linear(l, true),
+                        Op::Finish(f) => finishes.push(finish::constants(f, kinds, &walk)),
+                        Op::Reduce { norm, squares, .. } => {
+                            guards.push(guard::constants(*norm, *squares, &walk));
+                        }
                         Op::Evaluate { .. } | Op::Control => {}
                     }
                 }
@@ -37,12 +50,38 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     let verdicts = [true, false].map(verdict::constants).to_vec();
     let mut all = vec![
         (combine::KERNEL, distinct(combines)),
+        (combine::PRECONDITIONED, distinct(preconditioned)),
+        (finish::KERNEL, distinct(finishes)),
         (guard::KERNEL, distinct(guards)),
         (verdict::BEGIN, vec![vec![]]),
         (verdict::VERDICT, verdicts),
     ];
     all.extend(crate::models::kernels());
     all
+}
+
+/// Both fusions plain, and fused every preconditioner with every momentum.
+fn recipes() -> Vec<(Fusion, Ingredients)> {
+    let mut recipes = vec![(Fusion::None, Ingredients::default())];
+    for preconditioner in [
+        Preconditioner::None,
+        Preconditioner::adagrad_rescaled(),
+        Preconditioner::adagrad(1e-8),
+        Preconditioner::rmsprop(0.9, 1e-8),
+        Preconditioner::adam(0.9, 1e-8),
+        Preconditioner::amsgrad(0.9, 1e-8),
+    ] {
+        for momentum in [
+            Momentum::None,
+            Momentum::heavy_ball(0.9),
+            Momentum::nesterov(0.9),
+            Momentum::average(0.9),
+        ] {
+            let ingredients = Ingredients { preconditioner, momentum, weight_decay: 0.0 };
+            recipes.push((Fusion::Full, ingredients));
+        }
+    }
+    recipes
 }
 
 /// A tableau whose rows have more gradients than one kernel binds.

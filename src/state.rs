@@ -3,10 +3,13 @@
 use crate::error::{Error, GpuError};
 use crate::gpu::Gpu;
 use crate::gpu::control::Control;
+use crate::gpu::moments::Moments;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
 use crate::gpu::verdict::Record;
+use crate::ingredients::Momentum;
+use crate::layout::ALIGNMENT;
 use crate::plan::Plan;
 
 /// Records the ring holds before the oldest is overwritten.
@@ -17,6 +20,12 @@ pub(crate) const RING: u32 = 1024;
 pub(crate) struct State {
     /// By the plan's slot numbers; 0 is θ.
     pub(crate) vectors: Vec<Vector>,
+    /// The preconditioner's vectors and their halves, interleaved by blocks;
+    /// a stub where there are none.
+    pub(crate) second: Vector,
+    /// The momentum; a stub where there is none.
+    pub(crate) mean: Vector,
+    pub(crate) moments: wgpu::Buffer,
     pub(crate) control: wgpu::Buffer,
     pub(crate) settings: wgpu::Buffer,
     pub(crate) partials: wgpu::Buffer,
@@ -34,20 +43,32 @@ impl State {
         walk: &Traversal,
         theta: &[f32],
     ) -> Result<Self, Error> {
-        let least = 4 * walk.least_chunk().max(walk.partials() + 2) as u64;
+        let chunk = walk.least_chunk() * plan.state_width().max(1);
+        let least = 4 * chunk.max(walk.partials() + 2) as u64;
         gpu.check_limits("the optimizer", least)?;
         let mut vectors = vec![Vector::from_slice(gpu, "parameters", theta)?];
-        for slot in 1..plan.resident_vectors() {
-            let label = format!("vector {slot} of {}", plan.resident_vectors());
+        for slot in 1..plan.slots() {
+            let label = format!("vector {slot} of {}", plan.slots());
             vectors.push(Vector::zeros(gpu, &label, theta.len())?);
         }
+        let ingredients = plan.ingredients();
+        let second = theta.len().next_multiple_of(ALIGNMENT) * plan.state_width();
+        let mean = if ingredients.momentum == Momentum::None { 0 } else { theta.len() };
+        // A binding holds at least one vec4.
+        let second = Vector::zeros(gpu, "second moments", second.max(ALIGNMENT))?;
+        let mean = Vector::zeros(gpu, "momentum", mean.max(ALIGNMENT))?;
         use wgpu::BufferUsages as Usage;
         let small = |label: &str, bytes: usize, usage: Usage| -> Result<_, GpuError> {
             gpu.buffer(label, bytes as u64, usage)
         };
         let both = Usage::STORAGE | Usage::UNIFORM | Usage::COPY_SRC | Usage::COPY_DST;
+        let moments = small("moments", size_of::<Moments>(), Usage::UNIFORM | Usage::COPY_DST)?;
+        gpu.upload(&moments, bytemuck::bytes_of(&Moments::of(ingredients)));
         Ok(Self {
             vectors,
+            second,
+            mean,
+            moments,
             control: small("control", size_of::<Control>(), both)?,
             settings: small("settings", size_of::<Settings>(), Usage::UNIFORM | Usage::COPY_DST)?,
             partials: small("partial sums", 8 + 4 * walk.partials(), Usage::STORAGE)?,

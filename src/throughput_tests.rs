@@ -163,7 +163,7 @@ fn throughput_of_each_kernel_is_that_of_a_bare_one() {
                 Op::Reduce { gradient, stage, .. } => {
                     (vec![vector(*gradient)], &elsewhere, false, false, format!("guard k{stage}"))
                 }
-                Op::Evaluate { .. } | Op::Control => continue,
+                Op::Evaluate { .. } | Op::Control | Op::Finish(_) => continue,
             };
             let bare = bare(&gpu, &inputs, dst, in_place, writes);
             let part = ratio(&gpu, &[dispatch], &[&bare]);

@@ -22,6 +22,13 @@ struct Control {
     time_low: f32,
     // Always 0, which no compiler can know: keeps sums from being reordered.
     zero: u32,
+    // 1 / (1 − β₂ᵗ) and 1 / (1 − β₁ᵗ) of the attempt under way and of the judged one.
+    second_scale: f32,
+    applied_second_scale: f32,
+    mean_scale: f32,
+    applied_mean_scale: f32,
+    // The half of the preconditioner's state that accepted attempts left.
+    parity: u32,
     unused: u32,
 }
 

@@ -21,8 +21,27 @@ fn add_time(h: f32) {
     control.time_high = high;
 }
 
+// 1 / (1 − exp(x)) for x < 0, and 1 for x = 0; near 0 by the series, for the
+// difference would cancel.
+fn bias_scale(x: f32) -> f32 {
+    if x == 0.0 {
+        return 1.0;
+    }
+    if x < -0.5 {
+        return 1.0 / (1.0 - exp(x));
+    }
+    var sum = 1.0;
+    for (var n = 10.0; n > 1.5; n -= 1.0) {
+        sum = 1.0 + x / n * sum;
+    }
+    return -1.0 / (x * sum);
+}
+
 // Sets up the next attempt: its step size, and whether it may do anything.
 fn prepare() {
+    let step = f32(control.accepted + 1u);
+    control.second_scale = bias_scale(settings.log_second * step);
+    control.mean_scale = bias_scale(settings.log_mean * step);
     let left = time_left();
     let going = left > 0.0 && control.accepted < settings.accepted_limit;
     control.alive = select(0u, 1u, going);

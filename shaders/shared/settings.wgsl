@@ -13,6 +13,11 @@ struct Settings {
     partials: u32,
     // Records in the ring, a power of two.
     ring: u32,
-    unused: u32,
+    // ln β₂ and ln β₁ where a bias is divided out, else 0.
+    log_second: f32,
+    log_mean: f32,
+    unused_0: u32,
+    unused_1: u32,
+    unused_2: u32,
 }
 

@@ -1,10 +1,13 @@
-//! Host side of `shaders/combine.wgsl`.
+//! Host side of `shaders/combine.wgsl` and `shaders/combine_preconditioned.wgsl`.
 
 use super::control::{CONTROL_WGSL, Control};
 use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::traversal::{Chunk, Traversal};
 use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
-use crate::plan::{Linear, MAX_INPUTS, Scale};
+use crate::plan::{Diagonal, Linear, MAX_INPUTS, Scale};
+
+const LINEAR_WGSL: &str = include_str!("../../shaders/shared/linear.wgsl");
 
 wgsl_struct! {
     /// One dispatch's weights and chunk.
@@ -25,6 +28,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
         FINITE_WGSL,
         PARTIALS_WGSL,
         WORKGROUP_SUM_WGSL,
+        LINEAR_WGSL,
         include_str!("../../shaders/combine.wgsl"),
         PUT_PARTIAL_WGSL,
     ],
@@ -43,14 +47,53 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Control::LAYOUT, Combine::LAYOUT, Chunk::LAYOUT],
 };
 
+pub(crate) const PRECONDITIONED: Kernel = Kernel {
+    name: "combine_preconditioned",
+    text: &[
+        CONTROL_WGSL,
+        TRAVERSAL_WGSL,
+        FINITE_WGSL,
+        PARTIALS_WGSL,
+        WORKGROUP_SUM_WGSL,
+        LINEAR_WGSL,
+        MOMENTS_WGSL,
+        include_str!("../../shaders/combine_preconditioned.wgsl"),
+        PUT_PARTIAL_WGSL,
+    ],
+    bindings: &[
+        ("control", Access::Uniform),
+        ("combine", Access::Uniform),
+        ("moments", Access::Uniform),
+        ("dst", Access::Write),
+        ("partials", Access::Write),
+        ("second", Access::Write),
+        ("x0", Access::Read),
+        ("x1", Access::Read),
+        ("x2", Access::Read),
+        ("x3", Access::Read),
+        ("x4", Access::Read),
+    ],
+    structs: &[Control::LAYOUT, Combine::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
+};
+
 /// Bits of `Partials.flags` for some stages.
 pub(crate) fn stage_bits(stages: &[u32]) -> [u32; 2] {
     let bits = stages.iter().fold(0u64, |bits, stage| bits | 1 << (stage - 1));
     [bits as u32, (bits >> 32) as u32]
 }
 
+/// The kernel for an operation.
+pub(crate) fn kernel(linear: &Linear) -> &'static Kernel {
+    if linear.diagonal == Diagonal::None { &KERNEL } else { &PRECONDITIONED }
+}
+
 /// Specialises the kernel for one operation.
-pub(crate) fn constants(linear: &Linear, advance: bool, walk: &Traversal) -> Constants {
+pub(crate) fn constants(
+    linear: &Linear,
+    advance: bool,
+    kinds: Kinds,
+    walk: &Traversal,
+) -> Constants {
     let skipped = usize::from(linear.in_place());
     let checked = |i: usize| {
         use crate::plan::Name;
@@ -75,6 +118,10 @@ pub(crate) fn constants(linear: &Linear, advance: bool, walk: &Traversal) -> Con
         ("CHECK", f64::from(check)),
         ("NORM", first.map_or(0.0, |(i, _)| (i + 1) as f64)),
     ]);
+    if linear.diagonal != Diagonal::None {
+        constants.extend(kinds.constants());
+        constants.push(("UPDATE", flag(linear.diagonal == Diagonal::Update)));
+    }
     constants
 }
 

@@ -31,6 +31,16 @@ wgsl_struct! {
         pub time_low: f32,
         /// Always 0.
         pub zero: u32,
+        /// 1/(1−β₂ᵗ) of the preconditioner for the attempt under way, or 1.
+        pub second_scale: f32,
+        /// That of the judged attempt.
+        pub applied_second_scale: f32,
+        /// 1/(1−βᵗ) of an averaging momentum for the attempt under way, or 1.
+        pub mean_scale: f32,
+        /// That of the judged attempt.
+        pub applied_mean_scale: f32,
+        /// The half of the preconditioner's state that accepted attempts left.
+        pub parity: u32,
         pub unused: u32,
     }
 }

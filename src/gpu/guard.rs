@@ -28,8 +28,9 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Guard::LAYOUT, Chunk::LAYOUT],
 };
 
-pub(crate) fn constants(norm: bool, walk: &Traversal) -> Constants {
+pub(crate) fn constants(norm: bool, squares: bool, walk: &Traversal) -> Constants {
     let mut constants = walk.sum_constants();
-    constants.push(("NORM", f64::from(u8::from(norm))));
+    let flag = |b: bool| f64::from(u8::from(b));
+    constants.extend([("NORM", flag(norm)), ("SQUARES", flag(squares))]);
     constants
 }

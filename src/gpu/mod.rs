@@ -3,8 +3,10 @@
 pub(crate) mod combine;
 pub(crate) mod commands;
 pub mod control;
+pub(crate) mod finish;
 pub(crate) mod guard;
 pub mod kernel;
+pub(crate) mod moments;
 pub(crate) mod settings;
 pub(crate) mod traversal;
 pub mod vector;

@@ -13,7 +13,11 @@ wgsl_struct! {
         pub stages: u32,
         pub partials: u32,
         pub ring: u32,
-        pub unused: u32,
+        pub log_second: f32,
+        pub log_mean: f32,
+        pub unused_0: u32,
+        pub unused_1: u32,
+        pub unused_2: u32,
     }
 }
 

@@ -38,6 +38,22 @@ impl Ingredients {
     }
 }
 
+impl Ingredients {
+    /// ln β₂ where the preconditioner divides its bias 1 − β₂ᵗ out, else 0.
+    pub fn log_second(&self) -> f64 {
+        let corrected = self.preconditioner.corrects_bias();
+        self.preconditioner.decay().filter(|_| corrected).map_or(0.0, f64::ln)
+    }
+
+    /// ln β where the momentum divides its bias 1 − βᵗ out, else 0.
+    pub fn log_mean(&self) -> f64 {
+        match self.momentum {
+            Momentum::Average { beta } => beta.ln(),
+            _ => 0.0,
+        }
+    }
+}
+
 fn check_open(
     ingredient: &'static str,
     key: &'static str,

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Linear, Name, Op, Operand, Plan, Purpose, Scale};
+use super::{Diagonal, Finish, Linear, Name, Op, Operand, Plan, Purpose, Scale};
+use crate::ingredients::{Ingredients, Momentum};
 
 fn subscript(number: u32) -> String {
     number
@@ -69,10 +70,11 @@ impl fmt::Display for Linear {
             );
         }
         let outer = if self.scale == Scale::StepSize { -1.0 } else { 1.0 };
+        let h = if self.diagonal == Diagonal::None { "h" } else { "h D" };
         match (self.gradients.as_slice(), self.scale) {
             ([], _) => {}
             ([(a, k)], Scale::StepSize) => {
-                text += &format!("{}{}h {}", signed(false, -a < 0.0), weighted(*a), k.name);
+                text += &format!("{}{}{h} {}", signed(false, -a < 0.0), weighted(*a), k.name);
             }
             (terms, scale) => {
                 let sign = if scale == Scale::StepSize { 1.0 } else { -1.0 };
@@ -84,10 +86,34 @@ impl fmt::Display for Linear {
                         format!("{}{}{}", signed(first, a * sign < 0.0), weighted(*a), k.name)
                     })
                     .collect();
-                text += &if outer < 0.0 { format!(" − h({sum})") } else { format!(" + {sum}") };
+                text += &if outer < 0.0 { format!(" − {h}({sum})") } else { format!(" + {sum}") };
             }
         }
         f.pad(&text)
+    }
+}
+
+impl Finish {
+    fn text(&self, ingredients: &Ingredients) -> String {
+        let sum: String = self
+            .gradients
+            .iter()
+            .enumerate()
+            .map(|(i, (b, k))| format!("{}{}{}", signed(i == 0, *b < 0.0), weighted(*b), k.name))
+            .collect();
+        let d = if self.diagonal == Diagonal::None { "" } else { "D " };
+        let decay = if ingredients.weight_decay == 0.0 { "" } else { " − h λ θ" };
+        let step = match ingredients.momentum {
+            Momentum::None => format!("θ' = θ − h {d}ḡ{decay}"),
+            Momentum::HeavyBall { .. } => format!("m = β m + {d}ḡ,  θ' = θ − h m{decay}"),
+            Momentum::Nesterov { .. } => {
+                format!("m = β m + {d}ḡ,  θ' = θ − h ({d}ḡ + β m){decay}")
+            }
+            Momentum::Average { .. } => {
+                format!("m = β m + (1−β) ḡ,  θ' = θ − h {d}m/(1−βᵗ){decay}")
+            }
+        };
+        format!("{step},  ḡ = {sum}")
     }
 }
 
@@ -96,7 +122,7 @@ fn names(operands: impl Iterator<Item = Operand>) -> String {
 }
 
 impl Op {
-    fn row(&self) -> [String; 3] {
+    fn row(&self, ingredients: &Ingredients) -> [String; 3] {
         match self {
             Op::Evaluate { purpose, point, gradient } => {
                 let what = match purpose {
@@ -107,6 +133,9 @@ impl Op {
             }
             Op::Combine(linear) | Op::Advance(linear) => {
                 let mut what = linear.to_string();
+                if linear.diagonal == Diagonal::Update {
+                    what += ";  D from k₁";
+                }
                 if !linear.checks.is_empty() {
                     let stages: Vec<_> =
                         linear.checks.iter().map(|&i| Name::Gradient(i).to_string()).collect();
@@ -122,6 +151,13 @@ impl Op {
                 let what = format!("guard: finite {}?{norm}", gradient.name);
                 [what, names([*gradient].into_iter()), String::new()]
             }
+            Op::Finish(finish) => {
+                let mut what = finish.text(ingredients);
+                if finish.diagonal == Diagonal::Update {
+                    what += ";  D from k₁";
+                }
+                [what, names(finish.gradients.iter().map(|&(_, k)| k)), "θ·0".into()]
+            }
             Op::Control => ["verdict".into(), String::new(), String::new()],
         }
     }
@@ -131,7 +167,11 @@ impl Op {
 /// per parameter it moves.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<_> = self.ops().iter().map(|op| (op.row(), op.words())).collect();
+        let rows: Vec<_> = self
+            .ops()
+            .iter()
+            .map(|op| (op.row(&self.ingredients), op.words(&self.ingredients)))
+            .collect();
         let width = |i: usize, least: usize| {
             rows.iter().map(|(row, _)| row[i].chars().count()).fold(least, usize::max)
         };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Linear, Name, Op, Operand, Purpose, Scale, Slot};
+use super::{Diagonal, Finish, Linear, Name, Op, Operand, Purpose, Scale, Slot};
 
 /// An operation before its vectors have a place.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,9 +18,15 @@ pub(super) enum Step {
         points: Vec<(f64, Name)>,
         gradients: Vec<(f64, Name)>,
         scale: Scale,
+        diagonal: Diagonal,
     },
     Reduce {
         stage: u32,
+        squares: bool,
+    },
+    Finish {
+        gradients: Vec<(f64, Name)>,
+        diagonal: Diagonal,
     },
     Control,
 }
@@ -29,7 +35,7 @@ impl Step {
     /// The gradient vectors a linear step reads.
     pub(super) fn gradients(&self) -> impl Iterator<Item = Name> + '_ {
         let terms = match self {
-            Step::Linear { gradients, .. } => gradients.as_slice(),
+            Step::Linear { gradients, .. } | Step::Finish { gradients, .. } => gradients.as_slice(),
             _ => &[],
         };
         terms.iter().map(|&(_, name)| name)
@@ -42,7 +48,8 @@ impl Step {
                 .chain(points.iter().map(|&(_, name)| name))
                 .chain(self.gradients())
                 .collect(),
-            Step::Reduce { stage } => vec![Name::Gradient(*stage)],
+            Step::Reduce { stage, .. } => vec![Name::Gradient(*stage)],
+            Step::Finish { .. } => self.gradients().collect(),
             Step::Control => vec![],
         }
     }
@@ -125,10 +132,13 @@ impl Scan {
         let reads = step.reads();
         match step {
             Step::Control => Op::Control,
-            Step::Reduce { stage } => {
+            Step::Reduce { stage, squares } => {
                 self.checked.insert(stage);
                 let gradient = self.operand(Name::Gradient(stage));
-                Op::Reduce { gradient, stage, norm: stage == 1 }
+                Op::Reduce { gradient, stage, norm: stage == 1, squares }
+            }
+            Step::Finish { gradients, diagonal } => {
+                Op::Finish(Finish { gradients: self.placed(gradients), diagonal })
             }
             Step::Evaluate { purpose, point, gradient } => {
                 let point = self.operand(point);
@@ -136,14 +146,15 @@ impl Scan {
                 self.release(&[point.name, gradient.name], at, 0);
                 Op::Evaluate { purpose, point, gradient }
             }
-            Step::Linear { target: Name::Theta, base, points, gradients, scale } => {
+            Step::Linear { target: Name::Theta, base, points, gradients, scale, diagonal } => {
                 // θ must be the base if it is read at all: it is bound for writing.
                 let lead = |w: f64, name| if name == Name::Theta { f64::INFINITY } else { w };
                 let (base, points) = with_base_by(base, points, lead);
                 let target = self.operand(Name::Theta);
-                Op::Advance(self.linear(target, base, points, gradients, scale))
+                let linear = self.linear(target, base, points, gradients, scale);
+                Op::Advance(Linear { diagonal, ..linear })
             }
-            Step::Linear { target, base, points, gradients, scale } => {
+            Step::Linear { target, base, points, gradients, scale, diagonal } => {
                 let unchecked = self.unchecked(&reads);
                 let first_seen = |name| matches!(name, Name::Gradient(i) if unchecked.contains(&i));
                 let reusable = |name| self.dies(name, at) && !first_seen(name);
@@ -161,7 +172,7 @@ impl Scan {
                 self.release(&reads, at, target.slot);
                 self.release(&[target.name], at, 0);
                 let norm = unchecked.contains(&1);
-                Op::Combine(Linear { checks: unchecked, norm, ..linear })
+                Op::Combine(Linear { checks: unchecked, norm, diagonal, ..linear })
             }
         }
     }
@@ -174,12 +185,14 @@ impl Scan {
         gradients: Vec<(f64, Name)>,
         scale: Scale,
     ) -> Linear {
-        let placed = |terms: Vec<(f64, Name)>| {
-            terms.into_iter().map(|(w, name)| (w, self.operand(name))).collect()
-        };
-        let (points, gradients) = (placed(points), placed(gradients));
+        let (points, gradients) = (self.placed(points), self.placed(gradients));
         let base = self.operand(base);
-        Linear { target, base, points, gradients, scale, checks: vec![], norm: false }
+        let (checks, norm, diagonal) = (vec![], false, Diagonal::None);
+        Linear { target, base, points, gradients, scale, checks, norm, diagonal }
+    }
+
+    fn placed(&self, terms: Vec<(f64, Name)>) -> Vec<(f64, Operand)> {
+        terms.into_iter().map(|(w, name)| (w, self.operand(name))).collect()
     }
 }
 

@@ -12,6 +12,7 @@ mod search;
 mod tests;
 
 use crate::error::PlanError;
+use crate::ingredients::{Ingredients, Momentum, Preconditioner};
 use crate::method::Method;
 
 /// How much of a step goes into one kernel.
@@ -83,7 +84,20 @@ pub enum Scale {
     StepSize,
 }
 
-/// target = base + Σ w (point − base) − scale · Σ a k.
+/// What an operation does with the preconditioner's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Diagonal {
+    /// Nothing: D = 1.
+    #[default]
+    None,
+    /// Takes k₁ into it, then makes D from it. Before the verdict it writes the
+    /// state's other half, which counts once the attempt is accepted.
+    Update,
+    /// Makes D from it.
+    Read,
+}
+
+/// target = base + Σ w (point − base) − scale · D Σ a k.
 ///
 /// Points are weighted as differences from the base, so that their weights
 /// need not add up to one in rounded arithmetic.
@@ -99,6 +113,17 @@ pub struct Linear {
     pub checks: Vec<u32>,
     /// Sums ‖k₁‖² on the way.
     pub norm: bool,
+    pub diagonal: Diagonal,
+}
+
+/// θ ← θ − h (u + λθ), where u comes from ḡ = Σ b k by way of the momentum.
+///
+/// Made from gradients alone: ḡ recovered from a difference of points would
+/// lose |θ|/(h|ḡ|) of its accuracy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finish {
+    pub gradients: Vec<(f64, Operand)>,
+    pub diagonal: Diagonal,
 }
 
 /// One operation of a plan.
@@ -108,12 +133,15 @@ pub enum Op {
     Evaluate { purpose: Purpose, point: Operand, gradient: Operand },
     /// A stage point or a partial sum.
     Combine(Linear),
-    /// Looks for NaN and infinity in a gradient, and sums ‖k₁‖² where asked.
-    Reduce { gradient: Operand, stage: u32, norm: bool },
+    /// Looks for NaN and infinity in a gradient (in its squares, if those are
+    /// what becomes state), and sums ‖k₁‖² where asked.
+    Reduce { gradient: Operand, stage: u32, norm: bool, squares: bool },
     /// The verdict: reads what the checks left, decides, writes the record.
     Control,
     /// θ ← …, if the verdict accepted.
     Advance(Linear),
+    /// θ and the momentum ← …, if the verdict accepted.
+    Finish(Finish),
 }
 
 impl Linear {
@@ -134,11 +162,30 @@ impl Linear {
     }
 }
 
+impl Diagonal {
+    /// Words of state per parameter.
+    fn words(self, preconditioner: &Preconditioner) -> usize {
+        match self {
+            Diagonal::None => 0,
+            Diagonal::Update => 2 * preconditioner.vectors(),
+            // D needs the last of the state vectors only.
+            Diagonal::Read => 1,
+        }
+    }
+}
+
 impl Op {
     /// Words per parameter this operation moves; the gradient is the user's.
-    pub fn words(&self) -> usize {
+    pub fn words(&self, ingredients: &Ingredients) -> usize {
+        let state = |diagonal: Diagonal| diagonal.words(&ingredients.preconditioner);
         match self {
-            Op::Combine(linear) | Op::Advance(linear) => linear.reads() + 1,
+            Op::Combine(linear) | Op::Advance(linear) => {
+                linear.reads() + 1 + state(linear.diagonal)
+            }
+            Op::Finish(finish) => {
+                let momentum = 2 * usize::from(ingredients.momentum != Momentum::None);
+                finish.gradients.len() + 2 + momentum + state(finish.diagonal)
+            }
             Op::Reduce { .. } => 1,
             Op::Evaluate { .. } | Op::Control => 0,
         }
@@ -148,6 +195,10 @@ impl Op {
 /// Most vectors one combine kernel reads besides what it writes: WebGPU's
 /// default of 8 storage buffers, less the output and the partial sums.
 pub const MAX_INPUTS: usize = 6;
+
+/// Most vectors that a kernel which knows the preconditioner or the momentum
+/// reads besides its state.
+pub const MAX_INPUTS_WITH_STATE: usize = 5;
 
 /// What to plan for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -169,6 +220,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     method: String,
+    ingredients: Ingredients,
     options: Options,
     ops: Vec<Op>,
     slots: usize,
@@ -177,15 +229,39 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans one attempt of a method.
+    /// Plans one attempt of a method without ingredients.
     ///
     /// # Errors
     /// A method that this version cannot plan.
     pub fn new(method: &Method, options: Options) -> Result<Self, PlanError> {
+        Self::with_ingredients(method, &Ingredients::default(), options)
+    }
+
+    /// Plans one attempt of a method.
+    ///
+    /// ```
+    /// use kutta::{Ingredients, Method, Momentum, Plan, Preconditioner, plan::Options};
+    /// let adam = Ingredients {
+    ///     preconditioner: Preconditioner::adam(0.999, 1e-8),
+    ///     momentum: Momentum::average(0.9),
+    ///     ..Ingredients::default()
+    /// };
+    /// let plan = Plan::with_ingredients(&Method::euler(), &adam, Options::default())?;
+    /// assert_eq!((plan.words_bare(), plan.words_guarded()), (7, 8));
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A method that this version cannot plan.
+    pub fn with_ingredients(
+        method: &Method,
+        ingredients: &Ingredients,
+        options: Options,
+    ) -> Result<Self, PlanError> {
         let Method::Explicit(tableau) = method;
         let unfused = Options { fusion: Fusion::None, ..options };
-        let mut plan = explicit::plan(tableau, options);
-        plan.unfused_words = explicit::plan(tableau, unfused).words_bare();
+        let mut plan = explicit::plan(tableau, ingredients, options);
+        plan.unfused_words = explicit::plan(tableau, ingredients, unfused).words_bare();
         Ok(plan)
     }
 
@@ -197,14 +273,36 @@ impl Plan {
         self.options
     }
 
+    pub fn ingredients(&self) -> &Ingredients {
+        &self.ingredients
+    }
+
     /// The operations, in order.
     pub fn ops(&self) -> &[Op] {
         &self.ops
     }
 
-    /// Buffers of the parameters' length that live at once, θ included.
-    pub fn resident_vectors(&self) -> usize {
+    /// Buffers of the parameters' length that operands name, θ included.
+    pub fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// Halves of the preconditioner's state: two where it is written before
+    /// the verdict.
+    pub fn state_halves(&self) -> usize {
+        if self.evaluations > 1 { 2 } else { 1 }
+    }
+
+    /// Elements of the preconditioner's state per parameter, both halves counted.
+    pub fn state_width(&self) -> usize {
+        self.ingredients.preconditioner.vectors() * self.state_halves()
+    }
+
+    /// Vectors of the parameters' length that live at once: θ, the slots and
+    /// the state of the ingredients.
+    pub fn resident_vectors(&self) -> usize {
+        let momentum = usize::from(self.ingredients.momentum != Momentum::None);
+        self.slots + momentum + self.state_width()
     }
 
     /// Gradient evaluations of one attempt.
@@ -215,12 +313,12 @@ impl Plan {
     /// Words per parameter that the method itself moves.
     pub fn words_bare(&self) -> usize {
         let own = |op: &&Op| !matches!(op, Op::Reduce { .. });
-        self.ops.iter().filter(own).map(Op::words).sum()
+        self.ops.iter().filter(own).map(|op| op.words(&self.ingredients)).sum()
     }
 
     /// Words per parameter, the guard's pass included.
     pub fn words_guarded(&self) -> usize {
-        self.ops.iter().map(Op::words).sum()
+        self.ops.iter().map(|op| op.words(&self.ingredients)).sum()
     }
 
     /// What the same method moves with one kernel per axpy.
@@ -233,7 +331,7 @@ impl Plan {
         self.ops.iter().any(|op| match op {
             Op::Combine(linear) | Op::Advance(linear) => linear.norm,
             Op::Reduce { norm, .. } => *norm,
-            Op::Evaluate { .. } | Op::Control => false,
+            Op::Evaluate { .. } | Op::Control | Op::Finish(_) => false,
         })
     }
 
@@ -242,7 +340,7 @@ impl Plan {
         let Some(first @ Op::Evaluate { gradient, .. }) = self.ops.first() else {
             unreachable!("every plan begins with stage 1");
         };
-        let reduce = Op::Reduce { gradient: *gradient, stage: 1, norm: true };
+        let reduce = Op::Reduce { gradient: *gradient, stage: 1, norm: true, squares: false };
         vec![first.clone(), reduce, Op::Control]
     }
 }

@@ -116,15 +116,19 @@ fn every_plan_is_the_textbook() {
 fn every_stage_is_checked_once_before_theta_is_written() {
     for method in Method::all().into_iter().chain(awkward()) {
         let Method::Explicit(tableau) = &method;
-        for fusion in [Fusion::None, Fusion::Full] {
-            let plan = plan(&method, fusion);
+        for (fusion, ingredients) in [Fusion::None, Fusion::Full]
+            .into_iter()
+            .flat_map(|fusion| recipes().into_iter().map(move |recipe| (fusion, recipe)))
+        {
+            let options = Options { fusion, guard: Guard::On };
+            let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
             let mut checked: Vec<u32> = Vec::new();
             for op in plan.ops() {
                 match op {
                     Op::Combine(linear) => checked.extend(&linear.checks),
                     Op::Reduce { stage, .. } => checked.push(*stage),
                     Op::Advance(linear) => assert!(linear.checks.is_empty()),
-                    Op::Evaluate { .. } | Op::Control => {}
+                    Op::Evaluate { .. } | Op::Control | Op::Finish(_) => {}
                 }
             }
             checked.sort_unstable();
@@ -134,6 +138,8 @@ fn every_stage_is_checked_once_before_theta_is_written() {
                     let j = i as usize - 1;
                     tableau.b()[j] != 0.0
                         || tableau.rows().iter().any(|r| r.get(j).is_some_and(|&a| a != 0.0))
+                        // The state reads the first, whatever the tableau does.
+                        || (i == 1 && ingredients.preconditioner != Preconditioner::None)
                 })
                 .collect();
             assert_eq!(checked, used, "{method} {fusion:?}\n{plan}");
@@ -165,6 +171,104 @@ fn kernels_bind_no_more_than_webgpu_promises() {
         for op in plan(&method, Fusion::Full).ops() {
             if let Op::Combine(linear) | Op::Advance(linear) = op {
                 assert!(linear.reads() <= MAX_INPUTS, "{linear}");
+            }
+        }
+    }
+}
+
+/// Every preconditioner with every momentum, some with decay.
+fn recipes() -> Vec<Ingredients> {
+    let preconditioners = [
+        Preconditioner::None,
+        Preconditioner::adagrad_rescaled(),
+        Preconditioner::adagrad(1e-8),
+        Preconditioner::rmsprop(0.9, 1e-6),
+        Preconditioner::adam(0.99, 1e-6),
+        Preconditioner::amsgrad(0.9, 1e-6),
+    ];
+    let momenta = [
+        Momentum::None,
+        Momentum::heavy_ball(0.9),
+        Momentum::nesterov(0.8),
+        Momentum::average(0.9),
+    ];
+    let mut recipes = Vec::new();
+    for preconditioner in preconditioners {
+        for momentum in momenta {
+            for weight_decay in [0.0, 0.1] {
+                recipes.push(Ingredients { preconditioner, momentum, weight_decay });
+            }
+        }
+    }
+    recipes
+}
+
+#[test]
+fn words_with_ingredients() {
+    let adam = Ingredients {
+        preconditioner: Preconditioner::adam(0.999, 1e-8),
+        momentum: Momentum::average(0.9),
+        weight_decay: 0.0,
+    };
+    let paper = Ingredients {
+        preconditioner: Preconditioner::adagrad_rescaled(),
+        momentum: Momentum::heavy_ball(0.9),
+        weight_decay: 0.0,
+    };
+    let only_d = Ingredients { momentum: Momentum::None, ..paper };
+    let only_m = Ingredients { preconditioner: Preconditioner::None, ..paper };
+    for (method, ingredients, words, residents) in [
+        // θ, k, v, m.
+        (Method::euler(), adam, (7, 8), 4),
+        (Method::euler(), Ingredients { weight_decay: 0.1, ..adam }, (7, 8), 4),
+        (Method::euler(), only_m, (5, 6), 3),
+        (Method::euler(), only_d, (5, 6), 3),
+        // θ, four gradients, a point, both halves of v, m.
+        (Method::rk4(), paper, (22, 23), 9),
+        (Method::rk4(), only_d, (19, 20), 7),
+        (Method::rk4(), only_m, (17, 18), 7),
+        (Method::heun(), paper, (12, 13), 7),
+    ] {
+        let plan = Plan::with_ingredients(&method, &ingredients, Options::default()).unwrap();
+        let found = (plan.words_bare(), plan.words_guarded());
+        assert_eq!((found, plan.resident_vectors()), (words, residents), "{ingredients:?}\n{plan}");
+    }
+}
+
+#[test]
+fn every_plan_with_ingredients_is_the_textbook() {
+    let problem = Problem::Rosenbrock;
+    let start = [-1.2, 1.0, 0.7, 0.4];
+    for ingredients in recipes() {
+        for method in Method::all().into_iter().chain(awkward()) {
+            let Method::Explicit(tableau) = &method;
+            for fusion in [Fusion::Full, Fusion::None] {
+                let options = Options { fusion, guard: Guard::On };
+                let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
+                let mut replay = Replay::new(&plan, &start);
+                let mut book = textbook::Trainer::new(tableau, ingredients, &start);
+                let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
+                // The last stage that anybody reads.
+                let bad = tableau.b().iter().rposition(|&b| b != 0.0).unwrap() + 1;
+                for step in 0..12 {
+                    // An attempt that is refused must leave no trace.
+                    let before = replay.theta().to_vec();
+                    let refused = replay.attempt(1e-3, &mut |i, x| {
+                        let mut g = problem.gradient(x);
+                        g[1] = if i == bad { f64::NAN } else { 1.5 * g[1] };
+                        g
+                    });
+                    assert!(!refused.unwrap().accepted);
+                    assert_eq!(replay.theta(), before);
+                    assert!(replay.attempt(1e-3, &mut gradient).unwrap().accepted);
+                    book.step(1e-3, &mut gradient).unwrap();
+                    for (a, b) in replay.theta().iter().zip(book.theta()) {
+                        assert!(
+                            (a - b).abs() < 1e-12,
+                            "{method} {fusion:?} {ingredients:?}, step {step}: {a}, not {b}\n{plan}"
+                        );
+                    }
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 //! plan overwrites here is gone here too.
 
 use crate::error::ReferenceError;
-use crate::plan::{Linear, Op, Plan, Purpose, Scale};
+use crate::plan::{Diagonal, Finish, Linear, Op, Plan, Purpose, Scale};
 
 /// What one replayed attempt saw and did.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,13 +18,19 @@ pub struct Attempt {
 pub struct Replay<'p> {
     plan: &'p Plan,
     slots: Vec<Vec<f64>>,
+    /// The preconditioner's state by half and element; the current half.
+    second: [Vec<[f64; 2]>; 2],
+    half: usize,
+    mean: Vec<f64>,
+    accepted: u64,
 }
 
 impl<'p> Replay<'p> {
     pub fn new(plan: &'p Plan, theta: &[f64]) -> Self {
-        let mut slots = vec![vec![0.0; theta.len()]; plan.resident_vectors()];
+        let mut slots = vec![vec![0.0; theta.len()]; plan.slots()];
         slots[0] = theta.to_vec();
-        Self { plan, slots }
+        let second = [vec![[0.0; 2]; theta.len()], vec![[0.0; 2]; theta.len()]];
+        Self { plan, slots, second, half: 0, mean: vec![0.0; theta.len()], accepted: 0 }
     }
 
     /// θ.
@@ -58,17 +64,28 @@ impl<'p> Replay<'p> {
                     self.slots[into.slot] = k;
                 }
                 Op::Combine(linear) => self.linear(linear, h, &mut attempt),
-                Op::Reduce { gradient, norm, .. } => {
+                Op::Reduce { gradient, norm, squares, .. } => {
                     let k = &self.slots[gradient.slot];
-                    attempt.accepted &= k.iter().all(|x| x.is_finite());
+                    let bad = |x: &f64| !(if *squares { x * x } else { *x }).is_finite();
+                    attempt.accepted &= !k.iter().any(bad);
                     if *norm {
                         attempt.grad_norm = Some(norm_of(k));
                     }
                 }
-                Op::Control => {}
+                Op::Control => {
+                    self.accepted += u64::from(attempt.accepted);
+                    if attempt.accepted && self.plan.state_halves() == 2 {
+                        self.half = 1 - self.half;
+                    }
+                }
                 Op::Advance(linear) => {
                     if attempt.accepted {
                         self.linear(linear, h, &mut attempt);
+                    }
+                }
+                Op::Finish(finish) => {
+                    if attempt.accepted {
+                        self.finish(finish, h);
                     }
                 }
             }
@@ -87,16 +104,53 @@ impl<'p> Replay<'p> {
                 attempt.grad_norm = Some(norm_of(&self.slots[input.slot]));
             }
         }
+        let preconditioner = self.plan.ingredients().preconditioner;
+        if linear.diagonal == Diagonal::Update {
+            let first = linear.gradients.iter().find(|(_, k)| k.name == Name::Gradient(1));
+            if let Some((_, k)) = first {
+                let old = self.second[self.half].clone();
+                let new = &mut self.second[1 - self.half];
+                for ((new, mut old), &g) in new.iter_mut().zip(old).zip(&self.slots[k.slot]) {
+                    preconditioner.update(&mut old, g);
+                    *new = old;
+                    attempt.accepted &= old[0].is_finite();
+                }
+            }
+        }
+        // Before the verdict the attempt's own state is in the other half.
+        let advance = linear.target.name == Name::Theta;
+        let half = if advance { self.half } else { 1 - self.half };
+        let t = self.accepted + u64::from(!advance);
         let scale = if linear.scale == Scale::StepSize { h } else { 1.0 };
         let at = |slot: usize, i: usize| self.slots[slot][i];
         let value = |i: usize| {
             let base = at(linear.base.slot, i);
             let points: f64 = linear.points.iter().map(|(w, p)| w * (at(p.slot, i) - base)).sum();
             let gradients: f64 = linear.gradients.iter().map(|(a, k)| a * at(k.slot, i)).sum();
-            base + (points - scale * gradients)
+            let d = match linear.diagonal {
+                Diagonal::None => 1.0,
+                _ => preconditioner.diagonal(&self.second[half][i], t),
+            };
+            base + (points - scale * d * gradients)
         };
         let target = (0..self.slots[0].len()).map(value).collect();
         self.slots[linear.target.slot] = target;
+    }
+
+    fn finish(&mut self, finish: &Finish, h: f64) {
+        let ingredients = *self.plan.ingredients();
+        for i in 0..self.slots[0].len() {
+            let g: f64 = finish.gradients.iter().map(|(b, k)| b * self.slots[k.slot][i]).sum();
+            let state = &mut self.second[self.half][i];
+            if finish.diagonal == Diagonal::Update {
+                ingredients.preconditioner.update(state, g);
+            }
+            let d = ingredients.preconditioner.diagonal(state, self.accepted);
+            let m = &mut self.mean[i];
+            let u = ingredients.momentum.direction(m, g, d, self.accepted);
+            let theta = &mut self.slots[0][i];
+            *theta -= h * (u + ingredients.weight_decay * *theta);
+        }
     }
 }
 

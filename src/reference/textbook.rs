@@ -5,6 +5,7 @@
 //! coefficients.
 
 use crate::error::ReferenceError;
+use crate::ingredients::Ingredients;
 use crate::tableau::Tableau;
 
 /// One step of size h from θ_n, with everything that happened on the way.
@@ -86,6 +87,79 @@ pub fn step(
         .b_hat()
         .map(|b_hat| elements.map(|e| h * weighted(&|i| b[i] - b_hat[i], e)).collect());
     Ok(Step { h, points, gradients, theta: next, error })
+}
+
+/// A method with ingredients and the state they keep between steps.
+///
+/// With D_n from g(θ_n) and the state before it, ḡ = Σ b_i g_i:
+///
+/// ```text
+/// θ_i     = θ_n − h D_n Σ_{j<i} a_ij g(θ_j)
+/// u       = what the momentum makes of ḡ and D_n
+/// θ_{n+1} = θ_n − h (u + λ θ_n)
+/// ```
+///
+/// Every call of [`Trainer::step`] is an accepted step.
+#[derive(Clone, Debug)]
+pub struct Trainer<'t> {
+    tableau: &'t Tableau,
+    ingredients: Ingredients,
+    theta: Vec<f64>,
+    second: Vec<[f64; 2]>,
+    mean: Vec<f64>,
+    steps: u64,
+}
+
+impl<'t> Trainer<'t> {
+    pub fn new(tableau: &'t Tableau, ingredients: Ingredients, theta: &[f64]) -> Self {
+        let second = vec![[0.0; 2]; theta.len()];
+        let mean = vec![0.0; theta.len()];
+        Self { tableau, ingredients, theta: theta.to_vec(), second, mean, steps: 0 }
+    }
+
+    /// θ.
+    pub fn theta(&self) -> &[f64] {
+        &self.theta
+    }
+
+    /// One step; `gradient` as in [`step`].
+    ///
+    /// # Errors
+    /// If a gradient is not as long as θ.
+    pub fn step(
+        &mut self,
+        h: f64,
+        gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
+    ) -> Result<(), ReferenceError> {
+        let preconditioner = self.ingredients.preconditioner;
+        self.steps += 1;
+        let mut gradients: Vec<Vec<f64>> = Vec::new();
+        let mut d = vec![1.0; self.theta.len()];
+        for i in 0..self.tableau.stages() {
+            let at = |e: usize| {
+                let sum: f64 = (0..i).map(|j| self.tableau.a(i, j) * gradients[j][e]).sum();
+                self.theta[e] - h * d[e] * sum
+            };
+            let g = gradient(i + 1, &(0..d.len()).map(at).collect::<Vec<_>>());
+            if g.len() != d.len() {
+                let (expected, found) = (d.len(), g.len());
+                return Err(ReferenceError::GradientLength { stage: i + 1, expected, found });
+            }
+            if i == 0 {
+                for (e, state) in self.second.iter_mut().enumerate() {
+                    preconditioner.update(state, g[e]);
+                    d[e] = preconditioner.diagonal(state, self.steps);
+                }
+            }
+            gradients.push(g);
+        }
+        for (e, theta) in self.theta.iter_mut().enumerate() {
+            let sum: f64 = self.tableau.b().iter().zip(&gradients).map(|(b, g)| b * g[e]).sum();
+            let u = self.ingredients.momentum.direction(&mut self.mean[e], sum, d[e], self.steps);
+            *theta -= h * (u + self.ingredients.weight_decay * *theta);
+        }
+        Ok(())
+    }
 }
 
 /// Steps of size h from θ_0, one after another. Until a time t_end there are

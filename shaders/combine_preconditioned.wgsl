@@ -1,0 +1,71 @@
+// dst = base + Σ wᵢ (pointᵢ − base) − h D ⊙ Σ aⱼ kⱼ
+// Moves a word for each distinct input and one for dst, and the state's; UPDATE writes its other half.
+// Recorded in place of `combine` where there is a preconditioner.
+
+// k₁ goes into the state first.
+override UPDATE: bool = false;
+
+@group(0) @binding(0) var<uniform> control: Control;
+@group(0) @binding(1) var<uniform> combine: Combine;
+@group(0) @binding(2) var<uniform> moments: Moments;
+@group(0) @binding(3) var<storage, read_write> dst: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> partials: Partials;
+@group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> x0: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> x1: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read> x2: array<vec4<f32>>;
+@group(0) @binding(9) var<storage, read> x3: array<vec4<f32>>;
+@group(0) @binding(10) var<storage, read> x4: array<vec4<f32>>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    if ADVANCE && control.accept == 0u {
+        return;
+    }
+    let mine = run_of(combine.chunk, workgroup.x, lane);
+    // After the verdict the control block is already the next attempt's.
+    let h = select(control.h, control.applied_h, ADVANCE);
+    let bias = select(control.second_scale, control.applied_second_scale, ADVANCE);
+    let half = select(control.parity ^ 1u, control.parity, ADVANCE);
+    var sums: Sums;
+    for (var i = mine.first; i < mine.end; i += RUN) {
+        sums.points = vec4<f32>();
+        sums.gradients = vec4<f32>();
+        if IN_PLACE {
+            sums.base = dst[i];
+        }
+        take(&sums, 0u, x0[i], i);
+        if INPUTS > 1u {
+            take(&sums, 1u, x1[i], i);
+        }
+        if INPUTS > 2u {
+            take(&sums, 2u, x2[i], i);
+        }
+        if INPUTS > 3u {
+            take(&sums, 3u, x3[i], i);
+        }
+        if INPUTS > 4u {
+            take(&sums, 4u, x4[i], i);
+        }
+        var state: Second;
+        if UPDATE {
+            state = updated(load_second(i, half ^ 1u), sums.first);
+            store_second(i, half, state);
+            sums.largest = max(sums.largest, magnitude_bits(sums.first * sums.first));
+        } else {
+            state = load_second(i, half);
+        }
+        let d = diagonal(state, bias);
+        dst[i] = sums.base + (sums.points - h * (d * sums.gradients));
+    }
+    if (UPDATE || CHECK != 0u) && not_finite(sums.largest) {
+        atomicOr(&partials.flags[0], combine.stages.x);
+        atomicOr(&partials.flags[1], combine.stages.y);
+    }
+    if NORM != 0u {
+        put_partial(combine.chunk, workgroup.x, lane, sums.squares);
+    }
+}
