@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Parser};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
-use kutta::{Gpu, Method, Optimizer, StepSize, Verdict};
+use kutta::{Gpu, Ingredients, Method, Momentum, Optimizer, Preconditioner, StepSize, Verdict};
 
 /// Integrate θ̇ = −∇L(θ) for a problem with a formula, and write a CSV.
 #[derive(Parser)]
@@ -35,6 +35,15 @@ struct Options {
     /// h
     #[arg(long)]
     step_size: f32,
+    /// NAME[:key=value,…], such as adagrad_rescaled or adam:beta2=0.999,eps=1e-8
+    #[arg(long, default_value_t = Preconditioner::none())]
+    preconditioner: Preconditioner,
+    /// heavy-ball:β, nesterov:β or ema:β
+    #[arg(long, default_value_t = Momentum::none())]
+    momentum: Momentum,
+    /// λ of decoupled weight decay
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    weight_decay: f64,
     /// Attempts to make
     #[arg(long)]
     steps: Option<u64>,
@@ -47,6 +56,13 @@ struct Options {
     /// Run the f64 reference on the CPU instead of the device
     #[arg(long)]
     reference: bool,
+}
+
+impl Options {
+    fn ingredients(&self) -> Ingredients {
+        let Self { preconditioner, momentum, weight_decay, .. } = *self;
+        Ingredients { preconditioner, momentum, weight_decay }
+    }
 }
 
 /// One line: the attempt that led to θ, and L and ‖∇L‖ there.
@@ -112,6 +128,9 @@ fn device(options: &Options, problem: &Problem, start: &[f32]) -> Result<Vec<Row
     let mut source = Analytic::new(&gpu, problem, start.len())?;
     let mut optimizer = Optimizer::builder(options.method.clone())
         .step_size(StepSize::constant(options.step_size))
+        .preconditioner(options.preconditioner)
+        .momentum(options.momentum)
+        .weight_decay(options.weight_decay)
         .build(&gpu, source.layout(), start)?;
     if let Some(t_end) = options.t_end {
         optimizer.set_end(Some(t_end))?;
@@ -153,6 +172,8 @@ fn reference(
         return Err(format!("the reference has no method {}", options.method).into());
     };
     StepSize::constant(options.step_size).check()?;
+    let ingredients = options.ingredients();
+    ingredients.check()?;
     let until = match (options.steps, options.t_end) {
         (Some(steps), _) => textbook::Until::Steps(usize::try_from(steps)?),
         (None, Some(t_end)) => textbook::Until::Time(t_end),
@@ -169,9 +190,12 @@ fn reference(
         error: 0.0,
         theta,
     };
-    let path = textbook::integrate(tableau, h, &theta, until, &mut |_, x| problem.gradient(x))?;
+    let mut trainer = textbook::Trainer::new(tableau, ingredients, &theta);
     let mut rows = vec![row(0.0, theta)];
-    rows.extend(path.into_iter().map(|step| row(step.h, step.theta)));
+    for h in textbook::step_sizes(h, until)? {
+        trainer.step(h, &mut |_, x| problem.gradient(x))?;
+        rows.push(row(h, trainer.theta().to_vec()));
+    }
     Ok(rows)
 }
 

@@ -68,8 +68,13 @@ fn device_and_reference_agree() {
         &["--problem", "quadratic", "--eigenvalues", "1,10,100", "--theta0", "1,-1,0.5"],
     ];
     for problem in problems {
-        for method in ["heun", "rk4"] {
-            let options = ["--method", method, "--step-size", "0.001", "--steps", "50"];
+        for extra in [
+            &["--method", "heun"][..],
+            &["--method", "rk4", "--preconditioner", "adagrad_rescaled"],
+            &["--momentum", "heavy-ball:0.9", "--weight-decay", "0.01"],
+            &["--method", "euler", "--preconditioner", "adam:eps=1e-6", "--momentum", "ema:0.9"],
+        ] {
+            let options = [&["--step-size", "0.001", "--steps", "50"], extra].concat();
             let (header, device) = rows(problem, &options);
             let (same, oracle) = rows(problem, &[&options[..], &["--reference"]].concat());
             assert_eq!((&header, device.len()), (&same, oracle.len()));
@@ -85,7 +90,9 @@ fn device_and_reference_agree() {
 #[test]
 fn what_cannot_be_is_refused_with_the_reason() {
     let length = ["--step-size", "0.1", "--steps", "3"];
-    let faults: [(&[&str], &[&str], &str); 6] = [
+    let faults: [(&[&str], &[&str], &str); 8] = [
+        (ROSENBROCK, &["--preconditioner", "adamw", "--step-size=1", "--steps=1"], "amsgrad"),
+        (ROSENBROCK, &["--weight-decay=-1", "--step-size=1", "--steps=1"], "-1"),
         (ROSENBROCK, &["--method", "rk5", "--step-size", "0.1", "--steps", "1"], "ssprk33"),
         (ROSENBROCK, &["--step-size=-0.1", "--steps", "1"], "-0.1"),
         (ROSENBROCK, &["--step-size", "0.1"], "--steps"),

@@ -1,11 +1,12 @@
 //! The options.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use kutta::Method;
 use kutta::models::Activation;
-use serde::Serialize;
+use kutta::{Method, Momentum, Preconditioner};
+use serde::{Serialize, Serializer};
 
 /// Trains a multilayer perceptron on a folder of IDX files with a Runge-Kutta
 /// method, and draws its loss and test accuracy.
@@ -27,6 +28,20 @@ pub struct Args {
     /// Step size h of the gradient flow, the learning rate
     #[arg(long, value_name = "H", default_value_t = 0.5, allow_negative_numbers = true)]
     pub step_size: f32,
+
+    /// NAME[:key=value,...], such as adagrad_rescaled or adam:beta2=0.999
+    #[arg(long, default_value_t = Preconditioner::none())]
+    #[serde(serialize_with = "as_text")]
+    pub preconditioner: Preconditioner,
+
+    /// heavy-ball:0.9, nesterov:0.9 or ema:0.9 (Adam's)
+    #[arg(long, default_value_t = Momentum::none())]
+    #[serde(serialize_with = "as_text")]
+    pub momentum: Momentum,
+
+    /// Decoupled weight decay, as in AdamW
+    #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub weight_decay: f64,
 
     /// Samples in a batch
     #[arg(long, value_name = "N", default_value_t = 64)]
@@ -61,6 +76,10 @@ pub struct Args {
     /// Also writes the options and the whole curve to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// What is the same for all methods of a comparison.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use kutta::{Momentum, Preconditioner};
 use serde::Serialize;
 
 use crate::cli::Args;
@@ -23,14 +24,24 @@ impl Summary<'_> {
     pub fn title(&self) -> String {
         let name = self.options.data.file_name().map_or("data".into(), |n| n.to_string_lossy());
         let layers: Vec<_> = self.layers.iter().map(usize::to_string).collect();
-        format!(
+        let mut title = format!(
             "{name}: {} {:?}, batch {}, step size {}",
             layers.join("-"),
             self.options.activation,
             self.options.batch,
             self.options.step_size
         )
-        .to_lowercase()
+        .to_lowercase();
+        if self.options.preconditioner != Preconditioner::None {
+            title += &format!(", {}", self.options.preconditioner);
+        }
+        if self.options.momentum != Momentum::None {
+            title += &format!(", {}", self.options.momentum);
+        }
+        if self.options.weight_decay != 0.0 {
+            title += &format!(", decay {}", self.options.weight_decay);
+        }
+        title
     }
 }
 

@@ -36,6 +36,9 @@ impl Trainer<'_> {
         let args = self.args;
         let mut optimizer = Optimizer::builder(method.clone())
             .step_size(StepSize::constant(args.step_size))
+            .preconditioner(args.preconditioner)
+            .momentum(args.momentum)
+            .weight_decay(args.weight_decay)
             .build(self.gpu, self.mlp.layout(), &self.mlp.initial(args.seed))?;
         let mut schedule = Schedule::new(args.budget, args.epochs, self.epoch, method.stages());
         let progress = Progress::new(&method.to_string(), schedule.total, schedule.unit());

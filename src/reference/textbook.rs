@@ -188,21 +188,32 @@ pub fn integrate(
     until: Until,
     gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
 ) -> Result<Vec<Step>, ReferenceError> {
-    if !(h > 0.0 && h.is_finite()) {
-        return Err(ReferenceError::StepSize { h });
-    }
-    let (count, last_h) = match until {
-        Until::Steps(count) => (count, h),
-        Until::Time(t_end) => fit(h, t_end)?,
-    };
     let mut steps: Vec<Step> = Vec::new();
-    for n in 1..=count {
+    for h in step_sizes(h, until)? {
         let theta = steps.last().map_or(theta0, |s| &s.theta);
-        let h = if n == count { last_h } else { h };
         let taken = step(tableau, h, theta, gradient)?;
         steps.push(taken);
     }
     Ok(steps)
+}
+
+/// The sizes of the steps that [`integrate`] takes.
+///
+/// # Errors
+/// As [`integrate`], for all but the gradient.
+pub fn step_sizes(h: f64, until: Until) -> Result<Vec<f64>, ReferenceError> {
+    if !(h > 0.0 && h.is_finite()) {
+        return Err(ReferenceError::StepSize { h });
+    }
+    let (count, last) = match until {
+        Until::Steps(count) => (count, h),
+        Until::Time(t_end) => fit(h, t_end)?,
+    };
+    let mut sizes = vec![h; count];
+    if let Some(size) = sizes.last_mut() {
+        *size = last;
+    }
+    Ok(sizes)
 }
 
 /// Number of steps to t_end, and the size of the last one.
