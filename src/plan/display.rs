@@ -121,6 +121,15 @@ fn names(operands: impl Iterator<Item = Operand>) -> String {
     operands.map(|o| format!("{}·{}", o.name, o.slot)).collect::<Vec<_>>().join(" ")
 }
 
+/// The preconditioner's state among what is read and written.
+fn state(diagonal: Diagonal) -> (&'static str, &'static str) {
+    match diagonal {
+        Diagonal::None => ("", ""),
+        Diagonal::Read => (" v", ""),
+        Diagonal::Update => (" v", " v"),
+    }
+}
+
 impl Op {
     fn row(&self, ingredients: &Ingredients) -> [String; 3] {
         match self {
@@ -144,7 +153,8 @@ impl Op {
                 if linear.norm {
                     what += ";  ‖k₁‖";
                 }
-                [what, names(linear.inputs()), names([linear.target].into_iter())]
+                let (read, written) = state(linear.diagonal);
+                [what, names(linear.inputs()) + read, names([linear.target].into_iter()) + written]
             }
             Op::Reduce { gradient, norm, .. } => {
                 let norm = if *norm { ";  ‖k₁‖" } else { "" };
@@ -156,7 +166,10 @@ impl Op {
                 if finish.diagonal == Diagonal::Update {
                     what += ";  D from k₁";
                 }
-                [what, names(finish.gradients.iter().map(|&(_, k)| k)), "θ·0".into()]
+                let (read, written) = state(finish.diagonal);
+                let m = if ingredients.momentum == Momentum::None { "" } else { " m" };
+                let gradients = names(finish.gradients.iter().map(|&(_, k)| k));
+                [what, format!("θ·0 {gradients}{read}{m}"), format!("θ·0{written}{m}")]
             }
             Op::Control => ["verdict".into(), String::new(), String::new()],
         }

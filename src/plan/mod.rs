@@ -321,7 +321,8 @@ impl Plan {
         self.ops.iter().map(|op| op.words(&self.ingredients)).sum()
     }
 
-    /// What the same method moves with one kernel per axpy.
+    /// What the same method moves with one kernel per axpy. Ingredients stay
+    /// where they are in the fused plan.
     pub fn words_unfused(&self) -> usize {
         self.unfused_words
     }
