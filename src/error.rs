@@ -51,6 +51,12 @@ pub enum IngredientError {
     OutOfRange { ingredient: &'static str, key: &'static str, found: f64, range: &'static str },
     #[error("weight decay must be finite and not negative; this one is {found:?}")]
     WeightDecay { found: f64 },
+    #[error("a schedule of {found} pieces; there can be {most}")]
+    TooManyPieces { found: usize, most: usize },
+    #[error("a piece of the schedule begins at step {start}, not after the one at step {before}")]
+    PieceOrder { start: u32, before: u32 },
+    #[error("the piece of the schedule that begins at step {start} has no steps")]
+    NoSteps { start: u32 },
     #[error("no ingredient is named `{found}`; there are {names}")]
     UnknownName { found: String, names: &'static str },
     #[error("`{part}` in `{text}` is not understood; write NAME or NAME:key=value,key=value")]

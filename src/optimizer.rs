@@ -60,6 +60,7 @@ pub struct Optimizer {
     recorder: Recorder,
     reports: Reports,
     settings: Settings,
+    step_size: StepSize,
     per_submit: u32,
     in_flight: VecDeque<Fence>,
 }
@@ -161,7 +162,6 @@ impl Builder {
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
         let norms = plan.sums_gradient_norm();
         let mut settings = Settings {
-            h: step_size.initial(),
             accepted_limit: u32::MAX,
             stages: plan.evaluations(),
             partials: walk.partials() as u32,
@@ -171,6 +171,7 @@ impl Builder {
             ..Settings::default()
         };
         settings.set_end(None);
+        settings.set_step_size(&step_size);
         let optimizer = Optimizer {
             gpu: gpu.clone(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -180,6 +181,7 @@ impl Builder {
             recorder,
             reports: Reports::new(gpu, norms)?,
             settings,
+            step_size,
             per_submit: self.per_submit,
             in_flight: VecDeque::new(),
         };
@@ -220,13 +222,15 @@ impl Optimizer {
         self.recorder.attempt_dispatches().len()
     }
 
-    /// Another step size from the next submit or `record` on.
+    /// Another step size from the next submit or `record` on; a schedule's
+    /// step 0 is the optimizer's first, not the next.
     ///
     /// # Errors
     /// A step size that is not positive and finite; the old one then stays.
     pub fn set_step_size(&mut self, step_size: &StepSize) -> Result<(), Error> {
         step_size.check()?;
-        self.settings.h = step_size.initial();
+        self.settings.set_step_size(step_size);
+        self.step_size = step_size.clone();
         self.write_settings();
         Ok(())
     }
@@ -345,10 +349,16 @@ impl Optimizer {
         self.set_end(Some(t_end))?;
         // What the device will take as the end.
         let end = f64::from(self.settings.end_high) + f64::from(self.settings.end_low);
-        let h = f64::from(self.settings.h);
+        let step_size = self.step_size.clone();
         let result = self
             .drive(source, |p| {
-                if p.time < end { ((end - p.time) / h - 1e-6).ceil().max(1.0) as u64 } else { 0 }
+                if p.time >= end {
+                    return 0;
+                }
+                // Attempts beyond the end change nothing, and if h falls there
+                // will be more.
+                let h = step_size.at(p.accepted);
+                ((end - p.time) / h - 1e-6).ceil().max(1.0) as u64
             })
             .await;
         self.set_end(None)?;

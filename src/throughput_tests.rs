@@ -12,6 +12,7 @@ use crate::gpu::Gpu;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
+use crate::ingredients::StepSize;
 use crate::method::Method;
 use crate::plan::{Fusion, Guard, Op, Operand, Options, Plan};
 use crate::recorder::{Dispatch, Recorder};
@@ -125,7 +126,6 @@ fn planned(gpu: &Gpu, method: &Method, fusion: Fusion) -> Planned {
     let recorder = Recorder::new(gpu, &plan, &state, walk, gpu.binding_elements()).unwrap();
     // Gradients stay zero: the numbers stay finite however often it runs.
     let mut settings = Settings {
-        h: 0.1,
         accepted_limit: u32::MAX,
         stages: plan.evaluations(),
         partials: walk.partials() as u32,
@@ -133,6 +133,7 @@ fn planned(gpu: &Gpu, method: &Method, fusion: Fusion) -> Planned {
         ..Settings::default()
     };
     settings.set_end(None);
+    settings.set_step_size(&StepSize::constant(0.1));
     gpu.upload(&state.settings, bytemuck::bytes_of(&settings));
     // One attempt, so that `accept` stands: else the advance returns at once.
     time(gpu, &[recorder.begin_dispatch()]);

@@ -342,6 +342,66 @@ fn the_step_size_can_change_between_submits() {
 }
 
 #[test]
+fn the_device_follows_a_schedule_by_accepted_steps() {
+    let schedules = [
+        StepSize::linear(1e-3, 1e-1, 200),
+        StepSize::cosine(1e-1, 1e-4, 250),
+        StepSize::exponential(1e-1, 0.5, 40),
+        StepSize::stairs(1e-1, 0.1, 100),
+        StepSize::piecewise(1e-1, &[(50, 2e-2), (150, 1e-3)]),
+        StepSize::one_cycle(1e-1, 300),
+        StepSize::cosine(1e-1, 1e-3, 200).warm_up(30).then(260, &StepSize::constant(5e-4)),
+    ];
+    for schedule in schedules {
+        let layout = kutta::ParamLayout::flat(2).unwrap();
+        // One refused attempt on the way: it is no step of the schedule.
+        let mut source = Planted {
+            inner: quartic(2),
+            attempt: 120,
+            stage: 1,
+            element: 0,
+            value: f32::NAN,
+            in_loss: false,
+        };
+        let mut optimizer = Optimizer::builder(Method::euler())
+            .step_size(schedule.clone())
+            .build(gpu(), &layout, &[1.0, 0.5])
+            .unwrap();
+        optimizer.run(&mut source, 300).unwrap();
+        optimizer.wait().unwrap();
+        let reports = optimizer.reports();
+        assert_eq!(reports.len(), 300);
+        for report in reports {
+            let step = report.attempt - u64::from(report.attempt > 120);
+            let (found, expected) = (f64::from(report.h), schedule.at(step));
+            let error = (found / expected - 1.0).abs();
+            // The lowest points of a cosine are differences, so are off by
+            // roundings of the highest.
+            let highest = (0..300).map(|n| schedule.at(n)).fold(0.0, f64::max);
+            let off = (found - expected).abs() < 2e-7 * highest;
+            assert!(error < 2e-6 || off, "{schedule:?}, step {step}: {found}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_time_is_reached_by_steps_that_grow_and_shrink() {
+    for schedule in [StepSize::linear(1e-3, 5e-2, 50), StepSize::cosine(5e-2, 1e-3, 40)] {
+        let mut source = quartic(2);
+        let layout = kutta::ParamLayout::flat(2).unwrap();
+        let mut optimizer = Optimizer::builder(Method::rk4())
+            .step_size(schedule.clone())
+            .build(gpu(), &layout, &[1.0, 0.5])
+            .unwrap();
+        optimizer.run_until(&mut source, 1.5).unwrap();
+        assert!((optimizer.time() - 1.5).abs() < 1e-12, "{schedule:?}: {}", optimizer.time());
+        // dθ/dt = −θ³ from 1: θ(t) = 1/√(1 + 2t).
+        let theta = optimizer.params().read().unwrap();
+        assert!((theta[0] - 0.5).abs() < 1e-6, "{schedule:?}: {theta:?}");
+    }
+}
+
+#[test]
 fn bad_input_is_refused_with_numbers() {
     let layout = kutta::ParamLayout::flat(3).unwrap();
     let build = |h: Option<f32>, theta: &[f32], per_submit: u32| {

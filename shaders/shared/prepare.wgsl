@@ -37,6 +37,36 @@ fn bias_scale(x: f32) -> f32 {
     return -1.0 / (x * sum);
 }
 
+// (1 + cos(πx))/2 for x in [0, 1], by the series of sin(π(1/2 − x)): the cosine
+// of some drivers is good to 2⁻¹¹ only.
+fn half_cosine(x: f32) -> f32 {
+    let z = 3.14159265 * (0.5 - x);
+    let q = z * z;
+    var sum = 1.0;
+    for (var n = 12.0; n > 1.5; n -= 2.0) {
+        sum = 1.0 - q / (n * (n + 1.0)) * sum;
+    }
+    return 0.5 + 0.5 * z * sum;
+}
+
+// The schedule's h of the step that comes after those accepted.
+fn scheduled() -> f32 {
+    var now = 0u;
+    for (var i = 1u; i < PIECES; i += 1u) {
+        if settings.schedule[i].start <= control.accepted {
+            now = i;
+        }
+    }
+    let piece = settings.schedule[now];
+    let x = f32(control.accepted - piece.start) / piece.span;
+    switch piece.curve {
+        case 0u: { return piece.initial + (piece.end - piece.initial) * min(x, 1.0); }
+        case 1u: { return piece.end + (piece.initial - piece.end) * half_cosine(min(x, 1.0)); }
+        case 2u: { return piece.initial * exp2(x * piece.end); }
+        default: { return piece.initial * exp2(floor(x) * piece.end); }
+    }
+}
+
 // Sets up the next attempt: its step size, and whether it may do anything.
 fn prepare() {
     let step = f32(control.accepted + 1u);
@@ -46,7 +76,8 @@ fn prepare() {
     let going = left > 0.0 && control.accepted < settings.accepted_limit;
     control.alive = select(0u, 1u, going);
     // A last step of up to 2⁻²⁰ more than h spares one of almost nothing.
-    control.last = select(0u, 1u, left <= settings.h * (1.0 + 1.0 / 1048576.0));
-    control.h = select(settings.h, left, control.last == 1u);
+    let h = scheduled();
+    control.last = select(0u, 1u, left <= h * (1.0 + 1.0 / 1048576.0));
+    control.h = select(h, left, control.last == 1u);
 }
 

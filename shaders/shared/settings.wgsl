@@ -1,7 +1,22 @@
 // What the host sets between submits. Rust twin: src/gpu/settings.rs.
+const PIECES = 16u;
+
+// A piece of the schedule of h, from accepted step `start` on.
+struct Piece {
+    start: u32,
+    // 0 linear, 1 cosine, 2 exponential, 3 stairs.
+    curve: u32,
+    // Steps of the piece, or steps for one factor.
+    span: f32,
+    initial: f32,
+    // Value at the end, or log₂ of the factor.
+    end: f32,
+    unused_0: u32,
+    unused_1: u32,
+    unused_2: u32,
+}
+
 struct Settings {
-    // Nominal step size.
-    h: f32,
     // End of integration, as an unevaluated sum of two f32.
     end_high: f32,
     end_low: f32,
@@ -16,8 +31,7 @@ struct Settings {
     // ln β₂ and ln β₁ where a bias is divided out, else 0.
     log_second: f32,
     log_mean: f32,
-    unused_0: u32,
-    unused_1: u32,
-    unused_2: u32,
+    // Pieces that are not there begin at the last of all steps.
+    schedule: array<Piece, PIECES>,
 }
 

@@ -3,7 +3,7 @@
 
 use super::control::{CONTROL_WGSL, Control};
 use super::kernel::{Access, Constants, Kernel, wgsl_struct};
-use super::settings::Settings;
+use super::settings::{Piece, Settings};
 use super::{
     PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, SETTINGS_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL,
 };
@@ -52,7 +52,7 @@ pub(crate) const BEGIN: Kernel = Kernel {
         ("partials", Access::Write),
         ("loss", Access::Write),
     ],
-    structs: &[Control::LAYOUT, Settings::LAYOUT],
+    structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT],
 };
 
 pub(crate) const VERDICT: Kernel = Kernel {
@@ -74,7 +74,7 @@ pub(crate) const VERDICT: Kernel = Kernel {
         ("loss", Access::Write),
         ("ring", Access::Write),
     ],
-    structs: &[Control::LAYOUT, Settings::LAYOUT, Record::LAYOUT],
+    structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT, Record::LAYOUT],
 };
 
 pub(crate) fn constants(measure: bool) -> Constants {

@@ -8,7 +8,8 @@ mod step_size;
 
 pub use momentum::Momentum;
 pub use preconditioner::Preconditioner;
-pub use step_size::StepSize;
+pub(crate) use step_size::Curve;
+pub use step_size::{MAX_PIECES, StepSize};
 
 use crate::error::IngredientError;
 
