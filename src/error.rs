@@ -59,6 +59,8 @@ pub enum IngredientError {
     NoSteps { start: u32 },
     #[error("no ingredient is named `{found}`; there are {names}")]
     UnknownName { found: String, names: &'static str },
+    #[error("`{text}` wants a value `{key}=…`")]
+    Missing { text: String, key: &'static str },
     #[error("`{part}` in `{text}` is not understood; write NAME or NAME:key=value,key=value")]
     Syntax { text: String, part: String },
 }

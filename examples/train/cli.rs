@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use kutta::models::Activation;
-use kutta::{Method, Momentum, Preconditioner};
+use kutta::{Method, Momentum, Preconditioner, StepSize};
 use serde::{Serialize, Serializer};
 
 /// Trains a multilayer perceptron on a folder of IDX files with a Runge-Kutta
@@ -25,9 +25,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub compare: Vec<String>,
 
-    /// Step size h of the gradient flow, the learning rate
-    #[arg(long, value_name = "H", default_value_t = 0.5, allow_negative_numbers = true)]
-    pub step_size: f32,
+    /// Step size h of the gradient flow, the learning rate: a number, or a
+    /// schedule such as cosine:from=0.5,to=0.01,steps=4000,warm-up=200
+    #[arg(long, value_name = "H", default_value = "0.5", allow_hyphen_values = true)]
+    pub step_size: String,
 
     /// NAME[:key=value,...], such as adagrad_rescaled or adam:beta2=0.999
     #[arg(long, default_value_t = Preconditioner::none())]
@@ -129,6 +130,12 @@ impl Args {
             methods.push(method);
         }
         Ok(methods)
+    }
+
+    /// # Errors
+    /// A step size that is neither a number nor a schedule.
+    pub fn step_size(&self) -> Result<StepSize, kutta::Error> {
+        Ok(self.step_size.parse::<StepSize>()?)
     }
 
     /// Widths of all layers, from inputs to classes.

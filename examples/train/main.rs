@@ -46,6 +46,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let methods = args.methods()?;
+    args.step_size()?;
     // Nobody wants to hear after the training that it cannot be saved.
     let files = files::Outputs::prepare(&args.out, args.json.as_deref())?;
     let data = Idx::open(&args.data)?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kutta::models::{Mlp, Resident};
-use kutta::{Error, Gpu, Method, Optimizer, StepSize, Verdict};
+use kutta::{Error, Gpu, Method, Optimizer, Verdict};
 use serde::Serialize;
 
 use crate::cli::{Args, Budget};
@@ -35,7 +35,7 @@ impl Trainer<'_> {
     pub fn train(&mut self, method: &Method) -> Result<Run, Error> {
         let args = self.args;
         let mut optimizer = Optimizer::builder(method.clone())
-            .step_size(StepSize::constant(args.step_size))
+            .step_size(args.step_size()?)
             .preconditioner(args.preconditioner)
             .momentum(args.momentum)
             .weight_decay(args.weight_decay)

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Momentum, Preconditioner};
+use super::{Momentum, Preconditioner, StepSize};
 use crate::error::IngredientError;
 
 /// A name with its values; whoever knows the name takes them out.
@@ -34,6 +34,24 @@ impl<'a> Spec<'a> {
             Some(at) => self.values.remove(at).1,
             None => default,
         }
+    }
+
+    /// A value that must be there.
+    fn need(&mut self, key: &'static str) -> Result<f64, IngredientError> {
+        match self.values.iter().position(|&(k, _)| k == key) {
+            Some(at) => Ok(self.values.remove(at).1),
+            None => Err(IngredientError::Missing { text: self.text.into(), key }),
+        }
+    }
+
+    /// A whole number of steps that must be there.
+    fn steps(&mut self, key: &'static str) -> Result<u32, IngredientError> {
+        let found = self.need(key)?;
+        if found.fract() == 0.0 && (0.0..f64::from(u32::MAX)).contains(&found) {
+            return Ok(found as u32);
+        }
+        let range = "a whole number of steps";
+        Err(IngredientError::OutOfRange { ingredient: "a schedule", key, found, range })
     }
 
     /// What nobody took is a fault.
@@ -102,6 +120,49 @@ impl FromStr for Momentum {
     }
 }
 
+/// A number, or a schedule with its values, and `warm-up=N` beside any of them:
+/// `constant:h=…`, `linear:from=…,to=…,steps=…`, `cosine:from=…,to=…,steps=…`,
+/// `exponential:h=…,rate=…,every=…`, `stairs:h=…,rate=…,every=…`,
+/// `one-cycle:peak=…,steps=…`.
+///
+/// ```
+/// use kutta::StepSize;
+/// assert_eq!("0.1".parse::<StepSize>()?, StepSize::constant(0.1));
+/// let cosine: StepSize = "cosine:from=0.5,to=0.01,steps=900,warm-up=100".parse()?;
+/// assert_eq!(cosine, StepSize::cosine(0.5, 0.01, 900).warm_up(100));
+/// # Ok::<(), kutta::Error>(())
+/// ```
+impl FromStr for StepSize {
+    type Err = IngredientError;
+
+    fn from_str(text: &str) -> Result<Self, IngredientError> {
+        if let Ok(h) = text.trim().parse() {
+            let made = Self::constant(h);
+            made.check()?;
+            return Ok(made);
+        }
+        let mut spec = Spec::new(text, "")?;
+        let made = match spec.name {
+            "constant" => Self::constant(spec.need("h")? as f32),
+            "linear" => Self::linear(spec.need("from")?, spec.need("to")?, spec.steps("steps")?),
+            "cosine" => Self::cosine(spec.need("from")?, spec.need("to")?, spec.steps("steps")?),
+            "exponential" => {
+                Self::exponential(spec.need("h")?, spec.need("rate")?, spec.steps("every")?)
+            }
+            "stairs" => Self::stairs(spec.need("h")?, spec.need("rate")?, spec.steps("every")?),
+            "one-cycle" => Self::one_cycle(spec.need("peak")?, spec.steps("steps")?),
+            _ => {
+                return spec
+                    .unknown("a number, constant, linear, cosine, exponential, stairs, one-cycle");
+            }
+        };
+        let warm = spec.values.iter().any(|&(key, _)| key == "warm-up");
+        let made = if warm { made.warm_up(spec.steps("warm-up")?) } else { made };
+        made.check()?;
+        spec.finish(made)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +194,16 @@ mod tests {
             ("rmsprop:rho=x", "rho=x"),
         ] {
             let message = text.parse::<Preconditioner>().unwrap_err().to_string();
+            assert!(message.contains(words), "{text}: {message}");
+        }
+        for (text, words) in [
+            ("-0.1", "-0.1"),
+            ("fast", "one-cycle"),
+            ("cosine:from=1,to=0.1", "steps"),
+            ("cosine:from=1,to=0.1,steps=1.5", "whole"),
+            ("stairs:h=0.1,rate=0.5,every=10,step=3", "step"),
+        ] {
+            let message = text.parse::<StepSize>().unwrap_err().to_string();
             assert!(message.contains(words), "{text}: {message}");
         }
         for (text, words) in [("ball", "heavy-ball"), ("ema:1", "beta"), ("ema:0.9,0.8", "beta")] {
