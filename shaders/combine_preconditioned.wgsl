@@ -30,6 +30,7 @@ fn main(
     let h = select(control.h, control.applied_h, ADVANCE);
     let bias = select(control.second_scale, control.applied_second_scale, ADVANCE);
     let half = select(control.parity ^ 1u, control.parity, ADVANCE);
+    let span = combine.chunk.span;
     var sums: Sums;
     for (var i = mine.first; i < mine.end; i += RUN) {
         sums.points = vec4<f32>();
@@ -52,11 +53,11 @@ fn main(
         }
         var state: Second;
         if UPDATE {
-            state = updated(load_second(i, half ^ 1u), sums.first);
-            store_second(i, half, state);
+            state = updated(load_second(i, span, half ^ 1u), sums.first);
+            store_second(i, span, half, state);
             sums.largest = max(sums.largest, magnitude_bits(sums.first * sums.first));
         } else {
-            state = load_second(i, half);
+            state = load_second(i, span, half);
         }
         let d = diagonal(state, bias);
         dst[i] = sums.base + (sums.points - h * (d * sums.gradients));

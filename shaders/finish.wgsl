@@ -55,10 +55,10 @@ fn main(
         if PRECONDITIONER != 0u {
             // The verdict has made the attempt's half the current one.
             let half = select(0u, control.parity, HALVES == 2u);
-            var state = load_second(i, half);
+            var state = load_second(i, finish.chunk.span, half);
             if UPDATE {
                 state = updated(state, g);
-                store_second(i, half, state);
+                store_second(i, finish.chunk.span, half, state);
             }
             d = diagonal(state, control.applied_second_scale);
         }

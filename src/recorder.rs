@@ -295,7 +295,7 @@ impl<'a> Builder<'a> {
         if width == 0 {
             return self.state.second.binding(0..ALIGNMENT);
         }
-        let end = range.end.next_multiple_of(ALIGNMENT);
+        let end = range.end.next_multiple_of(self.walk.least_chunk());
         self.state.second.binding(range.start * width..end * width)
     }
 

@@ -20,7 +20,7 @@ pub(crate) const RING: u32 = 1024;
 pub(crate) struct State {
     /// By the plan's slot numbers; 0 is θ.
     pub(crate) vectors: Vec<Vector>,
-    /// The preconditioner's vectors and their halves, interleaved by blocks;
+    /// The preconditioner's vectors and their halves, interleaved by spans;
     /// a stub where there are none.
     pub(crate) second: Vector,
     /// The momentum; a stub where there is none.
@@ -52,7 +52,7 @@ impl State {
             vectors.push(Vector::zeros(gpu, &label, theta.len())?);
         }
         let ingredients = plan.ingredients();
-        let second = theta.len().next_multiple_of(ALIGNMENT) * plan.state_width();
+        let second = walk.padded() * plan.state_width();
         let mean = if ingredients.momentum == Momentum::None { 0 } else { theta.len() };
         // A binding holds at least one vec4.
         let second = Vector::zeros(gpu, "second moments", second.max(ALIGNMENT))?;

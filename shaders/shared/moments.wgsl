@@ -32,25 +32,25 @@ struct Second {
     largest: vec4<f32>,
 }
 
-// The state's vectors and halves lie interleaved by blocks of 64 elements, so
-// that one binding holds all of them.
-fn second_at(i: u32, vector: u32, half: u32) -> u32 {
-    return (i / 16u * (VECTORS * HALVES) + vector * HALVES + half) * 16u + i % 16u;
+// The state's vectors and halves lie interleaved by the spans of workgroups, so
+// that one binding holds all of them and each is walked without gaps.
+fn second_at(i: u32, span: u32, vector: u32, half: u32) -> u32 {
+    return (i / span * (VECTORS * HALVES) + vector * HALVES + half) * span + i % span;
 }
 
-fn load_second(i: u32, half: u32) -> Second {
+fn load_second(i: u32, span: u32, half: u32) -> Second {
     var state: Second;
-    state.value = second[second_at(i, 0u, half)];
+    state.value = second[second_at(i, span, 0u, half)];
     if PRECONDITIONER == AMSGRAD {
-        state.largest = second[second_at(i, 1u, half)];
+        state.largest = second[second_at(i, span, 1u, half)];
     }
     return state;
 }
 
-fn store_second(i: u32, half: u32, state: Second) {
-    second[second_at(i, 0u, half)] = state.value;
+fn store_second(i: u32, span: u32, half: u32, state: Second) {
+    second[second_at(i, span, 0u, half)] = state.value;
     if PRECONDITIONER == AMSGRAD {
-        second[second_at(i, 1u, half)] = state.largest;
+        second[second_at(i, span, 1u, half)] = state.largest;
     }
 }
 

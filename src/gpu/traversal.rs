@@ -51,6 +51,11 @@ impl Traversal {
         self.groups(self.len) * self.partials_per_group()
     }
 
+    /// The length in whole spans.
+    pub fn padded(&self) -> usize {
+        self.groups(self.len) * self.least_chunk()
+    }
+
     fn groups(&self, elements: usize) -> usize {
         elements.div_ceil(4 * self.span)
     }
