@@ -546,9 +546,7 @@ impl Optimizer {
         let lost = || GpuError::DeviceLost { during: "waiting for a submit" };
         while self.in_flight.len() > ahead {
             let Some(fence) = self.in_flight.pop_front() else { break };
-            let wait = wgpu::PollType::Wait { submission_index: Some(fence.index), timeout: None };
-            self.gpu.device().poll(wait).map_err(|_| lost())?;
-            fence.done.receive().await.ok_or_else(lost)?;
+            self.gpu.wait_for(fence.index, fence.done.receive()).await.ok_or_else(lost)?;
         }
         Ok(self.reports.collect()?)
     }

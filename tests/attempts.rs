@@ -3,6 +3,9 @@
 
 mod common;
 
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
 use common::{Failing, Planted, Submitting, gpu, noise};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook, textbook::Until};
@@ -297,6 +300,29 @@ fn a_source_that_fails_leaves_the_state_alone() {
     let mut plain = self::optimizer("rk4", 0.1, &start);
     plain.run(&mut quartic(50), 5).unwrap();
     assert_eq!(bits(&optimizer.params().read().unwrap()), bits(&plain.params().read().unwrap()));
+}
+
+#[test]
+fn a_thread_that_submits_and_never_polls_holds_nobody_up() {
+    const ROUNDS: usize = 2000;
+    let (tell, told) = mpsc::channel();
+    let trainer = std::thread::spawn(move || {
+        let mut optimizer = optimizer("heun", 0.1, &noise(64, 6));
+        let mut source = quartic(64);
+        for _ in 0..ROUNDS {
+            tell.send(()).unwrap();
+            optimizer.run(&mut source, 1).unwrap();
+            optimizer.wait().unwrap();
+        }
+    });
+    for round in 0..ROUNDS {
+        told.recv_timeout(Duration::from_secs(20)).expect("the trainer waits for ever");
+        // Now and then this falls between its submit and its callback.
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_micros(round as u64 % 100) {}
+        gpu().queue().submit([]);
+    }
+    trainer.join().unwrap();
 }
 
 #[test]

@@ -13,8 +13,11 @@ pub mod vector;
 pub(crate) mod verdict;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use crate::error::GpuError;
 use kernel::{Constants, Kernel};
@@ -298,9 +301,7 @@ impl Gpu {
                 // The receiver is gone only if the caller dropped the future.
                 let _ = sender.send(result.is_ok());
             });
-            let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout: None };
-            self.device().poll(wait).map_err(|_| lost())?;
-            if receiver.receive().await != Some(true) {
+            if self.wait_for(index, receiver.receive()).await != Some(true) {
                 return Err(lost());
             }
             let mapped = staging.slice(..bytes).get_mapped_range().map_err(|_| lost())?;
@@ -310,6 +311,26 @@ impl Gpu {
             start += bytes;
         }
         Ok(out)
+    }
+
+    /// What the callback of a submission sends to `receive`; `None` if the
+    /// device is lost. Natively this blocks; in a browser it yields.
+    pub(crate) async fn wait_for<T>(
+        &self,
+        index: wgpu::SubmissionIndex,
+        receive: impl Future<Output = Option<T>>,
+    ) -> Option<T> {
+        let mut receive = pin!(receive);
+        let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout: None };
+        self.device().poll(wait).ok()?;
+        if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(receive.as_mut().poll(cx))).await {
+            return sent;
+        }
+        // wgpu hangs a callback on the newest submission there is when it is
+        // registered. That is another thread's, if that thread submitted in
+        // between; nobody but us is bound to poll the device past it.
+        self.device().poll(wgpu::PollType::wait_indefinitely()).ok()?;
+        receive.await
     }
 
     /// The compiled kernel, made at its first use and then shared.
