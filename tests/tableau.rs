@@ -6,7 +6,7 @@ use kutta::reference::Problem;
 use kutta::reference::textbook::{Until, integrate};
 
 /// The order that the literature claims for each named method.
-const CLAIMED: [(&str, usize); 11] = [
+const CLAIMED: [(&str, usize); 14] = [
     ("euler", 1),
     ("midpoint", 2),
     ("heun", 2),
@@ -18,7 +18,21 @@ const CLAIMED: [(&str, usize); 11] = [
     ("rk4", 4),
     ("rk38", 4),
     ("ralston4", 4),
+    ("heun-euler", 2),
+    ("bs3", 3),
+    ("dp5", 5),
 ];
+
+/// And for the embedded method of those that have one.
+const CLAIMED_EMBEDDED: [(&str, usize); 3] = [("heun-euler", 1), ("bs3", 2), ("dp5", 4)];
+
+/// Those whose step takes more stages than its order: their polynomials have a
+/// term beyond the exponential's, and so limits of their own.
+const LONGER: [&str; 1] = ["dp5"];
+
+fn shortest() -> impl Iterator<Item = (Tableau, usize)> {
+    claimed().filter(|(tableau, _)| !LONGER.contains(&tableau.name()))
+}
 
 fn claimed() -> impl Iterator<Item = (Tableau, usize)> {
     CLAIMED.into_iter().map(|(name, order)| (name.parse().unwrap(), order))
@@ -38,16 +52,26 @@ fn order_conditions_hold_to_the_order_and_fail_at_the_next() {
             assert!(residual < 1e-14, "{tableau}, order {p}: {residual:e}");
         }
         let residual = tableau.order_residual(order + 1).unwrap();
-        assert!(residual > 1e-3, "{tableau}, order {}: {residual:e}", order + 1);
+        // Dormand and Prince made theirs small on purpose.
+        assert!(residual > 2e-4, "{tableau}, order {}: {residual:e}", order + 1);
         assert_eq!(tableau.order(), order, "{tableau}");
-        assert_eq!(tableau.embedded_order(), None, "{tableau}");
+        let embedded = CLAIMED_EMBEDDED.iter().find(|(name, _)| *name == tableau.name());
+        assert_eq!(tableau.embedded_order(), embedded.map(|e| e.1), "{tableau}");
+        let Some(&(_, order)) = embedded else { continue };
+        for p in 1..=order {
+            let residual = tableau.embedded_order_residual(p).unwrap();
+            assert!(residual < 1e-14, "{tableau}, embedded order {p}: {residual:e}");
+        }
+        let residual = tableau.embedded_order_residual(order + 1).unwrap();
+        assert!(residual > 2e-4, "{tableau}, embedded order {}: {residual:e}", order + 1);
     }
 }
 
 #[test]
 fn a_wrong_digit_lowers_the_order() {
     for (tableau, order) in claimed().filter(|(_, order)| *order > 1) {
-        let last = tableau.stages() - 1;
+        // The last stage that the step reads; beyond it is only the estimate.
+        let last = tableau.b().iter().rposition(|&b| b != 0.0).unwrap();
         let mut rows = tableau.rows().to_vec();
         rows[last][0] += 1e-8;
         let wrong = Tableau::new("wrong", &rows, tableau.b(), None).unwrap();
@@ -96,12 +120,12 @@ fn nonlinear() -> Flow {
     Flow { name: "nonlinear", gradient, t_end, solution }
 }
 
-/// ẏ = −y³ (1 + 3t²) with the time t as a second unknown: the flow of y⁴/4 in
-/// the stretched time t + t³, right only with the right c_i.
+/// ẏ = −y (1 + cos t) with the time t as a second unknown: the flow of y²/2 in
+/// the stretched time t + sin t, right only with the right c_i.
 fn stretched() -> Flow {
-    let gradient = |x: &[f64]| vec![x[0].powi(3) * (1.0 + 3.0 * x[1] * x[1]), -1.0];
-    let solution = |t: f64| vec![(1.0 + 2.0 * (t + t.powi(3))).powf(-0.5), t];
-    Flow { name: "time-stretched", gradient, t_end: 1.5, solution: sampled(1.5, solution) }
+    let gradient = |x: &[f64]| vec![x[0] * (1.0 + x[1].cos()), -1.0];
+    let solution = |t: f64| vec![(-(t + t.sin())).exp(), t];
+    Flow { name: "time-stretched", gradient, t_end: 4.0, solution: sampled(4.0, solution) }
 }
 
 /// The largest error on the way: at a single time, error terms of either sign
@@ -122,7 +146,9 @@ fn error_of(flow: &Flow, tableau: &Tableau, steps: usize) -> f64 {
 fn measured_convergence_has_the_slope_of_the_order() {
     for flow in [linear(), nonlinear(), stretched()] {
         for (tableau, order) in claimed() {
-            let steps = [FINEST / 8, FINEST / 4, FINEST / 2, FINEST];
+            // With finer steps, the errors of high orders are below f64's.
+            let finest = if order > 4 { FINEST / 2 } else { FINEST };
+            let steps = [finest / 8, finest / 4, finest / 2, finest];
             let errors = steps.map(|n| error_of(&flow, &tableau, n));
             // Least squares on (log₂ 1/h, log₂ error): weights of four points.
             let log = errors.map(f64::log2);
@@ -146,8 +172,7 @@ fn real_limits_depend_on_the_order_alone_where_stages_equal_it() {
     let quartic = 4.0 / 3.0 + root / 3.0 - 20.0 / (3.0 * root);
     assert!((cubic - 2.5127).abs() < 1e-4 && (quartic - 2.7853).abs() < 1e-4);
     let limits = [2.0, 2.0, cubic, quartic];
-    for (tableau, order) in claimed() {
-        assert_eq!(tableau.stages(), order, "{tableau}");
+    for (tableau, order) in shortest() {
         let limit = tableau.real_limit();
         assert!((limit - limits[order - 1]).abs() < 1e-6, "{tableau}: {limit}");
         let (inside, outside) =
@@ -157,10 +182,21 @@ fn real_limits_depend_on_the_order_alone_where_stages_equal_it() {
 }
 
 #[test]
+fn dormand_and_princes_polynomial_is_known() {
+    let tableau = Tableau::dp5();
+    // z⁶ comes with 1/600 (Hairer, Wanner II, IV.2); z = −3.3066 is where R = 1.
+    let expected = [1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 600.0];
+    for (r, expected) in tableau.stability_polynomial().iter().zip(expected) {
+        assert!((r - expected).abs() < 1e-14, "{r}, not {expected}");
+    }
+    assert!((tableau.real_limit() - 3.3066).abs() < 1e-4, "{}", tableau.real_limit());
+}
+
+#[test]
 fn imaginary_limits_are_known() {
     // |R(iy)|² − 1 = y²; y⁴/4; y⁴(y² − 3)/36; y⁶(y² − 8)/576.
     let limits = [0.0, 0.0, 3f64.sqrt(), 8f64.sqrt()];
-    for (tableau, order) in claimed() {
+    for (tableau, order) in shortest() {
         let limit = tableau.imaginary_limit();
         assert!((limit - limits[order - 1]).abs() < 1e-6, "{tableau}: {limit}");
     }
@@ -168,11 +204,11 @@ fn imaginary_limits_are_known() {
 
 #[test]
 fn the_polynomial_is_the_exponential_up_to_the_order() {
-    for (tableau, order) in claimed() {
+    for (tableau, order) in shortest() {
         let polynomial = tableau.stability_polynomial();
-        assert_eq!(polynomial.len(), order + 1);
+        assert!(polynomial[order + 1..].iter().all(|r| *r == 0.0));
         let mut factorial = 1.0;
-        for (j, r) in polynomial.iter().enumerate() {
+        for (j, r) in polynomial.iter().take(order + 1).enumerate() {
             factorial *= j.max(1) as f64;
             assert!((r - 1.0 / factorial).abs() < 1e-15, "{tableau}: r_{j} = {r}");
         }

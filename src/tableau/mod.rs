@@ -6,6 +6,7 @@
 
 mod named;
 mod order;
+mod pairs;
 mod registry;
 mod stability;
 
@@ -207,7 +208,20 @@ impl Tableau {
     /// ```
     pub fn first_same_as_last(&self) -> bool {
         let (last, before) = (self.stages() - 1, &self.b[..self.stages() - 1]);
-        self.b[last] == 0.0 && self.rows[last] == before
+        last > 0 && self.b[last] == 0.0 && self.rows[last] == before
+    }
+
+    /// The same step without the stages that only the error estimate reads,
+    /// and without b̂.
+    pub(crate) fn without_estimate(&self) -> Self {
+        let stages = self.b.iter().rposition(|&b| b != 0.0).map_or(1, |last| last + 1);
+        Self {
+            rows: self.rows[..stages].to_vec(),
+            b: self.b[..stages].to_vec(),
+            b_hat: None,
+            c: self.c[..stages].to_vec(),
+            ..self.clone()
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) static ENTRIES: &[Entry] = &[
 ];
 
 /// Coefficients that a test passes through the checks of [`Tableau::new`].
-fn known(name: &str, source: &str, rows: &[&[f64]], b: &[f64], c: &[f64]) -> Tableau {
+pub(super) fn known(name: &str, source: &str, rows: &[&[f64]], b: &[f64], c: &[f64]) -> Tableau {
     Tableau {
         name: name.into(),
         source: source.into(),

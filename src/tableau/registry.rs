@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Tableau, named};
+use super::{Tableau, named, pairs};
 use crate::error::TableauError;
 
 /// A method that can be asked for by name.
@@ -14,7 +14,7 @@ pub(super) struct Entry {
 }
 
 /// Every family of named methods; a new one is a new line here.
-static FAMILIES: [&[Entry]; 1] = [named::ENTRIES];
+static FAMILIES: [&[Entry]; 2] = [named::ENTRIES, pairs::ENTRIES];
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
     FAMILIES.into_iter().flatten()
