@@ -14,7 +14,10 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Parser};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
-use kutta::{Gpu, Ingredients, Method, Momentum, Optimizer, Preconditioner, StepSize, Verdict};
+use kutta::{
+    Adaptive, Gpu, Ingredients, Method, Momentum, Optimizer, Plan, Preconditioner, StepSize,
+    Verdict,
+};
 
 /// Integrate θ̇ = −∇L(θ) for a problem with a formula, and write a CSV.
 #[derive(Parser)]
@@ -44,6 +47,10 @@ struct Options {
     /// λ of decoupled weight decay
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     weight_decay: f64,
+    /// Step sizes by the error estimate of the method's pair:
+    /// rtol=…,atol=…,controller=i|pi|pid
+    #[arg(long)]
+    adaptive: Option<Adaptive>,
     /// Attempts to make
     #[arg(long)]
     steps: Option<u64>,
@@ -60,8 +67,8 @@ struct Options {
 
 impl Options {
     fn ingredients(&self) -> Ingredients {
-        let Self { preconditioner, momentum, weight_decay, .. } = *self;
-        Ingredients { preconditioner, momentum, weight_decay }
+        let Self { preconditioner, momentum, weight_decay, adaptive, .. } = *self;
+        Ingredients { preconditioner, momentum, weight_decay, adaptive }
     }
 }
 
@@ -128,14 +135,12 @@ fn device(options: &Options, problem: &Problem, start: &[f32]) -> Result<Vec<Row
     let mut source = Analytic::new(&gpu, problem, start.len())?;
     let mut optimizer = Optimizer::builder(options.method.clone())
         .step_size(StepSize::constant(options.step_size))
-        .preconditioner(options.preconditioner)
-        .momentum(options.momentum)
-        .weight_decay(options.weight_decay)
+        .ingredients(options.ingredients())
         .build(&gpu, source.layout(), start)?;
     if let Some(t_end) = options.t_end {
         optimizer.set_end(Some(t_end))?;
     }
-    let (mut h, mut accepted) = (0.0, true);
+    let (mut h, mut accepted, mut error) = (0.0, true, 0.0);
     let mut rows = Vec::new();
     for attempt in 0u64.. {
         // Stage 1 of the next attempt sees the θ this one left: a measurement
@@ -147,7 +152,7 @@ fn device(options: &Options, problem: &Problem, start: &[f32]) -> Result<Vec<Row
             accepted,
             loss: here.loss.map_or(f64::NAN, f64::from),
             grad_norm: here.grad_norm.map_or(f64::NAN, f64::from),
-            error: 0.0,
+            error,
             theta: theta.into_iter().map(f64::from).collect(),
         });
         if options.steps == Some(attempt) {
@@ -158,6 +163,7 @@ fn device(options: &Options, problem: &Problem, start: &[f32]) -> Result<Vec<Row
         // At the end of time an attempt is a no-op and reports nothing.
         let Some(report) = optimizer.reports().pop() else { break };
         (h, accepted) = (f64::from(report.h), report.verdict == Verdict::Accepted);
+        error = report.error.map_or(0.0, f64::from);
     }
     Ok(rows)
 }
@@ -182,19 +188,26 @@ fn reference(
     let theta: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
     // The device's h is an f32, so the oracle takes that very number.
     let h = f64::from(options.step_size);
-    let row = |h, theta: Vec<f64>| Row {
+    let row = |h, error: f64, theta: Vec<f64>| Row {
         h,
-        accepted: true,
+        accepted: error <= 1.0,
         loss: problem.loss(&theta),
         grad_norm: problem.gradient(&theta).iter().map(|g| g * g).sum::<f64>().sqrt(),
-        error: 0.0,
+        error,
         theta,
     };
     let mut trainer = textbook::Trainer::new(tableau, ingredients, &theta);
-    let mut rows = vec![row(0.0, theta)];
+    let mut rows = vec![row(0.0, 0.0, theta)];
+    let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
+    if ingredients.adaptive.is_some() {
+        Plan::with_ingredients(&options.method, &ingredients, Default::default())?;
+        let attempts = trainer.integrate(h, until, &mut gradient)?;
+        rows.extend(attempts.into_iter().map(|(h, error, theta)| row(h, error, theta)));
+        return Ok(rows);
+    }
     for h in textbook::step_sizes(h, until)? {
-        trainer.step(h, &mut |_, x| problem.gradient(x))?;
-        rows.push(row(h, trainer.theta().to_vec()));
+        trainer.step(h, &mut gradient)?;
+        rows.push(row(h, 0.0, trainer.theta().to_vec()));
     }
     Ok(rows)
 }

@@ -12,5 +12,13 @@ fn main() {
     atomicStore(&partials.flags[0], 0u);
     atomicStore(&partials.flags[1], 0u);
     loss[0] = NO_LOSS;
+    if control.restart != settings.restart {
+        control.restart = settings.restart;
+        control.next_h = settings.first_h;
+        control.error_1 = 1.0;
+        control.error_2 = 1.0;
+        control.rejections = 0u;
+        control.failure = 0u;
+    }
     prepare();
 }

@@ -27,7 +27,7 @@ fn main(
     }
     let mine = run_of(combine.chunk, workgroup.x, lane);
     // After the verdict the control block is already the next attempt's.
-    let h = select(control.h, control.applied_h, ADVANCE);
+    let h = select(control.h * control.clip, control.applied_h * control.applied_clip, ADVANCE);
     let bias = select(control.second_scale, control.applied_second_scale, ADVANCE);
     let half = select(control.parity ^ 1u, control.parity, ADVANCE);
     let span = combine.chunk.span;
@@ -53,9 +53,11 @@ fn main(
         }
         var state: Second;
         if UPDATE {
-            state = updated(load_second(i, span, half ^ 1u), sums.first);
+            // The clip is the attempt's own: what is updated is not yet judged.
+            let g = control.clip * sums.first;
+            state = updated(load_second(i, span, half ^ 1u), g);
             store_second(i, span, half, state);
-            sums.largest = max(sums.largest, magnitude_bits(sums.first * sums.first));
+            sums.largest = max(sums.largest, magnitude_bits(g * g));
         } else {
             state = load_second(i, span, half);
         }

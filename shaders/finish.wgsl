@@ -1,10 +1,12 @@
-// θ ← θ − h (u + λ θ), m ← …, v ← …; u from ḡ = Σ bⱼ kⱼ by way of D and the momentum
+// θ' = θ − h (u + λ θ), m ← …, v ← …; u from ḡ = Σ bⱼ kⱼ by way of D and the momentum
 // Moves a word for each gradient, two for θ, two for m, and the state's.
-// Recorded after the verdict, in place of the advance.
+// Recorded after the verdict, in place of the advance; or, where an estimate judges it, before.
 override TERMS: u32 = 1u;
 // k₁ goes into the state first: with one stage, where nothing did so before.
 override UPDATE: bool = false;
 override MOMENTUM: u32 = 0u;
+// Before the verdict: θ is the last input, and what is written does not count yet.
+override JUDGED: bool = false;
 const HEAVY_BALL = 1u;
 const NESTEROV = 2u;
 const AVERAGE = 3u;
@@ -18,7 +20,7 @@ struct Finish {
 @group(0) @binding(0) var<uniform> control: Control;
 @group(0) @binding(1) var<uniform> finish: Finish;
 @group(0) @binding(2) var<uniform> moments: Moments;
-@group(0) @binding(3) var<storage, read_write> theta: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> dst: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> mean: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> k0: array<vec4<f32>>;
@@ -32,11 +34,20 @@ fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    if control.accept == 0u {
+    if !JUDGED && control.accept == 0u {
         return;
     }
     let mine = run_of(finish.chunk, workgroup.x, lane);
-    let h = control.applied_h;
+    let span = finish.chunk.span;
+    // After the verdict the control block is already the next attempt's.
+    let h = select(control.applied_h, control.h, JUDGED);
+    let clip = select(control.applied_clip, control.clip, JUDGED);
+    let bias = select(control.applied_second_scale, control.second_scale, JUDGED);
+    let mean_scale = select(control.applied_mean_scale, control.mean_scale, JUDGED);
+    // The attempt's half: the verdict makes it the current one.
+    let half = select(control.parity, control.parity ^ 1u, JUDGED);
+    let old_mean = select(0u, control.parity, MEAN_HALVES == 2u);
+    let new_mean = select(0u, half, MEAN_HALVES == 2u);
     for (var i = mine.first; i < mine.end; i += RUN) {
         var g = finish.weights[0].x * k0[i];
         if TERMS > 1u {
@@ -51,28 +62,33 @@ fn main(
         if TERMS > 4u {
             g += finish.weights[1].x * k4[i];
         }
+        g *= clip;
         var d = vec4<f32>(1.0);
-        if PRECONDITIONER != 0u {
-            // The verdict has made the attempt's half the current one.
-            let half = select(0u, control.parity, HALVES == 2u);
-            var state = load_second(i, finish.chunk.span, half);
+        if STATE {
+            let at = select(0u, half, HALVES == 2u);
+            var state = load_second(i, span, at);
             if UPDATE {
                 state = updated(state, g);
-                store_second(i, finish.chunk.span, half, state);
+                store_second(i, span, at, state);
             }
-            d = diagonal(state, control.applied_second_scale);
+            d = diagonal(state, bias);
         }
         var u = d * g;
         if MOMENTUM == AVERAGE {
-            let m = moments.beta * mean[i] + moments.beta_rest * g;
-            mean[i] = m;
-            u = d * (m * control.applied_mean_scale);
+            let m = moments.beta * mean[mean_at(i, span, old_mean)] + moments.beta_rest * g;
+            mean[mean_at(i, span, new_mean)] = m;
+            u = d * (m * mean_scale);
         } else if MOMENTUM != 0u {
-            let m = moments.beta * mean[i] + u;
-            mean[i] = m;
+            let m = moments.beta * mean[mean_at(i, span, old_mean)] + u;
+            mean[mean_at(i, span, new_mean)] = m;
             u = select(m, u + moments.beta * m, MOMENTUM == NESTEROV);
         }
-        let at = theta[i];
-        theta[i] = at - h * (u + moments.weight_decay * at);
+        var at: vec4<f32>;
+        if JUDGED {
+            at = k4[i];
+        } else {
+            at = dst[i];
+        }
+        dst[i] = at - h * (u + moments.weight_decay * at);
     }
 }

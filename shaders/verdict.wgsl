@@ -1,14 +1,21 @@
-// accept = every gradient finite, and L(θ) too; ‖k₁‖ = √Σ partials
+// accept = every gradient finite, and L(θ) too, and err = √(Σ partials / n) ≤ 1
 // Moves nothing of the parameters' size.
 // Recorded once an attempt, after the last check and before θ is written.
 // MEASURE: only looks; the attempt counts for nothing.
 override MEASURE: bool = false;
+// There is an error estimate, and a controller that follows it.
+override JUDGED: bool = false;
+// k_s and its loss will be the next attempt's k₁ and loss, if this is accepted.
+override REUSE: bool = false;
+// k₁ was the attempt before's k_s.
+override REUSED: bool = false;
 
 @group(0) @binding(0) var<storage, read_write> control: Control;
 @group(0) @binding(1) var<uniform> settings: Settings;
 @group(0) @binding(2) var<storage, read_write> partials: Partials;
 @group(0) @binding(3) var<storage, read_write> loss: array<u32>;
 @group(0) @binding(4) var<storage, read_write> ring: array<Record>;
+@group(0) @binding(5) var<storage, read_write> last_loss: array<u32>;
 
 fn first_bad_stage() -> u32 {
     let low = atomicLoad(&partials.flags[0]);
@@ -29,6 +36,15 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         own += partials.sums[i];
     }
     let squares = workgroup_sum(lane, own);
+    var errors = 0.0;
+    if JUDGED {
+        workgroupBarrier();
+        own = 0.0;
+        for (var i = lane; i < settings.partials; i += LANES) {
+            own += partials.sums[settings.partials + i];
+        }
+        errors = workgroup_sum(lane, own);
+    }
     if lane != 0u {
         return;
     }
@@ -42,7 +58,8 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     record.time_low = control.time_low;
     record.loss = loss[0];
     record.grad_norm = sqrt(squares);
-    record.error = 0.0;
+    record.error = sqrt(errors / settings.count);
+    record.curvature = control.curvature;
 
     control.attempts += 1u;
     control.accept = 0u;
@@ -51,18 +68,35 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         record.verdict = MEASURED;
         control.evaluations += 1u;
     } else if control.alive == 1u {
-        control.evaluations += settings.stages;
-        control.batch += 1u;
-        if record.stage == 0u {
+        control.evaluations += settings.stages - select(0u, 1u, REUSED);
+        let finite = record.stage == 0u && is_finite(record.error);
+        if !finite {
+            control.non_finite += 1u;
+        }
+        if finite && record.error <= 1.0 {
             record.verdict = ACCEPTED;
             control.accept = 1u;
             control.accepted += 1u;
+            control.batch += 1u;
+        } else if JUDGED && record.stage != 1u {
+            record.verdict = REFUSED;
+            control.refused += 1u;
+            control.batch += settings.skip_refused;
         } else {
             record.verdict = SKIPPED;
             control.skipped += 1u;
+            control.batch += 1u;
+        }
+        if JUDGED {
+            if record.verdict == ACCEPTED {
+                grow(record.error);
+            } else if record.verdict == REFUSED {
+                shrink(record.error, finite);
+            }
         }
     }
     control.applied_h = control.h;
+    control.applied_clip = control.clip;
     control.applied_second_scale = control.second_scale;
     control.applied_mean_scale = control.mean_scale;
     control.parity ^= control.accept;
@@ -78,10 +112,16 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     record.skipped = control.skipped;
     record.refused = control.refused;
     record.evaluations = control.evaluations;
+    record.non_finite = control.non_finite;
     ring[record.attempt % settings.ring] = record;
 
     atomicStore(&partials.flags[0], 0u);
     atomicStore(&partials.flags[1], 0u);
-    loss[0] = NO_LOSS;
+    if !REUSE {
+        loss[0] = NO_LOSS;
+    } else if control.accept == 1u {
+        loss[0] = last_loss[0];
+    }
+    last_loss[0] = NO_LOSS;
     prepare();
 }

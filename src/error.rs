@@ -39,6 +39,11 @@ pub enum Error {
 pub enum PlanError {
     #[error("method `{method}` cannot be planned: {reason}")]
     Unsupported { method: String, reason: &'static str },
+    #[error(
+        "method `{method}` has no embedded error estimate to adapt its step size by; methods that \
+         do are {pairs}"
+    )]
+    NoPair { method: String, pairs: String },
 }
 
 /// Faults of step sizes, preconditioners and momentum.
@@ -57,6 +62,8 @@ pub enum IngredientError {
     PieceOrder { start: u32, before: u32 },
     #[error("the piece of the schedule that begins at step {start} has no steps")]
     NoSteps { start: u32 },
+    #[error("h_min = {h_min:?} is above h_max = {h_max:?}; no step size is between them")]
+    Bounds { h_min: f64, h_max: f64 },
     #[error("no ingredient is named `{found}`; there are {names}")]
     UnknownName { found: String, names: &'static str },
     #[error("`{text}` wants a value `{key}=…`")]
@@ -82,6 +89,21 @@ pub enum OptimizerError {
          finite; look at the data and at the model, or take a smaller step size"
     )]
     Stalled { attempts: u64 },
+    #[error(
+        "an adaptive run starts from one step size, not from a schedule: give a constant, or none \
+         to have it estimated"
+    )]
+    AdaptiveSchedule,
+    #[error(
+        "the step size fell to {h:?}, below h_min = {h_min:?}, and the error was still {error:?} \
+         times the tolerance; raise rtol or atol, lower h_min, or take a method for stiff problems"
+    )]
+    StepSizeUnderflow { h: f32, h_min: f32, error: f32 },
+    #[error(
+        "{rejections} attempts in a row were refused; the last had h = {h:?} and an error of \
+         {error:?} times the tolerance. Start with a smaller step size, or raise rtol or atol"
+    )]
+    TooManyRejections { rejections: u32, h: f32, error: f32 },
     #[error("this gradient source submits work of its own; use `step` or `run`, not `record`")]
     SourceSubmits,
 }

@@ -47,7 +47,9 @@ mod throughput_tests;
 
 pub use error::Error;
 pub use gpu::Gpu;
-pub use ingredients::{Ingredients, Momentum, Preconditioner, StepSize};
+pub use ingredients::{
+    Adaptive, Controller, Ingredients, Momentum, Preconditioner, Rejection, StepSize,
+};
 pub use layout::{Init, ParamLayout};
 pub use method::Method;
 pub use optimizer::Optimizer;

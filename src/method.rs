@@ -43,6 +43,12 @@ impl Method {
         Tableau::all().into_iter().map(Self::from).collect()
     }
 
+    /// The coefficients of an explicit method.
+    pub fn tableau(&self) -> &Tableau {
+        let Self::Explicit(tableau) = self;
+        tableau
+    }
+
     /// Gradient evaluations of one step.
     pub fn stages(&self) -> usize {
         let Self::Explicit(tableau) = self;

@@ -11,7 +11,7 @@ use crate::gpu::Gpu;
 use crate::gpu::commands::Commands;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
-use crate::ingredients::{Ingredients, Momentum, Preconditioner, StepSize};
+use crate::ingredients::{Adaptive, Ingredients, Momentum, Preconditioner, StepSize};
 use crate::layout::ParamLayout;
 use crate::method::Method;
 use crate::params::Params;
@@ -90,6 +90,12 @@ impl Builder {
         self
     }
 
+    /// All ingredients at once, in place of those given before.
+    pub fn ingredients(mut self, ingredients: Ingredients) -> Self {
+        self.ingredients = ingredients;
+        self
+    }
+
     /// The diagonal inside the stages. Default: none.
     pub fn preconditioner(mut self, preconditioner: Preconditioner) -> Self {
         self.ingredients.preconditioner = preconditioner;
@@ -106,6 +112,14 @@ impl Builder {
     /// Default: 0.
     pub fn weight_decay(mut self, lambda: f64) -> Self {
         self.ingredients.weight_decay = lambda;
+        self
+    }
+
+    /// Judges attempts by the error estimate of the method's embedded pair, and
+    /// chooses h by it. A constant [`Builder::step_size`] is then the first h;
+    /// without one the device estimates it.
+    pub fn adaptive(mut self, adaptive: Adaptive) -> Self {
+        self.ingredients.adaptive = Some(adaptive);
         self
     }
 
@@ -144,9 +158,12 @@ impl Builder {
     /// another length or with values that are not finite; a device too small,
     /// with the numbers.
     pub fn build(self, gpu: &Gpu, layout: &ParamLayout, theta: &[f32]) -> Result<Optimizer, Error> {
+        self.ingredients.check()?;
         let step_size = self.step_size.ok_or(OptimizerError::NoStepSize)?;
         step_size.check()?;
-        self.ingredients.check()?;
+        if self.ingredients.adaptive.is_some() && !step_size.is_constant() {
+            return Err(OptimizerError::AdaptiveSchedule.into());
+        }
         layout.check_len(theta.len())?;
         if let Some(index) = theta.iter().position(|x| !x.is_finite()) {
             let tensor = layout.locate(index).map_or("padding", |t| t.name()).to_owned();
@@ -160,7 +177,6 @@ impl Builder {
         let most = gpu.binding_elements().min(self.most_per_binding.unwrap_or(usize::MAX));
         let state = State::new(gpu, &plan, &walk, theta)?;
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
-        let norms = plan.sums_gradient_norm();
         let mut settings = Settings {
             accepted_limit: u32::MAX,
             stages: plan.evaluations(),
@@ -168,18 +184,23 @@ impl Builder {
             ring: RING,
             log_second: self.ingredients.log_second() as f32,
             log_mean: self.ingredients.log_mean() as f32,
+            count: layout.parameters() as f32,
             ..Settings::default()
         };
         settings.set_end(None);
         settings.set_step_size(&step_size);
+        if let Some(adaptive) = &self.ingredients.adaptive {
+            settings.set_adaptive(adaptive, plan.error_order());
+            (settings.restart, settings.first_h) = (1, step_size.at(0) as f32);
+        }
         let optimizer = Optimizer {
             gpu: gpu.clone(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             layout: layout.clone(),
+            reports: Reports::new(gpu, &plan)?,
             plan,
             state,
             recorder,
-            reports: Reports::new(gpu, norms)?,
             settings,
             step_size,
             per_submit: self.per_submit,
@@ -223,12 +244,20 @@ impl Optimizer {
     }
 
     /// Another step size from the next submit or `record` on; a schedule's
-    /// step 0 is the optimizer's first, not the next.
+    /// step 0 is the optimizer's first, not the next. An adaptive optimizer
+    /// starts its controller anew from it, also after an error of the last.
     ///
     /// # Errors
     /// A step size that is not positive and finite; the old one then stays.
     pub fn set_step_size(&mut self, step_size: &StepSize) -> Result<(), Error> {
         step_size.check()?;
+        if self.plan.ingredients().adaptive.is_some() {
+            if !step_size.is_constant() {
+                return Err(OptimizerError::AdaptiveSchedule.into());
+            }
+            self.settings.restart = self.settings.restart.wrapping_add(1);
+            self.settings.first_h = step_size.at(0) as f32;
+        }
         self.settings.set_step_size(step_size);
         self.step_size = step_size.clone();
         self.write_settings();
@@ -350,6 +379,7 @@ impl Optimizer {
         // What the device will take as the end.
         let end = f64::from(self.settings.end_high) + f64::from(self.settings.end_low);
         let step_size = self.step_size.clone();
+        let adaptive = self.plan.ingredients().adaptive.is_some();
         let result = self
             .drive(source, |p| {
                 if p.time >= end {
@@ -357,7 +387,10 @@ impl Optimizer {
                 }
                 // Attempts beyond the end change nothing, and if h falls there
                 // will be more.
-                let h = step_size.at(p.accepted);
+                let h = match adaptive {
+                    true if p.attempts > 0 => f64::from(p.next_h),
+                    _ => step_size.at(p.accepted),
+                };
                 ((end - p.time) / h - 1e-6).ceil().max(1.0) as u64
             })
             .await;
@@ -527,11 +560,11 @@ impl Optimizer {
         let mut commands = Commands::new(encoder, &mut pass);
         self.recorder.begin(&mut commands);
         let mut result = Ok(());
-        for _ in 0..attempts {
+        for i in 0..attempts {
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
-            result =
-                self.recorder.attempt(Context { gpu, optimizer: self.id, state, commands, source });
+            let context = Context { gpu, optimizer: self.id, state, commands, source };
+            result = self.recorder.attempt(i == 0, context);
             if result.is_err() {
                 break;
             }
@@ -548,7 +581,19 @@ impl Optimizer {
             let Some(fence) = self.in_flight.pop_front() else { break };
             self.gpu.wait_for(fence.index, fence.done.receive()).await.ok_or_else(lost)?;
         }
-        Ok(self.reports.collect()?)
+        self.reports.collect()?;
+        let Progress { failure, restart, last_h, last_error, rejections, next_h, .. } =
+            self.reports.progress();
+        let error = last_error;
+        match failure {
+            _ if restart != self.settings.restart => Ok(()),
+            0 => Ok(()),
+            1 => {
+                let h_min = self.settings.h_min;
+                Err(OptimizerError::StepSizeUnderflow { h: next_h, h_min, error }.into())
+            }
+            _ => Err(OptimizerError::TooManyRejections { rejections, h: last_h, error }.into()),
+        }
     }
 
     fn write_settings(&self) {

@@ -7,19 +7,29 @@ use crate::error::{Error, GpuError};
 use crate::gpu::commands::Commands;
 use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
-use crate::gpu::{Gpu, Pipeline, combine, finish, guard, verdict};
-use crate::ingredients::Momentum;
+use crate::gpu::vector::Vector;
+use crate::gpu::verdict::Kind;
+use crate::gpu::{Gpu, Pipeline, combine, combine_two, commit, estimate, finish, guard, verdict};
 use crate::layout::ALIGNMENT;
 use crate::plan::{
-    Diagonal, Finish, Linear, MAX_INPUTS, MAX_INPUTS_WITH_STATE, Op, Plan, Purpose, Slot,
+    Also, Diagonal, Estimate, Finish, Linear, MAX_ESTIMATE_TERMS, MAX_INPUTS,
+    MAX_INPUTS_WITH_STATE, Name, Op, Operand, Plan, Purpose, Slot,
 };
-use crate::source::{Evaluation, EvaluationKey, GradientSource, SourceError};
+use crate::source::{Batches, Evaluation, EvaluationKey, GradientSource, SourceError};
 use crate::state::State;
 
 #[derive(Debug)]
 enum Item {
-    Evaluate { purpose: Purpose, point: Slot, gradient: Slot },
+    Evaluate { purpose: Purpose, point: Slot, gradient: Slot, loss: Loss },
     Dispatch(Dispatch),
+}
+
+/// Which buffer takes an evaluation's loss.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    AtTheta,
+    AtCandidate,
+    Nowhere,
 }
 
 /// One dispatch, ready to be recorded.
@@ -45,6 +55,9 @@ impl Dispatch {
 pub(crate) struct Recorder {
     begin: Dispatch,
     attempt: Vec<Item>,
+    /// Where the last gradient can serve the next attempt: one that keeps it
+    /// for the next, and one that takes it from the one before.
+    reusing: Option<[Vec<Item>; 2]>,
     measurement: Vec<Item>,
 }
 
@@ -59,8 +72,14 @@ impl Recorder {
     ) -> Result<Self, Error> {
         let measurement = plan.measurement();
         let mut builder = Builder::new(gpu, plan, state, walk, most)?;
-        let attempt = builder.items(plan.ops(), false);
-        let measurement = builder.items(&measurement, true);
+        let judged = plan.ingredients().adaptive.is_some();
+        let kind = Kind { judged, ..Kind::default() };
+        let attempt = builder.items(plan.ops(), kind);
+        let reusing = plan.reuses().then(|| {
+            [false, true]
+                .map(|reused| builder.items(plan.ops(), Kind { reuse: true, reused, ..kind }))
+        });
+        let measurement = builder.items(&measurement, Kind { measure: true, ..Kind::default() });
         let pipeline = gpu.pipeline(&verdict::BEGIN, &vec![]);
         let resources = [
             state.control.as_entire_binding(),
@@ -70,7 +89,7 @@ impl Recorder {
         ];
         let bind_group = pipeline.bind(gpu, &resources);
         builder.upload();
-        Ok(Self { begin: Dispatch::new(&pipeline, bind_group, 1), attempt, measurement })
+        Ok(Self { begin: Dispatch::new(&pipeline, bind_group, 1), attempt, reusing, measurement })
     }
 
     /// Readies the control block; once before the attempts of a submit.
@@ -78,9 +97,19 @@ impl Recorder {
         self.begin.record(commands);
     }
 
-    /// One attempt.
-    pub(crate) fn attempt(&self, context: Context<'_>) -> Result<(), SourceError> {
-        record(&self.attempt, context)
+    /// One attempt; not the `first` of a chunk may use what the one before left.
+    pub(crate) fn attempt(&self, first: bool, context: Context<'_>) -> Result<(), SourceError> {
+        let items = match &self.reusing {
+            Some([keeps, takes]) if context.source.batches() == Batches::One => {
+                if first {
+                    keeps
+                } else {
+                    takes
+                }
+            }
+            _ => &self.attempt,
+        };
+        record(items, context)
     }
 
     /// Loss and gradient norm at θ; changes nothing.
@@ -116,12 +145,14 @@ pub(crate) struct Context<'a> {
 
 fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
     for item in items {
-        let (purpose, point, gradient) = match item {
+        let (purpose, point, gradient, loss) = match item {
             Item::Dispatch(dispatch) => {
                 dispatch.record(&mut context.commands);
                 continue;
             }
-            Item::Evaluate { purpose, point, gradient } => (*purpose, *point, *gradient),
+            Item::Evaluate { purpose, point, gradient, loss } => {
+                (*purpose, *point, *gradient, *loss)
+            }
         };
         let Context { gpu, optimizer, state, commands, source } = &mut context;
         if source.submits() {
@@ -130,14 +161,17 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
             let recorded = std::mem::replace(commands.encoder(), fresh);
             gpu.queue().submit([recorded.finish()]);
         }
-        let first = purpose == Purpose::Stage(1);
         source.evaluate(&mut Evaluation {
             gpu,
             key: EvaluationKey { optimizer: *optimizer, purpose },
             point: &state.vectors[point],
             gradient: &state.vectors[gradient],
             control: &state.control,
-            loss: if first { &state.loss } else { &state.other_loss },
+            loss: match loss {
+                Loss::AtTheta => &state.loss,
+                Loss::AtCandidate => &state.last_loss,
+                Loss::Nowhere => &state.other_loss,
+            },
             commands: commands.reborrow(),
         })?;
     }
@@ -167,13 +201,15 @@ impl<'a> Builder<'a> {
     ) -> Result<Self, GpuError> {
         let size = size_of::<combine::Combine>()
             .max(size_of::<guard::Guard>())
+            .max(size_of::<combine_two::CombineTwo>())
+            .max(size_of::<estimate::Estimate>())
             .max(size_of::<finish::Finish>());
         let stride =
             size.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
         // The state's vectors share a binding.
-        let most = most / plan.state_width().max(1);
-        // One more for the measurement's guard.
-        let slots = (plan.ops().len() + 1) * walk.chunks(most).count();
+        let most = most / plan.state_width().max(plan.mean_halves()).max(1);
+        // Three variants, and one more for the measurement's guard.
+        let slots = (3 * plan.ops().len() + 1) * walk.chunks(most).count();
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("weights", (slots * stride) as u64, usage)?;
         let kinds = Kinds::of(plan);
@@ -200,22 +236,38 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn items(&mut self, ops: &[Op], measure: bool) -> Vec<Item> {
+    fn items(&mut self, ops: &[Op], kind: Kind) -> Vec<Item> {
         let mut items = Vec::new();
         for op in ops {
             match op {
+                Op::Evaluate { purpose: Purpose::Stage(1), .. } if kind.reused => {}
                 Op::Evaluate { purpose, point, gradient } => items.push(Item::Evaluate {
                     purpose: *purpose,
                     point: point.slot,
                     gradient: gradient.slot,
+                    loss: match (purpose, point.name) {
+                        (Purpose::Stage(1), _) => Loss::AtTheta,
+                        (_, Name::Candidate) => Loss::AtCandidate,
+                        _ => Loss::Nowhere,
+                    },
                 }),
-                Op::Combine(linear) => self.linear(linear, false, &mut items),
+                Op::Combine(linear) => match &linear.also {
+                    None => self.linear(linear, false, &mut items),
+                    Some(also) => self.two(linear, also, &mut items),
+                },
                 Op::Advance(linear) => self.linear(linear, true, &mut items),
                 Op::Reduce { gradient, stage, norm, squares } => {
                     self.guard(gradient.slot, *stage, *norm, *squares, &mut items);
                 }
                 Op::Finish(finish) => self.finish(finish, &mut items),
-                Op::Control => items.push(self.verdict(measure)),
+                Op::Estimate(estimate) => self.estimate(estimate, &mut items),
+                Op::Commit { from, to } => self.commit(*from, *to, &mut items),
+                Op::Reuse { from, to } => {
+                    if kind.reuse {
+                        self.commit(*from, *to, &mut items);
+                    }
+                }
+                Op::Control => items.push(self.verdict(kind)),
             }
         }
         items
@@ -251,23 +303,91 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn two(&mut self, linear: &Linear, also: &Also, items: &mut Vec<Item>) {
+        let constants = combine_two::constants(linear, also, &self.walk);
+        let pipeline = self.gpu.pipeline(combine_two::kernel(linear), &constants);
+        let (walk, state) = (self.walk, self.state);
+        let slots: Vec<Slot> = linear.gradients.iter().map(|(_, k)| k.slot).collect();
+        let checks = combine_two::checks(linear);
+        let most = if checks { combine_two::CHECKED_TERMS } else { combine_two::UNCHECKED_TERMS };
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let uniform = combine_two::uniform(linear, also, chunk);
+            let offset = self.push(bytemuck::bytes_of(&uniform));
+            let mut resources = vec![
+                state.control.as_entire_binding(),
+                self.uniform(offset, size_of::<combine_two::CombineTwo>()),
+                state.vectors[linear.target.slot].binding(range.clone()),
+                state.vectors[also.target.slot].binding(range.clone()),
+                state.vectors[linear.base.slot].binding(range.clone()),
+            ];
+            resources.extend(self.inputs(&slots, most, &range));
+            if checks {
+                resources.push(state.partials.as_entire_binding());
+            }
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+    }
+
+    fn estimate(&mut self, op: &Estimate, items: &mut Vec<Item>) {
+        let constants = estimate::constants(op, self.kinds, &self.walk);
+        let pipeline = self.gpu.pipeline(&estimate::KERNEL, &constants);
+        let (walk, state) = (self.walk, self.state);
+        let slots: Vec<Slot> = op.terms.iter().map(|(_, k)| k.slot).collect();
+        let adaptive = self.plan.ingredients().adaptive;
+        let adaptive = adaptive.unwrap_or_else(|| unreachable!("an estimate without tolerances"));
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let stages = self.plan.evaluations();
+            let uniform = estimate::uniform(op, &adaptive, stages, walk.partials(), chunk);
+            let offset = self.push(bytemuck::bytes_of(&uniform));
+            let mut resources = vec![
+                state.control.as_entire_binding(),
+                self.uniform(offset, size_of::<estimate::Estimate>()),
+                state.moments.as_entire_binding(),
+                state.vectors[op.candidate.slot].binding(range.clone()),
+                state.partials.as_entire_binding(),
+                self.second(&range),
+                state.vectors[0].binding(range.clone()),
+            ];
+            resources.extend(self.inputs(&slots, MAX_ESTIMATE_TERMS, &range));
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+    }
+
+    fn commit(&mut self, from: Operand, to: Operand, items: &mut Vec<Item>) {
+        let pipeline = self.gpu.pipeline(&commit::KERNEL, &commit::constants(&self.walk));
+        let (walk, state) = (self.walk, self.state);
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let offset = self.push(bytemuck::bytes_of(&commit::Commit { chunk }));
+            let resources = [
+                state.control.as_entire_binding(),
+                self.uniform(offset, size_of::<commit::Commit>()),
+                state.vectors[to.slot].binding(range.clone()),
+                state.vectors[from.slot].binding(range.clone()),
+            ];
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+    }
+
     fn finish(&mut self, step: &Finish, items: &mut Vec<Item>) {
         let constants = finish::constants(step, self.kinds, &self.walk);
         let pipeline = self.gpu.pipeline(&finish::KERNEL, &constants);
         let (walk, state) = (self.walk, self.state);
-        let slots: Vec<Slot> = step.gradients.iter().map(|(_, k)| k.slot).collect();
+        let mut slots: Vec<Slot> = step.gradients.iter().map(|(_, k)| k.slot).collect();
+        if step.target.name != Name::Theta {
+            slots.resize(MAX_INPUTS_WITH_STATE - 1, slots[0]);
+            slots.push(0);
+        }
         for (range, chunk, groups) in walk.chunks(self.most) {
             let offset = self.push(bytemuck::bytes_of(&finish::uniform(step, chunk)));
-            let mean = match self.plan.ingredients().momentum {
-                Momentum::None => state.mean.binding(0..ALIGNMENT),
-                _ => state.mean.binding(range.clone()),
-            };
             let mut resources = vec![
                 state.control.as_entire_binding(),
                 self.uniform(offset, size_of::<finish::Finish>()),
                 state.moments.as_entire_binding(),
-                state.vectors[0].binding(range.clone()),
-                mean,
+                state.vectors[step.target.slot].binding(range.clone()),
+                self.interleaved(&state.mean, self.plan.mean_halves(), &range),
                 self.second(&range),
             ];
             resources.extend(self.inputs(&slots, MAX_INPUTS_WITH_STATE, &range));
@@ -291,12 +411,22 @@ impl<'a> Builder<'a> {
 
     /// The part of the preconditioner's state that belongs to `range`.
     fn second(&self, range: &Range<usize>) -> wgpu::BindingResource<'_> {
-        let width = self.plan.state_width();
+        self.interleaved(&self.state.second, self.plan.state_width(), range)
+    }
+
+    /// The part of `width` vectors, interleaved by spans, that belongs to
+    /// `range`.
+    fn interleaved<'b>(
+        &self,
+        vector: &'b Vector,
+        width: usize,
+        range: &Range<usize>,
+    ) -> wgpu::BindingResource<'b> {
         if width == 0 {
-            return self.state.second.binding(0..ALIGNMENT);
+            return vector.binding(0..ALIGNMENT);
         }
         let end = range.end.next_multiple_of(self.walk.least_chunk());
-        self.state.second.binding(range.start * width..end * width)
+        vector.binding(range.start * width..end * width)
     }
 
     fn guard(
@@ -324,8 +454,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn verdict(&self, measure: bool) -> Item {
-        let pipeline = self.gpu.pipeline(&verdict::VERDICT, &verdict::constants(measure));
+    fn verdict(&self, kind: Kind) -> Item {
+        let pipeline = self.gpu.pipeline(&verdict::VERDICT, &verdict::constants(kind));
         let state = self.state;
         let resources = [
             state.control.as_entire_binding(),
@@ -333,6 +463,7 @@ impl<'a> Builder<'a> {
             state.partials.as_entire_binding(),
             state.loss.as_entire_binding(),
             state.ring.as_entire_binding(),
+            state.last_loss.as_entire_binding(),
         ];
         let bind_group = pipeline.bind(self.gpu, &resources);
         Item::Dispatch(Dispatch::new(&pipeline, bind_group, 1))

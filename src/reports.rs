@@ -8,6 +8,7 @@ use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::gpu::control::Control;
 use crate::gpu::verdict::{self, Record};
+use crate::plan::Plan;
 use crate::state::{RING, State};
 
 /// What became of one attempt.
@@ -27,7 +28,8 @@ pub struct Report {
     pub loss: Option<f32>,
     /// ‖∇L(θ_n)‖₂, from stage 1; `None` if the plan does not sum it.
     pub grad_norm: Option<f32>,
-    /// Norm of the error estimate; `None` for methods without one.
+    /// Norm of the error estimate in units of the tolerance, as
+    /// [`Adaptive`](crate::Adaptive) has it; `None` where h is not adapted.
     pub error: Option<f32>,
     /// Attempts accepted up to and with this one.
     pub accepted: u64,
@@ -37,6 +39,9 @@ pub struct Report {
     pub refused: u64,
     /// Gradient evaluations up to and with this attempt.
     pub evaluations: u64,
+    /// Attempts up to and with this one whose gradients, loss or error were not
+    /// all finite.
+    pub non_finite: u64,
 }
 
 /// The verdict on one attempt.
@@ -48,6 +53,10 @@ pub enum Verdict {
     /// The gradient of this stage (or, for stage 1, the loss) was not finite:
     /// θ stays as it is, bit for bit, and the batch is left behind.
     Skipped { stage: u32 },
+    /// The error was above the tolerance, or the gradient of a stage beyond the
+    /// first, or the error itself, was not finite: θ stays as it is, bit for
+    /// bit, and h shrinks.
+    Refused,
 }
 
 const FREE: u8 = 0;
@@ -87,6 +96,7 @@ pub(crate) struct Reports {
     last: Progress,
     measured: Option<Report>,
     norms: bool,
+    judged: bool,
 }
 
 /// How far the device has come, as far as the host knows.
@@ -98,6 +108,17 @@ pub(crate) struct Progress {
     pub(crate) refused: u64,
     pub(crate) evaluations: u64,
     pub(crate) time: f64,
+    pub(crate) non_finite: u64,
+    /// The h that the controller proposes.
+    pub(crate) next_h: f32,
+    /// Why nothing moves any more, as in the control block.
+    pub(crate) failure: u32,
+    /// The restart that this is about.
+    pub(crate) restart: u32,
+    pub(crate) rejections: u32,
+    /// h and error of the last attempt that counted.
+    pub(crate) last_h: f32,
+    pub(crate) last_error: f32,
     /// Attempts since the last accepted one, idle ones left out.
     pub(crate) fruitless: u64,
 }
@@ -111,8 +132,7 @@ fn widen(low: u32, near: u64) -> u64 {
 }
 
 impl Reports {
-    /// `norms`: whether the plan sums ‖k₁‖².
-    pub(crate) fn new(gpu: &Gpu, norms: bool) -> Result<Self, GpuError> {
+    pub(crate) fn new(gpu: &Gpu, plan: &Plan) -> Result<Self, GpuError> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = |_| {
             let buffer = gpu.buffer("copy of the ring", COPY_BYTES, usage)?;
@@ -125,7 +145,8 @@ impl Reports {
             dropped: 0,
             last: Progress::default(),
             measured: None,
-            norms,
+            norms: plan.sums_gradient_norm(),
+            judged: plan.error_order() > 0,
         })
     }
 
@@ -179,6 +200,10 @@ impl Reports {
             self.note(attempt, record);
         }
         self.last.attempts = self.last.attempts.max(end);
+        self.last.next_h = control.next_h;
+        self.last.failure = control.failure;
+        self.last.restart = control.restart;
+        self.last.rejections = control.rejections;
         self.last.time = f64::from(control.time_high) + f64::from(control.time_low);
     }
 
@@ -188,10 +213,12 @@ impl Reports {
         last.skipped = widen(record.skipped, last.skipped);
         last.refused = widen(record.refused, last.refused);
         last.evaluations = widen(record.evaluations, last.evaluations);
+        last.non_finite = widen(record.non_finite, last.non_finite);
         let report = Report {
             attempt,
             verdict: match record.verdict {
                 verdict::SKIPPED => Verdict::Skipped { stage: record.stage },
+                verdict::REFUSED => Verdict::Refused,
                 _ => Verdict::Accepted,
             },
             h: record.h,
@@ -200,11 +227,12 @@ impl Reports {
             loss: (record.loss != verdict::NO_LOSS).then(|| f32::from_bits(record.loss)),
             grad_norm: (self.norms || record.verdict == verdict::MEASURED)
                 .then_some(record.grad_norm),
-            error: None,
+            error: (self.judged && record.verdict != verdict::MEASURED).then_some(record.error),
             accepted: last.accepted,
             skipped: last.skipped,
             refused: last.refused,
             evaluations: last.evaluations,
+            non_finite: last.non_finite,
         };
         match record.verdict {
             verdict::IDLE => return,
@@ -215,6 +243,7 @@ impl Reports {
             verdict::ACCEPTED => last.fruitless = 0,
             _ => last.fruitless += 1,
         }
+        (last.last_h, last.last_error) = (record.h, record.error);
         if self.arrived.len() == MOST_REPORTS {
             self.arrived.pop_front();
             self.dropped += 1;

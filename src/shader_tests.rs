@@ -11,8 +11,8 @@ use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use crate::gpu::kernel::{Access, Constants, Kernel};
 use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
-use crate::gpu::{combine, finish, guard, verdict};
-use crate::ingredients::{Ingredients, Momentum, Preconditioner};
+use crate::gpu::{combine, combine_two, commit, estimate, finish, guard, verdict};
+use crate::ingredients::{Adaptive, Ingredients, Momentum, Preconditioner};
 use crate::method::Method;
 use crate::plan::{Diagonal, Fusion, Guard, Linear, Op, Options, Plan};
 
@@ -20,37 +20,65 @@ use crate::plan::{Diagonal, Fusion, Guard, Linear, Op, Options, Plan};
 fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     let (mut combines, mut preconditioned) = (Vec::new(), Vec::new());
     let (mut guards, mut finishes) = (Vec::new(), Vec::new());
+    let (mut twos, mut estimates) = ([Vec::new(), Vec::new()], Vec::new());
+    let mut commits = Vec::new();
     let methods = Method::all().into_iter().chain([widest().into()]);
     for method in methods {
         for (fusion, ingredients) in recipes() {
             for software in [true, false] {
                 let walk = Traversal::new(1, software);
                 let options = Options { fusion, guard: Guard::On };
-                let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
-                let kinds = Kinds::of(&plan);
-                let mut linear = |l: &Linear, advance| {
-                    let plain = l.diagonal == Diagonal::None;
-                    let sets = if plain { &mut combines } else { &mut preconditioned };
-                    sets.push(combine::constants(l, advance, kinds, &walk));
-                };
-                for op in plan.ops() {
-                    match op {
-                        Op::Combine(l) => linear(l, false),
-                        Op::Advance(l) => linear(l, true),
-                        Op::Finish(f) => finishes.push(finish::constants(f, kinds, &walk)),
-                        Op::Reduce { norm, squares, .. } => {
-                            guards.push(guard::constants(*norm, *squares, &walk));
+                let judged = method.tableau().b_hat().map(|_| Adaptive::new(1e-3, 1e-6));
+                for adaptive in judged.into_iter().map(Some).chain([None]) {
+                    let ingredients = Ingredients { adaptive, ..ingredients };
+                    let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
+                    let kinds = Kinds::of(&plan);
+                    let mut linear = |l: &Linear, advance| {
+                        let plain = l.diagonal == Diagonal::None;
+                        let sets = if plain { &mut combines } else { &mut preconditioned };
+                        sets.push(combine::constants(l, advance, kinds, &walk));
+                    };
+                    for op in plan.ops() {
+                        match op {
+                            Op::Combine(l) => match &l.also {
+                                None => linear(l, false),
+                                Some(also) => twos[usize::from(combine_two::checks(l))]
+                                    .push(combine_two::constants(l, also, &walk)),
+                            },
+                            Op::Advance(l) => linear(l, true),
+                            Op::Finish(f) => finishes.push(finish::constants(f, kinds, &walk)),
+                            Op::Reduce { norm, squares, .. } => {
+                                guards.push(guard::constants(*norm, *squares, &walk));
+                            }
+                            Op::Estimate(e) => estimates.push(estimate::constants(e, kinds, &walk)),
+                            Op::Commit { .. } | Op::Reuse { .. } => {
+                                commits.push(commit::constants(&walk));
+                            }
+                            Op::Evaluate { .. } | Op::Control => {}
                         }
-                        Op::Evaluate { .. } | Op::Control => {}
                     }
                 }
             }
         }
     }
-    let verdicts = [true, false].map(verdict::constants).to_vec();
+    let kind = verdict::Kind { judged: true, ..verdict::Kind::default() };
+    let verdicts = [
+        verdict::Kind::default(),
+        verdict::Kind { measure: true, ..verdict::Kind::default() },
+        kind,
+        verdict::Kind { reuse: true, ..kind },
+        verdict::Kind { reuse: true, reused: true, ..kind },
+    ]
+    .map(verdict::constants)
+    .to_vec();
+    let [unchecked, checked] = twos;
     let mut all = vec![
         (combine::KERNEL, distinct(combines)),
         (combine::PRECONDITIONED, distinct(preconditioned)),
+        (combine_two::UNCHECKED, distinct(unchecked)),
+        (combine_two::CHECKED, distinct(checked)),
+        (commit::KERNEL, distinct(commits)),
+        (estimate::KERNEL, distinct(estimates)),
         (finish::KERNEL, distinct(finishes)),
         (guard::KERNEL, distinct(guards)),
         (verdict::BEGIN, vec![vec![]]),
@@ -77,7 +105,7 @@ fn recipes() -> Vec<(Fusion, Ingredients)> {
             Momentum::nesterov(0.9),
             Momentum::average(0.9),
         ] {
-            let ingredients = Ingredients { preconditioner, momentum, weight_decay: 0.0 };
+            let ingredients = Ingredients { preconditioner, momentum, ..Ingredients::default() };
             recipes.push((Fusion::Full, ingredients));
         }
     }

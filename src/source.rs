@@ -43,6 +43,9 @@ pub enum Batches {
     Device,
     /// The host, which cannot know of refusals.
     Host,
+    /// Nobody: there is one batch, and so one gradient at one θ. Methods whose
+    /// last stage is the next step's first then spare that gradient.
+    One,
 }
 
 /// Names one pair of point and gradient buffers of one optimizer.

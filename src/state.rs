@@ -8,7 +8,6 @@ use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
 use crate::gpu::verdict::Record;
-use crate::ingredients::Momentum;
 use crate::layout::ALIGNMENT;
 use crate::plan::Plan;
 
@@ -23,7 +22,7 @@ pub(crate) struct State {
     /// The preconditioner's vectors and their halves, interleaved by spans;
     /// a stub where there are none.
     pub(crate) second: Vector,
-    /// The momentum; a stub where there is none.
+    /// The momentum's halves, interleaved likewise; a stub where there is none.
     pub(crate) mean: Vector,
     pub(crate) moments: wgpu::Buffer,
     pub(crate) control: wgpu::Buffer,
@@ -31,6 +30,9 @@ pub(crate) struct State {
     pub(crate) partials: wgpu::Buffer,
     /// Where stage 1 leaves L(θ).
     pub(crate) loss: wgpu::Buffer,
+    /// Where the last stage leaves the loss at its point, if that is the
+    /// candidate.
+    pub(crate) last_loss: wgpu::Buffer,
     /// Where every other evaluation leaves a loss that nobody reads.
     pub(crate) other_loss: wgpu::Buffer,
     pub(crate) ring: wgpu::Buffer,
@@ -43,17 +45,19 @@ impl State {
         walk: &Traversal,
         theta: &[f32],
     ) -> Result<Self, Error> {
-        let chunk = walk.least_chunk() * plan.state_width().max(1);
-        let least = 4 * chunk.max(walk.partials() + 2) as u64;
+        let ingredients = plan.ingredients();
+        let chunk = walk.least_chunk() * plan.state_width().max(plan.mean_halves()).max(1);
+        let banks = if ingredients.adaptive.is_some() { 2 } else { 1 };
+        let partials = banks * walk.partials();
+        let least = 4 * chunk.max(partials + 2) as u64;
         gpu.check_limits("the optimizer", least)?;
         let mut vectors = vec![Vector::from_slice(gpu, "parameters", theta)?];
         for slot in 1..plan.slots() {
             let label = format!("vector {slot} of {}", plan.slots());
             vectors.push(Vector::zeros(gpu, &label, theta.len())?);
         }
-        let ingredients = plan.ingredients();
         let second = walk.padded() * plan.state_width();
-        let mean = if ingredients.momentum == Momentum::None { 0 } else { theta.len() };
+        let mean = walk.padded() * plan.mean_halves();
         // A binding holds at least one vec4.
         let second = Vector::zeros(gpu, "second moments", second.max(ALIGNMENT))?;
         let mean = Vector::zeros(gpu, "momentum", mean.max(ALIGNMENT))?;
@@ -71,8 +75,9 @@ impl State {
             moments,
             control: small("control", size_of::<Control>(), both)?,
             settings: small("settings", size_of::<Settings>(), Usage::UNIFORM | Usage::COPY_DST)?,
-            partials: small("partial sums", 8 + 4 * walk.partials(), Usage::STORAGE)?,
+            partials: small("partial sums", 8 + 4 * partials, Usage::STORAGE)?,
             loss: small("loss", 4, Usage::STORAGE | Usage::COPY_SRC)?,
+            last_loss: small("loss at the candidate", 4, Usage::STORAGE | Usage::COPY_SRC)?,
             other_loss: small("loss nobody reads", 4, Usage::STORAGE | Usage::COPY_SRC)?,
             ring: small(
                 "ring of records",

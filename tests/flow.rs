@@ -107,3 +107,29 @@ fn what_cannot_be_is_refused_with_the_reason() {
         assert!(message.contains(words), "{message:?} lacks {words:?}");
     }
 }
+
+#[test]
+fn adaptive_runs_agree_with_the_reference() {
+    for method in ["heun-euler", "bs3", "dp5"] {
+        let options = [
+            &["--method", method, "--step-size", "0.01", "--t-end", "0.5"][..],
+            &["--adaptive", "rtol=1e-3,atol=1e-5,controller=pi"],
+        ]
+        .concat();
+        let (_, device) = rows(ROSENBROCK, &options);
+        let (_, reference) = rows(ROSENBROCK, &[&options[..], &["--reference"]].concat());
+        assert_eq!(column(&device, 2), column(&reference, 2), "{method}: accepted");
+        assert!(column(&device, 2).contains(&0.0), "{method}: the first h is too long");
+        for (h, exact) in column(&device, 1).iter().zip(column(&reference, 1)) {
+            assert!((h - exact).abs() <= 1e-2 * exact, "{method}: h {h}, not {exact}");
+        }
+        for i in [6, 7] {
+            let (found, exact) = (column(&device, i), column(&reference, i));
+            let (found, exact) = (found.last().unwrap(), exact.last().unwrap());
+            assert!((found - exact).abs() < 1e-4, "{method}: {found}, not {exact}");
+        }
+    }
+    let output = flow(ROSENBROCK, &["--step-size", "0.1", "--steps", "1", "--adaptive", "rtol=1"]);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && message.contains("dp5"), "{message}");
+}

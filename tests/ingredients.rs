@@ -62,6 +62,7 @@ fn published() -> Vec<(&'static str, Ingredients, Recurrence)> {
         preconditioner,
         momentum,
         weight_decay,
+        ..Ingredients::default()
     };
     let none = Preconditioner::none;
     vec![
@@ -201,7 +202,12 @@ fn recipes() -> Vec<Ingredients> {
             (Momentum::nesterov(0.8), 0.0),
             (Momentum::average(0.9), 0.1),
         ] {
-            recipes.push(Ingredients { preconditioner, momentum, weight_decay });
+            recipes.push(Ingredients {
+                preconditioner,
+                momentum,
+                weight_decay,
+                ..Ingredients::default()
+            });
         }
     }
     recipes

@@ -1,7 +1,7 @@
 //! What README.md says of the methods is what the code computes.
 
 use kutta::plan::Options;
-use kutta::{Method, Plan};
+use kutta::{Adaptive, Ingredients, Method, Plan};
 
 /// As few digits as say it to four decimals.
 fn short(x: f64) -> String {
@@ -17,18 +17,26 @@ fn the_table_of_methods_is_computed() {
         .iter()
         .map(|method| {
             let Method::Explicit(tableau) = method else { panic!("{method} has no tableau") };
-            let plan = Plan::new(method, Options::default()).unwrap();
+            let words = |adaptive| {
+                let ingredients = Ingredients { adaptive, ..Ingredients::default() };
+                let plan = Plan::with_ingredients(method, &ingredients, Options::default());
+                plan.map_or("–".to_owned(), |plan| {
+                    let (bare, guarded) = (plan.words_bare(), plan.words_guarded());
+                    let vectors = plan.resident_vectors();
+                    format!("{bare} / {guarded} / {}, {vectors}", plan.words_unfused())
+                })
+            };
+            let embedded = tableau.embedded_order().map(|p| format!("({p})"));
             format!(
-                "| `{method}` | {} | {} | {} | {} / {} / {} | {} |",
+                "| `{method}` | {} | {}{} | {} | {} | {} |",
                 method.stages(),
                 tableau.order(),
+                embedded.unwrap_or_default(),
                 short(tableau.real_limit()),
-                plan.words_bare(),
-                plan.words_guarded(),
-                plan.words_unfused(),
-                plan.resident_vectors(),
+                words(None),
+                words(Some(Adaptive::new(1e-3, 1e-6))),
             )
         })
         .collect();
-    assert_eq!(rows, expected);
+    assert_eq!(rows, expected, "it should be\n{}", expected.join("\n"));
 }

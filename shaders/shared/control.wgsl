@@ -27,8 +27,32 @@ struct Control {
     applied_second_scale: f32,
     mean_scale: f32,
     applied_mean_scale: f32,
-    // The half of the preconditioner's state that accepted attempts left.
+    // The half of the ingredients' state that accepted attempts left.
     parity: u32,
-    unused: u32,
+    // The h that a controller proposes, before it is cut to the end of time.
+    next_h: f32,
+    // Errors of the last two accepted attempts, for controllers with a memory.
+    error_1: f32,
+    error_2: f32,
+    // Attempts refused in a row.
+    rejections: u32,
+    // Why nothing moves any more: 0 no reason, 1 h fell below its least, 2 too
+    // many attempts were refused in a row.
+    failure: u32,
+    // The number of the last restart that the host asked for.
+    restart: u32,
+    // Attempts with a gradient, a loss or an error that was not finite.
+    non_finite: u32,
+    // What gradients are multiplied with in the attempt under way, to clip
+    // them, and in the judged one.
+    clip: f32,
+    applied_clip: f32,
+    // ‖Hv‖/‖v‖ along the direction v of the step.
+    curvature: f32,
+    // ‖k₁‖ where it is known before the stages, and ‖v‖.
+    grad_norm: f32,
+    field_norm: f32,
+    // How far from θ along −v a probe lies.
+    probe: f32,
 }
 

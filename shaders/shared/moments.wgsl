@@ -1,13 +1,16 @@
 // The preconditioner's state and its diagonal D. Source: METHODS in
 // src/ingredients/preconditioner.rs, whose twin this is.
 override PRECONDITIONER: u32 = 0u;
+override STATE: bool = PRECONDITIONER != 0u;
 const ADAGRAD_RESCALED = 1u;
 const ADAGRAD = 2u;
 const RMSPROP = 3u;
 const ADAM = 4u;
 const AMSGRAD = 5u;
-// Halves of the state: two where it is written before the verdict.
+// Halves of the state, and of the momentum: two where it is written before the
+// verdict.
 override HALVES: u32 = 1u;
+override MEAN_HALVES: u32 = 1u;
 override VECTORS: u32 = select(1u, 2u, PRECONDITIONER == AMSGRAD);
 
 const LARGEST = 3.4028234e38;
@@ -36,6 +39,13 @@ struct Second {
 // that one binding holds all of them and each is walked without gaps.
 fn second_at(i: u32, span: u32, vector: u32, half: u32) -> u32 {
     return (i / span * (VECTORS * HALVES) + vector * HALVES + half) * span + i % span;
+}
+
+fn mean_at(i: u32, span: u32, half: u32) -> u32 {
+    if MEAN_HALVES == 1u {
+        return i;
+    }
+    return (i / span * MEAN_HALVES + half) * span + i % span;
 }
 
 fn load_second(i: u32, span: u32, half: u32) -> Second {

@@ -73,11 +73,13 @@ fn prepare() {
     control.second_scale = bias_scale(settings.log_second * step);
     control.mean_scale = bias_scale(settings.log_mean * step);
     let left = time_left();
-    let going = left > 0.0 && control.accepted < settings.accepted_limit;
+    let going = left > 0.0 && control.accepted < settings.accepted_limit && control.failure == 0u;
     control.alive = select(0u, 1u, going);
     // A last step of up to 2⁻²⁰ more than h spares one of almost nothing.
-    let h = scheduled();
+    let judged = settings.rtol + settings.atol > 0.0;
+    let h = select(scheduled(), control.next_h, judged);
     control.last = select(0u, 1u, left <= h * (1.0 + 1.0 / 1048576.0));
     control.h = select(h, left, control.last == 1u);
+    control.clip = 1.0;
 }
 

@@ -17,14 +17,16 @@ struct Record {
     skipped: u32,
     refused: u32,
     evaluations: u32,
-    unused_0: u32,
-    unused_1: u32,
+    // ‖Hv‖/‖v‖; 0 where nothing measures it.
+    curvature: f32,
+    non_finite: u32,
 }
 
 const IDLE: u32 = 0u;
 const ACCEPTED: u32 = 1u;
 const SKIPPED: u32 = 2u;
 const MEASURED: u32 = 3u;
+const REFUSED: u32 = 4u;
 
 // A NaN that arithmetic does not make: nobody wrote a loss.
 const NO_LOSS: u32 = 0x7fc04b55u;

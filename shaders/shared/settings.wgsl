@@ -31,6 +31,30 @@ struct Settings {
     // ln β₂ and ln β₁ where a bias is divided out, else 0.
     log_second: f32,
     log_mean: f32,
+    // Tolerances of the error estimate; rtol and atol are both 0 without one.
+    rtol: f32,
+    atol: f32,
+    // γ, and the exponents of the last three errors.
+    safety: f32,
+    exponent_0: f32,
+    exponent_1: f32,
+    exponent_2: f32,
+    h_min: f32,
+    h_max: f32,
+    // Refused attempts in a row that end the run.
+    most_rejections: u32,
+    // 1: a refused attempt leaves its batch behind.
+    skip_refused: u32,
+    // Counts up when the controller is to start anew, with h = first_h.
+    restart: u32,
+    first_h: f32,
+    // Parameters, padding left out.
+    count: f32,
+    // Largest ‖k₁‖; 0 for any.
+    clip: f32,
+    // Numbers of the rule for h: shaders/choose.wgsl.
+    rule_0: f32,
+    rule_1: f32,
     // Pieces that are not there begin at the last of all steps.
     schedule: array<Piece, PIECES>,
 }

@@ -39,8 +39,34 @@ wgsl_struct! {
         pub mean_scale: f32,
         /// That of the judged attempt.
         pub applied_mean_scale: f32,
-        /// The half of the preconditioner's state that accepted attempts left.
+        /// The half of the ingredients' state that accepted attempts left.
         pub parity: u32,
-        pub unused: u32,
+        /// The h that a controller proposes, before it is cut to the end of time.
+        pub next_h: f32,
+        /// Errors of the last two accepted attempts.
+        pub error_1: f32,
+        pub error_2: f32,
+        /// Attempts refused in a row.
+        pub rejections: u32,
+        /// Why nothing moves any more: 0 no reason, 1 h fell below its least, 2
+        /// too many attempts were refused in a row.
+        pub failure: u32,
+        /// The number of the last restart that the host asked for.
+        pub restart: u32,
+        /// Attempts with a gradient, a loss or an error that was not finite.
+        pub non_finite: u32,
+        /// What gradients are multiplied with in the attempt under way, to clip
+        /// them.
+        pub clip: f32,
+        /// That of the judged attempt.
+        pub applied_clip: f32,
+        /// ‖Hv‖/‖v‖ along the direction v of the step.
+        pub curvature: f32,
+        /// ‖k₁‖, where it is known before the stages.
+        pub grad_norm: f32,
+        /// ‖v‖.
+        pub field_norm: f32,
+        /// How far from θ along −v a probe lies.
+        pub probe: f32,
     }
 }

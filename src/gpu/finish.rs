@@ -22,7 +22,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("control", Access::Uniform),
         ("finish", Access::Uniform),
         ("moments", Access::Uniform),
-        ("theta", Access::Write),
+        ("dst", Access::Write),
         ("mean", Access::Write),
         ("second", Access::Write),
         ("k0", Access::Read),
@@ -41,6 +41,8 @@ pub(crate) fn constants(finish: &plan::Finish, kinds: Kinds, walk: &Traversal) -
         ("TERMS", finish.gradients.len() as f64),
         ("UPDATE", f64::from(u8::from(finish.diagonal == Diagonal::Update))),
         ("MOMENTUM", kinds.momentum()),
+        ("MEAN_HALVES", kinds.mean_halves()),
+        ("JUDGED", f64::from(u8::from(finish.target.name != plan::Name::Theta))),
     ]);
     constants
 }

@@ -1,8 +1,11 @@
 //! The device, its vectors and its compiled kernels.
 
 pub(crate) mod combine;
+pub(crate) mod combine_two;
 pub(crate) mod commands;
+pub(crate) mod commit;
 pub mod control;
+pub(crate) mod estimate;
 pub(crate) mod finish;
 pub(crate) mod guard;
 pub mod kernel;

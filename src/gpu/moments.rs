@@ -43,6 +43,7 @@ pub(crate) struct Kinds {
     preconditioner: u32,
     momentum: u32,
     halves: usize,
+    mean_halves: usize,
 }
 
 impl Kinds {
@@ -64,12 +65,17 @@ impl Kinds {
                 Momentum::Average { .. } => 3,
             },
             halves: plan.state_halves(),
+            mean_halves: plan.mean_halves(),
         }
     }
 
     /// Overrides of `shaders/shared/moments.wgsl`.
     pub(crate) fn constants(self) -> Constants {
         vec![("PRECONDITIONER", f64::from(self.preconditioner)), ("HALVES", self.halves as f64)]
+    }
+
+    pub(crate) fn mean_halves(self) -> f64 {
+        self.mean_halves.max(1) as f64
     }
 
     pub(crate) fn momentum(self) -> f64 {

@@ -2,7 +2,7 @@
 //! `shaders/shared/settings.wgsl`.
 
 use super::kernel::wgsl_struct;
-use crate::ingredients::{Curve, MAX_PIECES, StepSize};
+use crate::ingredients::{Adaptive, Curve, MAX_PIECES, Rejection, StepSize};
 
 wgsl_struct! {
     /// A piece of a schedule.
@@ -31,6 +31,22 @@ wgsl_struct! {
         pub ring: u32,
         pub log_second: f32,
         pub log_mean: f32,
+        pub rtol: f32,
+        pub atol: f32,
+        pub safety: f32,
+        pub exponent_0: f32,
+        pub exponent_1: f32,
+        pub exponent_2: f32,
+        pub h_min: f32,
+        pub h_max: f32,
+        pub most_rejections: u32,
+        pub skip_refused: u32,
+        pub restart: u32,
+        pub first_h: f32,
+        pub count: f32,
+        pub clip: f32,
+        pub rule_0: f32,
+        pub rule_1: f32,
         pub schedule: [Piece; MAX_PIECES],
     }
 }
@@ -55,6 +71,19 @@ impl Settings {
                 ..Piece::default()
             };
         }
+    }
+
+    /// How errors, of order `k`, are judged.
+    pub fn set_adaptive(&mut self, adaptive: &Adaptive, k: usize) {
+        let [now, last, before] = adaptive.controller.exponents(k);
+        (self.rtol, self.atol) = (adaptive.rtol as f32, adaptive.atol as f32);
+        self.safety = adaptive.safety as f32;
+        self.exponent_0 = now as f32;
+        self.exponent_1 = last as f32;
+        self.exponent_2 = before as f32;
+        (self.h_min, self.h_max) = (adaptive.h_min as f32, adaptive.h_max as f32);
+        self.most_rejections = adaptive.most_rejections;
+        self.skip_refused = u32::from(adaptive.rejection == Rejection::Skip);
     }
 
     /// Integrate to `end`, or without end.

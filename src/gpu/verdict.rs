@@ -25,8 +25,8 @@ wgsl_struct! {
         pub(crate) skipped: u32,
         pub(crate) refused: u32,
         pub(crate) evaluations: u32,
-        pub(crate) unused_0: u32,
-        pub(crate) unused_1: u32,
+        pub(crate) curvature: f32,
+        pub(crate) non_finite: u32,
     }
 }
 
@@ -34,6 +34,7 @@ pub(crate) const IDLE: u32 = 0;
 pub(crate) const ACCEPTED: u32 = 1;
 pub(crate) const SKIPPED: u32 = 2;
 pub(crate) const MEASURED: u32 = 3;
+pub(crate) const REFUSED: u32 = 4;
 pub(crate) const NO_LOSS: u32 = 0x7fc0_4b55;
 
 pub(crate) const BEGIN: Kernel = Kernel {
@@ -64,6 +65,7 @@ pub(crate) const VERDICT: Kernel = Kernel {
         PARTIALS_WGSL,
         WORKGROUP_SUM_WGSL,
         RECORD_WGSL,
+        include_str!("../../shaders/shared/controller.wgsl"),
         include_str!("../../shaders/verdict.wgsl"),
         PREPARE_WGSL,
     ],
@@ -73,10 +75,30 @@ pub(crate) const VERDICT: Kernel = Kernel {
         ("partials", Access::Write),
         ("loss", Access::Write),
         ("ring", Access::Write),
+        ("last_loss", Access::Write),
     ],
     structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT, Record::LAYOUT],
 };
 
-pub(crate) fn constants(measure: bool) -> Constants {
-    vec![("MEASURE", f64::from(u8::from(measure)))]
+/// What a verdict is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// Looks at loss and gradient, and counts for nothing.
+    pub(crate) measure: bool,
+    /// There is an error estimate.
+    pub(crate) judged: bool,
+    /// k_s and its loss serve the next attempt.
+    pub(crate) reuse: bool,
+    /// k₁ came from the attempt before.
+    pub(crate) reused: bool,
+}
+
+pub(crate) fn constants(kind: Kind) -> Constants {
+    let flag = |b: bool| f64::from(u8::from(b));
+    vec![
+        ("MEASURE", flag(kind.measure)),
+        ("JUDGED", flag(kind.judged)),
+        ("REUSE", flag(kind.reuse)),
+        ("REUSED", flag(kind.reused)),
+    ]
 }

@@ -1,11 +1,13 @@
 //! What turns a Runge–Kutta method into an optimizer: step size,
 //! preconditioner, momentum, weight decay.
 
+mod adaptive;
 mod momentum;
 mod parse;
 mod preconditioner;
 mod step_size;
 
+pub use adaptive::{Adaptive, Controller, History, Rejection};
 pub use momentum::Momentum;
 pub use preconditioner::Preconditioner;
 pub(crate) use step_size::Curve;
@@ -21,6 +23,8 @@ pub struct Ingredients {
     /// λ of decoupled weight decay: θ_{n+1} also loses h λ θ_n (Loshchilov,
     /// Hutter 2019).
     pub weight_decay: f64,
+    /// Judges attempts by the method's error estimate, and chooses h by it.
+    pub adaptive: Option<Adaptive>,
 }
 
 impl Ingredients {
@@ -30,6 +34,7 @@ impl Ingredients {
     pub fn check(&self) -> Result<(), IngredientError> {
         self.preconditioner.check()?;
         self.momentum.check()?;
+        self.adaptive.map_or(Ok(()), |adaptive| adaptive.check())?;
         let decay = self.weight_decay;
         if decay.is_finite() && decay >= 0.0 {
             Ok(())

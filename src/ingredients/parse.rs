@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Momentum, Preconditioner, StepSize};
+use super::{Adaptive, Controller, Momentum, Preconditioner, Rejection, StepSize};
 use crate::error::IngredientError;
 
 /// A name with its values; whoever knows the name takes them out.
@@ -160,6 +160,70 @@ impl FromStr for StepSize {
         let made = if warm { made.warm_up(spec.steps("warm-up")?) } else { made };
         made.check()?;
         spec.finish(made)
+    }
+}
+
+/// `rtol=…,atol=…` with, if wanted, `controller=i|pi|pid`, `p=…,i=…,d=…` of a
+/// PID controller, `safety=…`, `h-min=…`, `h-max=…`, `rejection=retry|skip`,
+/// `most-rejections=…`. Without values rtol is 1e-3 and atol 1e-6.
+impl FromStr for Adaptive {
+    type Err = IngredientError;
+
+    fn from_str(text: &str) -> Result<Self, IngredientError> {
+        let fault = |part: &str| IngredientError::Syntax { text: text.into(), part: part.into() };
+        let mut made = Self::new(1e-3, 1e-6);
+        let mut pid = (0.14, 0.25, 0.10);
+        for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+            let (key, value) = part.split_once('=').ok_or_else(|| fault(part))?;
+            let value = value.trim();
+            let number = || value.parse::<f64>().map_err(|_| fault(part));
+            match key.trim() {
+                "rtol" => made.rtol = number()?,
+                "atol" => made.atol = number()?,
+                "safety" => made.safety = number()?,
+                "h-min" => made.h_min = number()?,
+                "h-max" => made.h_max = number()?,
+                "p" => pid.0 = number()?,
+                "i" => pid.1 = number()?,
+                "d" => pid.2 = number()?,
+                "most-rejections" => {
+                    made.most_rejections = value.parse().map_err(|_| fault(part))?;
+                }
+                "controller" => {
+                    made.controller = match value {
+                        "i" => Controller::I,
+                        "pi" => Controller::Pi,
+                        "pid" => Controller::pid(),
+                        _ => {
+                            let found = value.to_owned();
+                            return Err(IngredientError::UnknownName {
+                                found,
+                                names: "i, pi, pid",
+                            });
+                        }
+                    }
+                }
+                "rejection" => {
+                    made.rejection = match value {
+                        "retry" => Rejection::Retry,
+                        "skip" => Rejection::Skip,
+                        _ => {
+                            let found = value.to_owned();
+                            return Err(IngredientError::UnknownName {
+                                found,
+                                names: "retry, skip",
+                            });
+                        }
+                    }
+                }
+                _ => return Err(fault(part)),
+            }
+        }
+        if let Controller::Pid { p, i, d } = &mut made.controller {
+            (*p, *i, *d) = pid;
+        }
+        made.check()?;
+        Ok(made)
     }
 }
 

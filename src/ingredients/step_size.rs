@@ -123,6 +123,12 @@ impl StepSize {
         }
     }
 
+    /// The same h at every step.
+    pub fn is_constant(&self) -> bool {
+        let Piece { curve, .. } = self.pieces[0];
+        self.pieces.len() == 1 && matches!(curve, Curve::Linear { from, to, .. } if from == to)
+    }
+
     pub(crate) fn pieces(&self) -> &[Piece] {
         &self.pieces
     }

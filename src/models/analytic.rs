@@ -9,7 +9,7 @@ use crate::gpu::{Gpu, Pipeline, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::reference::Problem;
-use crate::source::{Evaluation, GradientSource, SourceError};
+use crate::source::{Batches, Evaluation, GradientSource, SourceError};
 
 wgsl_struct! {
     struct AddLoss {
@@ -155,6 +155,10 @@ impl Analytic {
 }
 
 impl GradientSource for Analytic {
+    fn batches(&self) -> Batches {
+        Batches::One
+    }
+
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
         let n = self.layout.len();
         if at.point().len() != n {

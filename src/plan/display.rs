@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Diagonal, Finish, Linear, Name, Op, Operand, Plan, Purpose, Scale};
+use super::{Diagonal, Estimate, Finish, Linear, Name, Op, Operand, Plan, Purpose, Scale};
 use crate::ingredients::{Ingredients, Momentum};
 
 fn subscript(number: u32) -> String {
@@ -20,6 +20,7 @@ impl fmt::Display for Name {
             Name::Gradient(i) => format!("k{}", subscript(*i)),
             Name::Point(i) => format!("y{}", subscript(*i)),
             Name::Sum(i) => format!("t{}", subscript(*i)),
+            Name::Candidate => "θ'".to_owned(),
         };
         f.pad(&text)
     }
@@ -89,18 +90,42 @@ impl fmt::Display for Linear {
                 text += &if outer < 0.0 { format!(" − {h}({sum})") } else { format!(" + {sum}") };
             }
         }
+        if let Some(also) = &self.also {
+            let terms = also.weights.iter().zip(&self.gradients).filter(|(w, _)| **w != 0.0);
+            let sum = sum(terms.map(|(&w, &(_, k))| (w, k)));
+            let name = also.target.name;
+            text += &match also.based {
+                true => format!(";  {name} = {} − {h}({sum})", self.base.name),
+                false => format!(";  {name} = {sum}"),
+            };
+        }
         f.pad(&text)
+    }
+}
+
+fn sum(terms: impl Iterator<Item = (f64, Operand)>) -> String {
+    terms
+        .enumerate()
+        .map(|(i, (a, k))| format!("{}{}{}", signed(i == 0, a < 0.0), weighted(a), k.name))
+        .collect()
+}
+
+impl Estimate {
+    fn text(&self) -> String {
+        let d = if self.diagonal == Diagonal::None { "" } else { " D" };
+        let part = |i: usize| {
+            let terms = self.terms.iter().filter(move |(w, _)| w[i] != 0.0);
+            sum(terms.map(|&(w, k)| (w[i], k)))
+        };
+        let step =
+            if self.makes { format!("θ' = θ − h{d}({});  ", part(1)) } else { String::new() };
+        format!("{step}‖e‖, e = h{d}({})", part(0))
     }
 }
 
 impl Finish {
     fn text(&self, ingredients: &Ingredients) -> String {
-        let sum: String = self
-            .gradients
-            .iter()
-            .enumerate()
-            .map(|(i, (b, k))| format!("{}{}{}", signed(i == 0, *b < 0.0), weighted(*b), k.name))
-            .collect();
+        let sum = sum(self.gradients.iter().copied());
         let d = if self.diagonal == Diagonal::None { "" } else { "D " };
         let decay = if ingredients.weight_decay == 0.0 { "" } else { " − h λ θ" };
         let step = match ingredients.momentum {
@@ -154,7 +179,9 @@ impl Op {
                     what += ";  ‖k₁‖";
                 }
                 let (read, written) = state(linear.diagonal);
-                [what, names(linear.inputs()) + read, names([linear.target].into_iter()) + written]
+                let also = linear.also.as_ref().map(|also| also.target);
+                let targets = names([linear.target].into_iter().chain(also));
+                [what, names(linear.inputs()) + read, targets + written]
             }
             Op::Reduce { gradient, norm, .. } => {
                 let norm = if *norm { ";  ‖k₁‖" } else { "" };
@@ -169,7 +196,26 @@ impl Op {
                 let (read, written) = state(finish.diagonal);
                 let m = if ingredients.momentum == Momentum::None { "" } else { " m" };
                 let gradients = names(finish.gradients.iter().map(|&(_, k)| k));
-                [what, format!("θ·0 {gradients}{read}{m}"), format!("θ·0{written}{m}")]
+                let target = names([finish.target].into_iter());
+                [what, format!("θ·0 {gradients}{read}{m}"), format!("{target}{written}{m}")]
+            }
+            Op::Estimate(estimate) => {
+                let (read, _) = state(estimate.diagonal);
+                let gradients = names(estimate.terms.iter().map(|&(_, k)| k));
+                let candidate = names([estimate.candidate].into_iter());
+                if estimate.makes {
+                    [estimate.text(), format!("θ·0 {gradients}{read}"), candidate]
+                } else {
+                    let reads = format!("θ·0 {candidate} {gradients}{read}");
+                    [estimate.text(), reads, String::new()]
+                }
+            }
+            Op::Commit { from, to } => {
+                ["θ = θ', if accepted".into(), names([*from].into_iter()), names([*to].into_iter())]
+            }
+            Op::Reuse { from, to } => {
+                let what = format!("{} = {}, if accepted and the batch stays", to.name, from.name);
+                [what, names([*from].into_iter()), names([*to].into_iter())]
             }
             Op::Control => ["verdict".into(), String::new(), String::new()],
         }

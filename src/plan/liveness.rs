@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Diagonal, Finish, Linear, Name, Op, Operand, Purpose, Scale, Slot};
+use super::{Also, Diagonal, Estimate, Finish, Linear, Name, Op, Operand, Purpose, Scale, Slot};
+use crate::ingredients::Ingredients;
 
 /// An operation before its vectors have a place.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,16 +20,37 @@ pub(super) enum Step {
         gradients: Vec<(f64, Name)>,
         scale: Scale,
         diagonal: Diagonal,
+        also: Option<Emission>,
     },
     Reduce {
         stage: u32,
         squares: bool,
     },
     Finish {
+        target: Name,
         gradients: Vec<(f64, Name)>,
         diagonal: Diagonal,
     },
+    Estimate {
+        makes: bool,
+        terms: Vec<([f64; 2], Name)>,
+        diagonal: Diagonal,
+    },
     Control,
+    Commit,
+    Reuse {
+        stage: u32,
+    },
+}
+
+/// An [`Also`] before it has a place.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Emission {
+    pub(super) target: Name,
+    pub(super) based: bool,
+    pub(super) weights: Vec<f64>,
+    /// Whether this kernel has room to check its gradients.
+    pub(super) checks: bool,
 }
 
 impl Step {
@@ -50,6 +72,12 @@ impl Step {
                 .collect(),
             Step::Reduce { stage, .. } => vec![Name::Gradient(*stage)],
             Step::Finish { .. } => self.gradients().collect(),
+            Step::Estimate { makes, terms, .. } => {
+                let candidate = (!makes).then_some(Name::Candidate);
+                candidate.into_iter().chain(terms.iter().map(|&(_, k)| k)).collect()
+            }
+            Step::Commit => vec![Name::Candidate],
+            Step::Reuse { stage } => vec![Name::Gradient(*stage), Name::Gradient(1)],
             Step::Control => vec![],
         }
     }
@@ -62,6 +90,11 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// Words per parameter.
+    pub(super) fn words(&self, ingredients: &Ingredients) -> usize {
+        self.ops.iter().map(|op| op.words(ingredients)).sum()
+    }
+
     /// Linear scan: lifetimes in straight-line code are intervals, for which
     /// taking the lowest free buffer is optimal.
     pub(super) fn new(steps: Vec<Step>) -> Self {
@@ -137,8 +170,27 @@ impl Scan {
                 let gradient = self.operand(Name::Gradient(stage));
                 Op::Reduce { gradient, stage, norm: stage == 1, squares }
             }
-            Step::Finish { gradients, diagonal } => {
-                Op::Finish(Finish { gradients: self.placed(gradients), diagonal })
+            Step::Finish { target, gradients, diagonal } => {
+                let target =
+                    if target == Name::Theta { self.operand(target) } else { self.take(target) };
+                let finish = Finish { target, gradients: self.placed(gradients), diagonal };
+                self.release(&reads, at, 0);
+                Op::Finish(finish)
+            }
+            Step::Estimate { makes, terms, diagonal } => {
+                let name = Name::Candidate;
+                let candidate = if makes { self.take(name) } else { self.operand(name) };
+                let terms = terms.into_iter().map(|(w, k)| (w, self.operand(k))).collect();
+                self.release(&reads, at, 0);
+                Op::Estimate(Estimate { candidate, makes, terms, diagonal })
+            }
+            Step::Commit => {
+                let (from, to) = (self.operand(Name::Candidate), self.operand(Name::Theta));
+                Op::Commit { from, to }
+            }
+            Step::Reuse { stage } => {
+                let from = self.operand(Name::Gradient(stage));
+                Op::Reuse { from, to: self.operand(Name::Gradient(1)) }
             }
             Step::Evaluate { purpose, point, gradient } => {
                 let point = self.operand(point);
@@ -146,7 +198,9 @@ impl Scan {
                 self.release(&[point.name, gradient.name], at, 0);
                 Op::Evaluate { purpose, point, gradient }
             }
-            Step::Linear { target: Name::Theta, base, points, gradients, scale, diagonal } => {
+            Step::Linear {
+                target: Name::Theta, base, points, gradients, scale, diagonal, ..
+            } => {
                 // θ must be the base if it is read at all: it is bound for writing.
                 let lead = |w: f64, name| if name == Name::Theta { f64::INFINITY } else { w };
                 let (base, points) = with_base_by(base, points, lead);
@@ -154,10 +208,13 @@ impl Scan {
                 let linear = self.linear(target, base, points, gradients, scale);
                 Op::Advance(Linear { diagonal, ..linear })
             }
-            Step::Linear { target, base, points, gradients, scale, diagonal } => {
-                let unchecked = self.unchecked(&reads);
+            Step::Linear { target, base, points, gradients, scale, diagonal, also } => {
+                let checks = also.as_ref().is_none_or(|also| also.checks);
+                let unchecked = if checks { self.unchecked(&reads) } else { vec![] };
                 let first_seen = |name| matches!(name, Name::Gradient(i) if unchecked.contains(&i));
-                let reusable = |name| self.dies(name, at) && !first_seen(name);
+                // A kernel with two outputs works on no input in place.
+                let alone = also.is_none();
+                let reusable = |name| alone && self.dies(name, at) && !first_seen(name);
                 // A base that dies here gives its buffer to the target.
                 let lead = |w: f64, name| if reusable(name) { 1.0 + w } else { w };
                 let (base, points) = with_base_by(base, points, lead);
@@ -169,10 +226,15 @@ impl Scan {
                     self.take(target)
                 };
                 let linear = self.linear(target, base, points, gradients, scale);
+                let also = also.map(|Emission { target, based, weights, .. }| Also {
+                    target: self.take(target),
+                    based,
+                    weights,
+                });
                 self.release(&reads, at, target.slot);
                 self.release(&[target.name], at, 0);
                 let norm = unchecked.contains(&1);
-                Op::Combine(Linear { checks: unchecked, norm, diagonal, ..linear })
+                Op::Combine(Linear { checks: unchecked, norm, diagonal, also, ..linear })
             }
         }
     }
@@ -187,8 +249,8 @@ impl Scan {
     ) -> Linear {
         let (points, gradients) = (self.placed(points), self.placed(gradients));
         let base = self.operand(base);
-        let (checks, norm, diagonal) = (vec![], false, Diagonal::None);
-        Linear { target, base, points, gradients, scale, checks, norm, diagonal }
+        let (checks, norm, diagonal, also) = (vec![], false, Diagonal::None, None);
+        Linear { target, base, points, gradients, scale, checks, norm, diagonal, also }
     }
 
     fn placed(&self, terms: Vec<(f64, Name)>) -> Vec<(f64, Operand)> {

@@ -14,6 +14,7 @@ mod tests;
 use crate::error::PlanError;
 use crate::ingredients::{Ingredients, Momentum, Preconditioner};
 use crate::method::Method;
+use crate::tableau::Tableau;
 
 /// How much of a step goes into one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -64,6 +65,8 @@ pub enum Name {
     Point(u32),
     /// A partial sum, numbered by its first use.
     Sum(u32),
+    /// θ_{n+1} before the verdict, where an error estimate judges it.
+    Candidate,
 }
 
 /// A resident buffer, by number; 0 is θ.
@@ -114,15 +117,43 @@ pub struct Linear {
     /// Sums ‖k₁‖² on the way.
     pub norm: bool,
     pub diagonal: Diagonal,
+    /// A partial sum of the same inputs, written by the same kernel.
+    pub also: Option<Also>,
 }
 
-/// θ ← θ − h (u + λθ), where u comes from ḡ = Σ b k by way of the momentum.
+/// target = base − h Σ a k, or Σ a k alone: what a later operation would have
+/// to read all of these gradients for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Also {
+    pub target: Operand,
+    /// Scaled by h and added to the [`Linear`]'s base.
+    pub based: bool,
+    /// a, in the order of the [`Linear`]'s gradients.
+    pub weights: Vec<f64>,
+}
+
+/// target = θ − h (u + λθ), where u comes from ḡ = Σ b k by way of the momentum.
 ///
 /// Made from gradients alone: ḡ recovered from a difference of points would
 /// lose |θ|/(h|ḡ|) of its accuracy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finish {
+    /// θ itself after the verdict, or the candidate before it.
+    pub target: Operand,
     pub gradients: Vec<(f64, Operand)>,
+    pub diagonal: Diagonal,
+}
+
+/// e = h D Σ d k, and the sum of (e / (atol + rtol·max(|θ|, |θ'|)))².
+///
+/// Made from gradients alone, so that rounding at |θ| does not enter e.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    pub candidate: Operand,
+    /// The candidate is made here too: θ' = θ − h D Σ b k.
+    pub makes: bool,
+    /// d = b − b̂ and b of each gradient.
+    pub terms: Vec<([f64; 2], Operand)>,
     pub diagonal: Diagonal,
 }
 
@@ -140,8 +171,16 @@ pub enum Op {
     Control,
     /// θ ← …, if the verdict accepted.
     Advance(Linear),
-    /// θ and the momentum ← …, if the verdict accepted.
+    /// θ and the momentum ← …, if the verdict accepted; or the candidate and
+    /// the momentum's other half before it.
     Finish(Finish),
+    /// The error estimate of the candidate.
+    Estimate(Estimate),
+    /// A copy, if the verdict accepted: θ ← the candidate.
+    Commit { from: Operand, to: Operand },
+    /// A copy, if the verdict accepted and the batch stays the same: k₁ ← k_s,
+    /// the gradient at what is now θ.
+    Reuse { from: Operand, to: Operand },
 }
 
 impl Linear {
@@ -180,15 +219,24 @@ impl Op {
         let state = |diagonal: Diagonal| diagonal.words(&ingredients.preconditioner);
         match self {
             Op::Combine(linear) | Op::Advance(linear) => {
-                linear.reads() + 1 + state(linear.diagonal)
+                let written = 1 + usize::from(linear.also.is_some());
+                linear.reads() + written + state(linear.diagonal)
             }
             Op::Finish(finish) => {
                 let momentum = 2 * usize::from(ingredients.momentum != Momentum::None);
                 finish.gradients.len() + 2 + momentum + state(finish.diagonal)
             }
+            Op::Estimate(estimate) => estimate.terms.len() + 2 + state(estimate.diagonal),
+            Op::Commit { .. } => 2,
             Op::Reduce { .. } => 1,
-            Op::Evaluate { .. } | Op::Control => 0,
+            // What it costs, the gradient that it spares more than pays for.
+            Op::Evaluate { .. } | Op::Control | Op::Reuse { .. } => 0,
         }
+    }
+
+    /// Not the method's own: what keeps an attempt refusable.
+    fn guards(&self) -> bool {
+        matches!(self, Op::Reduce { .. } | Op::Commit { .. })
     }
 }
 
@@ -199,6 +247,10 @@ pub const MAX_INPUTS: usize = 6;
 /// Most vectors that a kernel which knows the preconditioner or the momentum
 /// reads besides its state.
 pub const MAX_INPUTS_WITH_STATE: usize = 5;
+
+/// Most gradients that the error estimate reads besides the candidate, θ and
+/// its state.
+pub const MAX_ESTIMATE_TERMS: usize = 4;
 
 /// What to plan for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -225,6 +277,7 @@ pub struct Plan {
     ops: Vec<Op>,
     slots: usize,
     evaluations: u32,
+    error_order: usize,
     unfused_words: usize,
 }
 
@@ -259,6 +312,16 @@ impl Plan {
         options: Options,
     ) -> Result<Self, PlanError> {
         let Method::Explicit(tableau) = method;
+        let pairless = ingredients.adaptive.is_some() && tableau.b_hat().is_none();
+        if pairless {
+            let pairs: Vec<_> = Tableau::all()
+                .into_iter()
+                .filter(|tableau| tableau.b_hat().is_some())
+                .map(|tableau| tableau.name().to_owned())
+                .collect();
+            let (method, pairs) = (tableau.name().to_owned(), pairs.join(", "));
+            return Err(PlanError::NoPair { method, pairs });
+        }
         let unfused = Options { fusion: Fusion::None, ..options };
         let mut plan = explicit::plan(tableau, ingredients, options);
         plan.unfused_words = explicit::plan(tableau, ingredients, unfused).words_bare();
@@ -293,6 +356,26 @@ impl Plan {
         if self.evaluations > 1 { 2 } else { 1 }
     }
 
+    /// Halves of the momentum: two where it is written before the verdict.
+    pub fn mean_halves(&self) -> usize {
+        match (self.ingredients.momentum, self.ingredients.adaptive) {
+            (Momentum::None, _) => 0,
+            (_, None) => 1,
+            (_, Some(_)) => 2,
+        }
+    }
+
+    /// One more than the order of the error estimate; 0 without one.
+    pub fn error_order(&self) -> usize {
+        self.error_order
+    }
+
+    /// The last stage's point is the candidate: where the batch stays the same,
+    /// its gradient serves the next attempt.
+    pub fn reuses(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Reuse { .. }))
+    }
+
     /// Elements of the preconditioner's state per parameter, both halves counted.
     pub fn state_width(&self) -> usize {
         self.ingredients.preconditioner.vectors() * self.state_halves()
@@ -301,8 +384,7 @@ impl Plan {
     /// Vectors of the parameters' length that live at once: θ, the slots and
     /// the state of the ingredients.
     pub fn resident_vectors(&self) -> usize {
-        let momentum = usize::from(self.ingredients.momentum != Momentum::None);
-        self.slots + momentum + self.state_width()
+        self.slots + self.mean_halves() + self.state_width()
     }
 
     /// Gradient evaluations of one attempt.
@@ -312,11 +394,11 @@ impl Plan {
 
     /// Words per parameter that the method itself moves.
     pub fn words_bare(&self) -> usize {
-        let own = |op: &&Op| !matches!(op, Op::Reduce { .. });
+        let own = |op: &&Op| !op.guards();
         self.ops.iter().filter(own).map(|op| op.words(&self.ingredients)).sum()
     }
 
-    /// Words per parameter, the guard's pass included.
+    /// Words per parameter, with the guard's pass or the commit.
     pub fn words_guarded(&self) -> usize {
         self.ops.iter().map(|op| op.words(&self.ingredients)).sum()
     }
@@ -332,7 +414,7 @@ impl Plan {
         self.ops.iter().any(|op| match op {
             Op::Combine(linear) | Op::Advance(linear) => linear.norm,
             Op::Reduce { norm, .. } => *norm,
-            Op::Evaluate { .. } | Op::Control | Op::Finish(_) => false,
+            _ => false,
         })
     }
 

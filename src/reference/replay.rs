@@ -2,15 +2,18 @@
 //! plan overwrites here is gone here too.
 
 use crate::error::ReferenceError;
-use crate::plan::{Diagonal, Finish, Linear, Op, Plan, Purpose, Scale};
+use crate::plan::{Diagonal, Estimate, Finish, Linear, Name, Op, Plan, Purpose, Scale};
 
 /// What one replayed attempt saw and did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
-    /// Whether every checked gradient was finite.
+    /// Whether every checked gradient was finite and the error, where there is
+    /// an estimate, within tolerance.
     pub accepted: bool,
     /// ‖k₁‖₂, where the plan sums it.
     pub grad_norm: Option<f64>,
+    /// The norm of the error estimate, in units of the tolerance.
+    pub error: Option<f64>,
 }
 
 /// The buffers of a plan, in f64.
@@ -21,7 +24,8 @@ pub struct Replay<'p> {
     /// The preconditioner's state by half and element; the current half.
     second: [Vec<[f64; 2]>; 2],
     half: usize,
-    mean: Vec<f64>,
+    /// The momentum by half.
+    mean: [Vec<f64>; 2],
     accepted: u64,
 }
 
@@ -30,7 +34,8 @@ impl<'p> Replay<'p> {
         let mut slots = vec![vec![0.0; theta.len()]; plan.slots()];
         slots[0] = theta.to_vec();
         let second = [vec![[0.0; 2]; theta.len()], vec![[0.0; 2]; theta.len()]];
-        Self { plan, slots, second, half: 0, mean: vec![0.0; theta.len()], accepted: 0 }
+        let mean = [vec![0.0; theta.len()], vec![0.0; theta.len()]];
+        Self { plan, slots, second, half: 0, mean, accepted: 0 }
     }
 
     /// θ.
@@ -47,7 +52,7 @@ impl<'p> Replay<'p> {
         h: f64,
         gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
     ) -> Result<Attempt, ReferenceError> {
-        let mut attempt = Attempt { accepted: true, grad_norm: None };
+        let mut attempt = Attempt { accepted: true, grad_norm: None, error: None };
         for op in self.plan.ops() {
             match op {
                 Op::Evaluate { purpose, point, gradient: into } => {
@@ -84,8 +89,17 @@ impl<'p> Replay<'p> {
                     }
                 }
                 Op::Finish(finish) => {
+                    let before = finish.target.name != Name::Theta;
+                    if before || attempt.accepted {
+                        self.finish(finish, h, before);
+                    }
+                }
+                Op::Estimate(estimate) => self.estimate(estimate, h, &mut attempt),
+                // Every attempt of a replay evaluates k₁ afresh.
+                Op::Reuse { .. } => {}
+                Op::Commit { from, to } => {
                     if attempt.accepted {
-                        self.finish(finish, h);
+                        self.slots[to.slot] = self.slots[from.slot].clone();
                     }
                 }
             }
@@ -94,7 +108,6 @@ impl<'p> Replay<'p> {
     }
 
     fn linear(&mut self, linear: &Linear, h: f64, attempt: &mut Attempt) {
-        use crate::plan::Name;
         for input in linear.inputs() {
             let Name::Gradient(stage) = input.name else { continue };
             if linear.checks.contains(&stage) {
@@ -134,22 +147,67 @@ impl<'p> Replay<'p> {
             base + (points - scale * d * gradients)
         };
         let target = (0..self.slots[0].len()).map(value).collect();
+        if let Some(also) = &linear.also {
+            let value = |i: usize| {
+                let terms = also.weights.iter().zip(&linear.gradients);
+                let sum: f64 = terms.map(|(w, (_, k))| w * at(k.slot, i)).sum();
+                if also.based { at(linear.base.slot, i) - h * sum } else { sum }
+            };
+            let values = (0..self.slots[0].len()).map(value).collect();
+            self.slots[also.target.slot] = values;
+        }
         self.slots[linear.target.slot] = target;
     }
 
-    fn finish(&mut self, finish: &Finish, h: f64) {
+    fn estimate(&mut self, estimate: &Estimate, h: f64, attempt: &mut Attempt) {
+        let ingredients = self.plan.ingredients();
+        let Some(adaptive) = ingredients.adaptive else { return };
+        let n = self.slots[0].len();
+        let mut squares = 0.0;
+        for i in 0..n {
+            let d = match estimate.diagonal {
+                Diagonal::None => 1.0,
+                _ => {
+                    let state = &self.second[1 - self.half][i];
+                    ingredients.preconditioner.diagonal(state, self.accepted + 1)
+                }
+            };
+            let part = |w: usize| {
+                let terms = estimate.terms.iter();
+                h * d * terms.map(|(weights, k)| weights[w] * self.slots[k.slot][i]).sum::<f64>()
+            };
+            let (e, step) = (part(0), part(1));
+            let theta = self.slots[0][i];
+            let candidate = &mut self.slots[estimate.candidate.slot][i];
+            if estimate.makes {
+                *candidate = theta - step;
+            }
+            squares += adaptive.scaled(e, theta, *candidate).powi(2);
+        }
+        let error = (squares / n as f64).sqrt();
+        attempt.error = Some(error);
+        attempt.accepted &= error <= 1.0;
+    }
+
+    /// `before` the verdict the attempt's own state goes to the other half.
+    fn finish(&mut self, finish: &Finish, h: f64, before: bool) {
         let ingredients = *self.plan.ingredients();
+        let half = if before { 1 - self.half } else { self.half };
+        let t = self.accepted + u64::from(before);
         for i in 0..self.slots[0].len() {
             let g: f64 = finish.gradients.iter().map(|(b, k)| b * self.slots[k.slot][i]).sum();
-            let state = &mut self.second[self.half][i];
+            let state = &mut self.second[half][i];
             if finish.diagonal == Diagonal::Update {
                 ingredients.preconditioner.update(state, g);
             }
-            let d = ingredients.preconditioner.diagonal(state, self.accepted);
-            let m = &mut self.mean[i];
-            let u = ingredients.momentum.direction(m, g, d, self.accepted);
-            let theta = &mut self.slots[0][i];
-            *theta -= h * (u + ingredients.weight_decay * *theta);
+            let d = ingredients.preconditioner.diagonal(state, t);
+            // With one half the verdict does not turn it.
+            let (from, to) = if before { (self.half, half) } else { (0, 0) };
+            let mut m = self.mean[from][i];
+            let u = ingredients.momentum.direction(&mut m, g, d, t);
+            self.mean[to][i] = m;
+            let theta = self.slots[0][i];
+            self.slots[finish.target.slot][i] = theta - h * (u + ingredients.weight_decay * theta);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! coefficients.
 
 use crate::error::ReferenceError;
-use crate::ingredients::Ingredients;
+use crate::ingredients::{History, Ingredients};
 use crate::tableau::Tableau;
 
 /// One step of size h from θ_n, with everything that happened on the way.
@@ -122,7 +122,7 @@ impl<'t> Trainer<'t> {
         &self.theta
     }
 
-    /// One step; `gradient` as in [`step`].
+    /// One step, which is accepted; `gradient` as in [`step`].
     ///
     /// # Errors
     /// If a gradient is not as long as θ.
@@ -131,6 +131,75 @@ impl<'t> Trainer<'t> {
         h: f64,
         gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
     ) -> Result<(), ReferenceError> {
+        self.advance(h, gradient).map(drop)
+    }
+
+    /// One attempt, judged by the norm of its error as
+    /// [`Adaptive`](crate::Adaptive) has it, which is returned: above 1, or not
+    /// finite, it leaves everything as it was.
+    ///
+    /// # Errors
+    /// If a gradient is not as long as θ.
+    pub fn attempt(
+        &mut self,
+        h: f64,
+        gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
+    ) -> Result<f64, ReferenceError> {
+        let mut next = self.clone();
+        let e = next.advance(h, gradient)?;
+        let Some(adaptive) = self.ingredients.adaptive else {
+            *self = next;
+            return Ok(0.0);
+        };
+        let scaled = |i: usize| adaptive.scaled(e[i], self.theta[i], next.theta[i]).powi(2);
+        let error = ((0..e.len()).map(scaled).sum::<f64>() / e.len() as f64).sqrt();
+        if error <= 1.0 {
+            *self = next;
+        }
+        Ok(error)
+    }
+
+    /// Attempts from h on, as the controller has them: h, error and θ of each.
+    ///
+    /// # Errors
+    /// If a gradient is not as long as θ, or h falls below 1e-12 of t_end or 1.
+    pub fn integrate(
+        &mut self,
+        h: f64,
+        until: Until,
+        gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
+    ) -> Result<Vec<(f64, f64, Vec<f64>)>, ReferenceError> {
+        let orders = self.tableau.embedded_order().unwrap_or(0).min(self.tableau.order());
+        let mut history = History::default();
+        let (mut t, mut h, mut attempts) = (0.0, h, Vec::new());
+        let (t_end, most) = match until {
+            Until::Time(t_end) => (t_end, usize::MAX),
+            Until::Steps(most) => (f64::MAX, most),
+        };
+        while t < t_end && attempts.len() < most {
+            if h.is_nan() || h < 1e-12 * t_end.min(1.0) {
+                return Err(ReferenceError::StepSize { h });
+            }
+            let last = t_end - t <= h;
+            let now = if last { t_end - t } else { h };
+            let error = self.attempt(now, gradient)?;
+            attempts.push((now, error, self.theta.clone()));
+            if error <= 1.0 {
+                t = if last { t_end } else { t + now };
+            }
+            if let Some(adaptive) = self.ingredients.adaptive {
+                h = now * adaptive.factor(orders + 1, error, &mut history);
+            }
+        }
+        Ok(attempts)
+    }
+
+    /// One step; e = h D Σ (b_i − b̂_i) g_i, zero without b̂.
+    fn advance(
+        &mut self,
+        h: f64,
+        gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
+    ) -> Result<Vec<f64>, ReferenceError> {
         let preconditioner = self.ingredients.preconditioner;
         self.steps += 1;
         let mut gradients: Vec<Vec<f64>> = Vec::new();
@@ -158,7 +227,12 @@ impl<'t> Trainer<'t> {
             let u = self.ingredients.momentum.direction(&mut self.mean[e], sum, d[e], self.steps);
             *theta -= h * (u + self.ingredients.weight_decay * *theta);
         }
-        Ok(())
+        let (b, b_hat) = (self.tableau.b(), self.tableau.b_hat().unwrap_or(self.tableau.b()));
+        let error = |e: usize| {
+            let difference = b.iter().zip(b_hat).map(|(b, b_hat)| b - b_hat);
+            h * d[e] * difference.zip(&gradients).map(|(w, g)| w * g[e]).sum::<f64>()
+        };
+        Ok((0..d.len()).map(error).collect())
     }
 }
 

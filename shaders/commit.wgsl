@@ -1,0 +1,25 @@
+// dst ← src, if the verdict accepted
+// Moves two words, or none.
+// Recorded after the verdict: θ ← the candidate, and k₁ ← k_s where the batch stays.
+struct Commit {
+    chunk: Chunk,
+}
+
+@group(0) @binding(0) var<uniform> control: Control;
+@group(0) @binding(1) var<uniform> commit: Commit;
+@group(0) @binding(2) var<storage, read_write> dst: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> src: array<vec4<f32>>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    if control.accept == 0u {
+        return;
+    }
+    let mine = run_of(commit.chunk, workgroup.x, lane);
+    for (var i = mine.first; i < mine.end; i += RUN) {
+        dst[i] = src[i];
+    }
+}

@@ -1,0 +1,86 @@
+// e = h D ⊙ Σ dⱼ kⱼ, partials = Σ (e / (atol + rtol·max(|θ|, |θ'|)))²; MAKES: θ' = θ − h D ⊙ Σ bⱼ kⱼ
+// Moves a word for each gradient, one for θ, one for θ', and one of state.
+// Recorded before the verdict of methods with an embedded pair.
+override TERMS: u32 = 1u;
+override MAKES: bool = false;
+
+const LEAST = 1e-30;
+
+struct Estimate {
+    // d and b of gradient j.
+    errors: vec4<f32>,
+    steps: vec4<f32>,
+    // The last stage, as bits of Partials.flags: a candidate that is not
+    // finite is its fault.
+    stages: vec2<u32>,
+    rtol: f32,
+    atol: f32,
+    chunk: Chunk,
+}
+
+@group(0) @binding(0) var<uniform> control: Control;
+@group(0) @binding(1) var<uniform> estimate: Estimate;
+@group(0) @binding(2) var<uniform> moments: Moments;
+@group(0) @binding(3) var<storage, read_write> candidate: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> partials: Partials;
+@group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> theta: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> k0: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read> k1: array<vec4<f32>>;
+@group(0) @binding(9) var<storage, read> k2: array<vec4<f32>>;
+@group(0) @binding(10) var<storage, read> k3: array<vec4<f32>>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let mine = run_of(estimate.chunk, workgroup.x, lane);
+    let h = control.h * control.clip;
+    var largest = vec4<u32>();
+    var squares = vec4<f32>();
+    for (var i = mine.first; i < mine.end; i += RUN) {
+        let g0 = k0[i];
+        var e = estimate.errors.x * g0;
+        var step = estimate.steps.x * g0;
+        if TERMS > 1u {
+            let g = k1[i];
+            e += estimate.errors.y * g;
+            step += estimate.steps.y * g;
+        }
+        if TERMS > 2u {
+            let g = k2[i];
+            e += estimate.errors.z * g;
+            step += estimate.steps.z * g;
+        }
+        if TERMS > 3u {
+            let g = k3[i];
+            e += estimate.errors.w * g;
+            step += estimate.steps.w * g;
+        }
+        var d = vec4<f32>(1.0);
+        if STATE {
+            let state = load_second(i, estimate.chunk.span, control.parity ^ 1u);
+            d = diagonal(state, control.second_scale);
+        }
+        let at = theta[i];
+        var next: vec4<f32>;
+        if MAKES {
+            next = at - h * (d * step);
+            candidate[i] = next;
+        } else {
+            next = candidate[i];
+        }
+        next = parameters_only(next, i, estimate.chunk.elements);
+        largest = max(largest, magnitude_bits(next));
+        // With atol = 0, an element at zero has no scale, and no error either.
+        let scale = max(estimate.atol + estimate.rtol * max(abs(at), abs(next)), vec4<f32>(LEAST));
+        let scaled = parameters_only(h * (d * e) / scale, i, estimate.chunk.elements);
+        squares += scaled * scaled;
+    }
+    if not_finite(largest) {
+        atomicOr(&partials.flags[0], estimate.stages.x);
+        atomicOr(&partials.flags[1], estimate.stages.y);
+    }
+    put_partial(estimate.chunk, workgroup.x, lane, squares);
+}

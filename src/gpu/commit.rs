@@ -1,0 +1,29 @@
+//! Host side of `shaders/commit.wgsl`.
+
+use super::TRAVERSAL_WGSL;
+use super::control::{CONTROL_WGSL, Control};
+use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::traversal::{Chunk, Traversal};
+
+wgsl_struct! {
+    /// One dispatch's chunk.
+    pub(crate) struct Commit {
+        pub(crate) chunk: Chunk,
+    }
+}
+
+pub(crate) const KERNEL: Kernel = Kernel {
+    name: "commit",
+    text: &[CONTROL_WGSL, TRAVERSAL_WGSL, include_str!("../../shaders/commit.wgsl")],
+    bindings: &[
+        ("control", Access::Uniform),
+        ("commit", Access::Uniform),
+        ("dst", Access::Write),
+        ("src", Access::Read),
+    ],
+    structs: &[Control::LAYOUT, Commit::LAYOUT, Chunk::LAYOUT],
+};
+
+pub(crate) fn constants(walk: &Traversal) -> Constants {
+    walk.constants()
+}

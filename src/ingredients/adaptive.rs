@@ -1,0 +1,276 @@
+//! Step sizes from an error estimate.
+
+use std::fmt;
+
+use super::check_positive;
+use crate::error::IngredientError;
+
+/// h by the embedded error estimate of the method: an attempt whose error is
+/// above the tolerance is refused, and every verdict proposes the next h.
+///
+/// With e the difference of the two Runge–Kutta increments and n parameters,
+///
+/// ```text
+/// err = √( Σ (eᵢ / (atol + rtol·max(|θᵢ|, |θ'ᵢ|)))² / n ),  accepted if err ≤ 1
+/// h'  = h · clamp(γ err_n^(−β₁) err_{n−1}^(β₂) err_{n−2}^(−β₃), 0.2, 10)
+/// ```
+///
+/// where [`Controller`] gives β, γ = 0.9, the factor is at most 0.9 at a
+/// refusal and at most 1 at the acceptance after one, and h stays within
+/// [`Adaptive::bounds`]. Source: Hairer, Nørsett, Wanner I, II.4; Söderlind
+/// 2003 for the history terms.
+///
+/// ```
+/// use kutta::{Adaptive, Controller};
+/// let adaptive: Adaptive = "rtol=1e-3,atol=1e-6,controller=pi".parse()?;
+/// assert_eq!(adaptive, Adaptive::new(1e-3, 1e-6).controller(Controller::Pi));
+/// assert!(Adaptive::new(0.0, 0.0).check().is_err());
+/// # Ok::<(), kutta::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adaptive {
+    pub(crate) rtol: f64,
+    pub(crate) atol: f64,
+    pub(crate) controller: Controller,
+    pub(crate) safety: f64,
+    pub(crate) h_min: f64,
+    pub(crate) h_max: f64,
+    pub(crate) rejection: Rejection,
+    pub(crate) most_rejections: u32,
+}
+
+/// How much of the past the next step size listens to. With k one more than
+/// the lower order of the pair:
+///
+/// | | k β₁ | k β₂ | k β₃ |
+/// |---|---|---|---|
+/// | `I` | 1 | 0 | 0 |
+/// | `Pi` | 0.7 | 0.4 | 0 |
+/// | `Pid` | p + i + d | p + 2d | d |
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum Controller {
+    /// The error of this attempt alone.
+    #[default]
+    I,
+    /// And that of the one before: smoother where stability limits h.
+    Pi,
+    /// And of the one before that.
+    Pid { p: f64, i: f64, d: f64 },
+}
+
+/// What follows a refused attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Rejection {
+    /// The same batch again, with the smaller h.
+    #[default]
+    Retry,
+    /// The next batch.
+    Skip,
+}
+
+/// What a controller remembers: the errors of the last two accepted attempts,
+/// and whether the last attempt was refused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct History {
+    errors: [f64; 2],
+    refused: bool,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { errors: [1.0; 2], refused: false }
+    }
+}
+
+/// Bounds of one attempt's factor.
+const SHRINK: f64 = 0.2;
+const GROW: f64 = 10.0;
+/// Errors in the history count as at least this.
+const FLOOR: f64 = 1e-4;
+
+impl Controller {
+    /// Kennedy, Carpenter, Lewis 2000.
+    pub fn pid() -> Self {
+        Self::Pid { p: 0.14, i: 0.25, d: 0.10 }
+    }
+
+    /// β for an error of order k.
+    pub fn exponents(&self, k: usize) -> [f64; 3] {
+        let (p, i, d) = match *self {
+            Self::I => (0.0, 1.0, 0.0),
+            Self::Pi => (0.4, 0.3, 0.0),
+            Self::Pid { p, i, d } => (p, i, d),
+        };
+        [p + i + d, p + 2.0 * d, d].map(|x| x / k as f64)
+    }
+}
+
+impl Adaptive {
+    /// An I-controller with γ = 0.9, any h, refused attempts retried, and at
+    /// most 30 refusals in a row.
+    pub fn new(rtol: f64, atol: f64) -> Self {
+        Self {
+            rtol,
+            atol,
+            controller: Controller::I,
+            safety: 0.9,
+            h_min: 1e-12,
+            h_max: f64::from(f32::MAX),
+            rejection: Rejection::Retry,
+            most_rejections: 30,
+        }
+    }
+
+    pub fn controller(mut self, controller: Controller) -> Self {
+        self.controller = controller;
+        self
+    }
+
+    /// γ, between 0 and 1: how far below the proposed h to stay.
+    pub fn safety(mut self, safety: f64) -> Self {
+        self.safety = safety;
+        self
+    }
+
+    /// h stays below `h_max`; a refusal that would make it smaller than `h_min`
+    /// ends the run with an error.
+    pub fn bounds(mut self, h_min: f64, h_max: f64) -> Self {
+        (self.h_min, self.h_max) = (h_min, h_max);
+        self
+    }
+
+    pub fn rejection(mut self, rejection: Rejection) -> Self {
+        self.rejection = rejection;
+        self
+    }
+
+    /// More refusals in a row than this end the run with an error.
+    pub fn most_rejections(mut self, most: u32) -> Self {
+        self.most_rejections = most;
+        self
+    }
+
+    /// The factor that `error` gives, where k is its order. Takes it into the
+    /// history if it is within tolerance. An error that is not finite gives 0.2.
+    ///
+    /// ```
+    /// use kutta::{Adaptive, ingredients::History};
+    /// let (adaptive, mut history) = (Adaptive::new(1e-3, 1e-6), History::default());
+    /// assert!((adaptive.factor(5, 1.0, &mut history) - 0.9).abs() < 1e-12);
+    /// assert_eq!(adaptive.factor(5, f64::NAN, &mut history), 0.2);
+    /// assert_eq!(adaptive.factor(5, 0.0, &mut history), 1.0); // after a refusal
+    /// assert_eq!(adaptive.factor(5, 0.0, &mut history), 10.0);
+    /// ```
+    pub fn factor(&self, k: usize, error: f64, history: &mut History) -> f64 {
+        let [now, last, before] = self.controller.exponents(k);
+        let [e1, e2] = history.errors;
+        let factor = if error.is_finite() {
+            let raw = self.safety * error.powf(-now) * e1.powf(last) * e2.powf(-before);
+            if error == 0.0 { GROW } else { raw.clamp(SHRINK, GROW) }
+        } else {
+            SHRINK
+        };
+        let accepted = error <= 1.0;
+        if !accepted {
+            history.refused = true;
+            return factor.min(0.9);
+        }
+        let most = if history.refused { 1.0 } else { GROW };
+        *history = History { errors: [error.max(FLOOR), e1], refused: false };
+        factor.min(most)
+    }
+
+    /// What [`Adaptive`] says of one element's error.
+    pub(crate) fn scaled(&self, e: f64, before: f64, after: f64) -> f64 {
+        e / (self.atol + self.rtol * before.abs().max(after.abs())).max(1e-30)
+    }
+
+    /// # Errors
+    /// Tolerances that are negative or not finite, or both zero; γ or the
+    /// controller's coefficients out of range; h_min above h_max.
+    pub fn check(&self) -> Result<(), IngredientError> {
+        let out = |key: &'static str, found: f64, range: &'static str| {
+            Err(IngredientError::OutOfRange { ingredient: "adaptive", key, found, range })
+        };
+        for (key, found) in [("rtol", self.rtol), ("atol", self.atol)] {
+            if !(found >= 0.0 && found.is_finite()) {
+                return out(key, found, "zero or more, and finite");
+            }
+        }
+        // What the device divides by is an f32.
+        if self.rtol.max(self.atol) < f64::from(f32::MIN_POSITIVE) {
+            return out("rtol", self.rtol, "positive, or else atol must be");
+        }
+        if !(self.safety > 0.0 && self.safety <= 1.0) {
+            return out("safety", self.safety, "above 0 and at most 1");
+        }
+        if let Controller::Pid { p, i, d } = self.controller {
+            for (key, found) in [("p", p), ("i", i), ("d", d)] {
+                if found.is_nan() || found.abs() > 2.0 {
+                    return out(key, found, "between -2 and 2");
+                }
+            }
+            if p + i + d <= 0.0 {
+                return out("i", i, "such that p + i + d is positive: errors must shrink h");
+            }
+        }
+        check_positive("adaptive", "h_min", self.h_min)?;
+        check_positive("adaptive", "h_max", self.h_max)?;
+        if self.h_min > self.h_max {
+            return Err(IngredientError::Bounds { h_min: self.h_min, h_max: self.h_max });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::I => f.pad("i"),
+            Self::Pi => f.pad("pi"),
+            Self::Pid { p, i, d } => write!(f, "pid (p {p}, i {i}, d {d})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn factors_are_those_of_the_formula() {
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a}, not {b}");
+        let mut history = History::default();
+        let pid = Adaptive::new(1e-3, 0.0).controller(Controller::Pid { p: 0.3, i: 0.4, d: 0.1 });
+        near(pid.factor(4, 0.5, &mut history), 0.9 * 0.5f64.powf(-0.2));
+        near(pid.factor(4, 0.3, &mut history), 0.9 * 0.3f64.powf(-0.2) * 0.5f64.powf(0.125));
+        let expected = 0.9 * 0.8f64.powf(-0.2) * 0.3f64.powf(0.125) * 0.5f64.powf(-0.025);
+        near(pid.factor(4, 0.8, &mut history), expected);
+        let pi = Adaptive::new(1e-3, 0.0).controller(Controller::Pi);
+        let mut history = History::default();
+        near(pi.factor(2, 1e-9, &mut history), 10.0);
+        near(pi.factor(4, 1.0, &mut history), 0.9 * 1e-4f64.powf(0.1));
+        near(pi.factor(2, 1e9, &mut history), 0.2);
+        near(pi.factor(2, 1.01, &mut history), 0.9 * 1.01f64.powf(-0.35));
+        // A refusal leaves the history alone and holds the next factor at 1.
+        near(pi.factor(2, 0.01, &mut history), 1.0);
+        near(pi.factor(2, 0.01, &mut history), 0.9 * 0.01f64.powf(-0.35 + 0.2));
+    }
+
+    #[test]
+    fn faults_are_named() {
+        let good = Adaptive::new(1e-3, 1e-6);
+        for (adaptive, words) in [
+            (Adaptive::new(-1.0, 1.0), "rtol of adaptive"),
+            (Adaptive::new(0.1, f64::NAN), "NaN"),
+            (Adaptive::new(0.0, 0.0), "atol must be"),
+            (good.safety(0.0), "safety"),
+            (good.bounds(0.0, 1.0), "h_min of adaptive"),
+            (good.bounds(0.2, 0.1), "0.2"),
+            (good.controller(Controller::Pid { p: 0.0, i: 0.0, d: 0.0 }), "p + i + d"),
+        ] {
+            let message = adaptive.check().unwrap_err().to_string();
+            assert!(message.contains(words), "{message:?} lacks {words:?}");
+        }
+    }
+}
