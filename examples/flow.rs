@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Parser};
+use kutta::ingredients::History;
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
 use kutta::{
@@ -35,9 +36,11 @@ struct Options {
     /// Name of the method
     #[arg(long, default_value = "rk4")]
     method: Method,
-    /// h
-    #[arg(long)]
-    step_size: f32,
+    /// h; or a schedule, or a rule such as rescaled-dal:c=0.1,p=1,from=probe,
+    /// dal:p=1,from=stages, polyak or sgd-g2:h=0.01,beta=0.9. With --adaptive the
+    /// first h [default: estimated]
+    #[arg(long, required_unless_present = "adaptive")]
+    step_size: Option<StepSize>,
     /// NAME[:key=value,…], such as adagrad_rescaled or adam:beta2=0.999,eps=1e-8
     #[arg(long, default_value_t = Preconditioner::none())]
     preconditioner: Preconditioner,
@@ -47,6 +50,9 @@ struct Options {
     /// λ of decoupled weight decay
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     weight_decay: f64,
+    /// Largest ‖∇L‖ at the start of a step
+    #[arg(long, allow_negative_numbers = true)]
+    clip: Option<f64>,
     /// Step sizes by the error estimate of the method's pair:
     /// rtol=…,atol=…,controller=i|pi|pid
     #[arg(long)]
@@ -67,8 +73,9 @@ struct Options {
 
 impl Options {
     fn ingredients(&self) -> Ingredients {
-        let Self { preconditioner, momentum, weight_decay, adaptive, .. } = *self;
-        Ingredients { preconditioner, momentum, weight_decay, adaptive }
+        let Self { preconditioner, momentum, weight_decay, adaptive, clip, .. } = *self;
+        let rule = self.step_size.as_ref().and_then(StepSize::rule);
+        Ingredients { preconditioner, momentum, weight_decay, adaptive, clip, rule }
     }
 }
 
@@ -133,10 +140,11 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
 fn device(options: &Options, problem: &Problem, start: &[f32]) -> Result<Vec<Row>, Box<dyn Error>> {
     let gpu = Gpu::new()?;
     let mut source = Analytic::new(&gpu, problem, start.len())?;
-    let mut optimizer = Optimizer::builder(options.method.clone())
-        .step_size(StepSize::constant(options.step_size))
-        .ingredients(options.ingredients())
-        .build(&gpu, source.layout(), start)?;
+    let mut builder = Optimizer::builder(options.method.clone()).ingredients(options.ingredients());
+    if let Some(step_size) = &options.step_size {
+        builder = builder.step_size(step_size.clone());
+    }
+    let mut optimizer = builder.build(&gpu, source.layout(), start)?;
     if let Some(t_end) = options.t_end {
         optimizer.set_end(Some(t_end))?;
     }
@@ -177,37 +185,44 @@ fn reference(
     let Method::Explicit(tableau) = &options.method else {
         return Err(format!("the reference has no method {}", options.method).into());
     };
-    StepSize::constant(options.step_size).check()?;
     let ingredients = options.ingredients();
     ingredients.check()?;
-    let until = match (options.steps, options.t_end) {
-        (Some(steps), _) => textbook::Until::Steps(usize::try_from(steps)?),
-        (None, Some(t_end)) => textbook::Until::Time(t_end),
-        (None, None) => return Err("give --steps or --t-end".into()),
-    };
+    // What no device could plan, the reference refuses too.
+    let plan = Plan::with_ingredients(&options.method, &ingredients, Default::default())?;
     let theta: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
-    // The device's h is an f32, so the oracle takes that very number.
-    let h = f64::from(options.step_size);
-    let row = |h, error: f64, theta: Vec<f64>| Row {
+    let mut trainer = textbook::Trainer::new(tableau, ingredients, &theta);
+    let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
+    let row = |h, error: f64, theta: &[f64]| Row {
         h,
         accepted: error <= 1.0,
-        loss: problem.loss(&theta),
-        grad_norm: problem.gradient(&theta).iter().map(|g| g * g).sum::<f64>().sqrt(),
+        loss: problem.loss(theta),
+        grad_norm: problem.gradient(theta).iter().map(|g| g * g).sum::<f64>().sqrt(),
         error,
-        theta,
+        theta: theta.to_vec(),
     };
-    let mut trainer = textbook::Trainer::new(tableau, ingredients, &theta);
-    let mut rows = vec![row(0.0, 0.0, theta)];
-    let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
-    if ingredients.adaptive.is_some() {
-        Plan::with_ingredients(&options.method, &ingredients, Default::default())?;
-        let attempts = trainer.integrate(h, until, &mut gradient)?;
-        rows.extend(attempts.into_iter().map(|(h, error, theta)| row(h, error, theta)));
-        return Ok(rows);
-    }
-    for h in textbook::step_sizes(h, until)? {
-        trainer.step(h, &mut gradient)?;
-        rows.push(row(h, 0.0, trainer.theta().to_vec()));
+    let mut rows = vec![row(0.0, 0.0, &theta)];
+    // The device's constant h is an f32, so the oracle takes that very number.
+    let at = |n: u64| options.step_size.as_ref().map(|step_size| step_size.at(n));
+    let mut h = at(0).unwrap_or_else(|| trainer.first_step(&mut gradient));
+    let (mut time, mut accepted, mut history) = (0.0, 0, History::default());
+    let end = options.t_end.unwrap_or(f64::INFINITY);
+    // Less than this is left of rounding alone.
+    while end - time > 1e-9 * h && options.steps.is_none_or(|most| (rows.len() as u64) <= most) {
+        if ingredients.rule.is_some() {
+            h = trainer.choose(problem.loss(trainer.theta()), &mut gradient).0;
+        } else if ingredients.adaptive.is_none() {
+            h = at(accepted).unwrap_or(h);
+        }
+        let now = h.min(end - time);
+        let error = trainer.attempt(now, &mut gradient)?;
+        rows.push(row(now, error, trainer.theta()));
+        if error <= 1.0 {
+            time += now;
+            accepted += 1;
+        }
+        if let Some(adaptive) = &ingredients.adaptive {
+            h = now * adaptive.factor(plan.error_order(), error, &mut history);
+        }
     }
     Ok(rows)
 }

@@ -22,7 +22,10 @@ fn main(
     }
     let mine = run_of(combine.chunk, workgroup.x, lane);
     // After the verdict control.h is already the next attempt's.
-    let h = select(control.h * control.clip, control.applied_h * control.applied_clip, ADVANCE);
+    var h = select(control.h * control.clip, control.applied_h * control.applied_clip, ADVANCE);
+    if PROBE {
+        h = control.probe;
+    }
     var sums: Sums;
     for (var i = mine.first; i < mine.end; i += RUN) {
         sums.points = vec4<f32>();

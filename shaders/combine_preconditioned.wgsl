@@ -27,7 +27,10 @@ fn main(
     }
     let mine = run_of(combine.chunk, workgroup.x, lane);
     // After the verdict the control block is already the next attempt's.
-    let h = select(control.h * control.clip, control.applied_h * control.applied_clip, ADVANCE);
+    var h = select(control.h * control.clip, control.applied_h * control.applied_clip, ADVANCE);
+    if PROBE {
+        h = control.probe;
+    }
     let bias = select(control.second_scale, control.applied_second_scale, ADVANCE);
     let half = select(control.parity ^ 1u, control.parity, ADVANCE);
     let span = combine.chunk.span;

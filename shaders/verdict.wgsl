@@ -101,6 +101,15 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     control.applied_mean_scale = control.mean_scale;
     control.parity ^= control.accept;
     if control.accept == 1u {
+        if settings.rule == SGD_G2 {
+            control.next_h = control.probe;
+        }
+        if is_finite(control.next_curvature) {
+            control.curvature = control.next_curvature;
+        }
+    }
+    control.next_curvature = control.curvature;
+    if control.accept == 1u {
         if control.last == 1u {
             control.time_high = settings.end_high;
             control.time_low = settings.end_low;

@@ -62,6 +62,11 @@ pub enum IngredientError {
     PieceOrder { start: u32, before: u32 },
     #[error("the piece of the schedule that begins at step {start} has no steps")]
     NoSteps { start: u32 },
+    #[error(
+        "the step size cannot follow both an error estimate and a rule such as DAL or Polyak's; \
+         drop one of the two"
+    )]
+    TwoRules,
     #[error("h_min = {h_min:?} is above h_max = {h_max:?}; no step size is between them")]
     Bounds { h_min: f64, h_max: f64 },
     #[error("no ingredient is named `{found}`; there are {names}")]
@@ -94,6 +99,11 @@ pub enum OptimizerError {
          to have it estimated"
     )]
     AdaptiveSchedule,
+    #[error(
+        "this optimizer was planned for another kind of step size; only its numbers can change. \
+         Build another one from `params().read()`"
+    )]
+    OtherRule,
     #[error(
         "the step size fell to {h:?}, below h_min = {h_min:?}, and the error was still {error:?} \
          times the tolerance; raise rtol or atol, lower h_min, or take a method for stiff problems"

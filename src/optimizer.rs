@@ -11,7 +11,7 @@ use crate::gpu::Gpu;
 use crate::gpu::commands::Commands;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
-use crate::ingredients::{Adaptive, Ingredients, Momentum, Preconditioner, StepSize};
+use crate::ingredients::{Adaptive, Ingredients, Momentum, Preconditioner, Rule, StepSize};
 use crate::layout::ParamLayout;
 use crate::method::Method;
 use crate::params::Params;
@@ -62,6 +62,8 @@ pub struct Optimizer {
     settings: Settings,
     step_size: StepSize,
     per_submit: u32,
+    /// The first attempt wants an opening.
+    opens: bool,
     in_flight: VecDeque<Fence>,
 }
 
@@ -123,6 +125,13 @@ impl Builder {
         self
     }
 
+    /// Clips the gradients of a step so that ‖g(θ_n)‖ is at most this. Default:
+    /// no bound.
+    pub fn clip(mut self, norm: f64) -> Self {
+        self.ingredients.clip = Some(norm);
+        self
+    }
+
     /// How much goes into one kernel. Default: [`Fusion::Full`].
     pub fn fusion(mut self, fusion: Fusion) -> Self {
         self.options.fusion = fusion;
@@ -157,10 +166,23 @@ impl Builder {
     /// of range; a `theta` of
     /// another length or with values that are not finite; a device too small,
     /// with the numbers.
-    pub fn build(self, gpu: &Gpu, layout: &ParamLayout, theta: &[f32]) -> Result<Optimizer, Error> {
+    pub fn build(
+        mut self,
+        gpu: &Gpu,
+        layout: &ParamLayout,
+        theta: &[f32],
+    ) -> Result<Optimizer, Error> {
         self.ingredients.check()?;
-        let step_size = self.step_size.ok_or(OptimizerError::NoStepSize)?;
+        let automatic = self.step_size.is_none() && self.ingredients.adaptive.is_some();
+        let step_size = match self.step_size {
+            Some(step_size) => step_size,
+            // Stands in for an h that the device will find.
+            None if automatic => StepSize::constant(1.0),
+            None => return Err(OptimizerError::NoStepSize.into()),
+        };
         step_size.check()?;
+        self.ingredients.rule = step_size.rule();
+        self.ingredients.check()?;
         if self.ingredients.adaptive.is_some() && !step_size.is_constant() {
             return Err(OptimizerError::AdaptiveSchedule.into());
         }
@@ -191,8 +213,15 @@ impl Builder {
         settings.set_step_size(&step_size);
         if let Some(adaptive) = &self.ingredients.adaptive {
             settings.set_adaptive(adaptive, plan.error_order());
-            (settings.restart, settings.first_h) = (1, step_size.at(0) as f32);
+            settings.first_h = if automatic { 0.0 } else { step_size.at(0) as f32 };
         }
+        if let Some(rule) = &self.ingredients.rule {
+            settings.set_rule(rule, self.method.tableau().a(1, 0));
+            settings.first_h = rule.at_curvature(0.0) as f32;
+        }
+        settings.clip = self.ingredients.clip.unwrap_or(0.0) as f32;
+        // The first chunk takes up first_h.
+        settings.restart = 1;
         let optimizer = Optimizer {
             gpu: gpu.clone(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -204,6 +233,7 @@ impl Builder {
             settings,
             step_size,
             per_submit: self.per_submit,
+            opens: automatic || self.ingredients.adaptive.is_none(),
             in_flight: VecDeque::new(),
         };
         optimizer.write_settings();
@@ -251,6 +281,16 @@ impl Optimizer {
     /// A step size that is not positive and finite; the old one then stays.
     pub fn set_step_size(&mut self, step_size: &StepSize) -> Result<(), Error> {
         step_size.check()?;
+        let kind =
+            |rule: Option<Rule>| rule.map(|rule| (std::mem::discriminant(&rule), rule.curvature()));
+        if kind(step_size.rule()) != kind(self.plan.ingredients().rule) {
+            return Err(OptimizerError::OtherRule.into());
+        }
+        if let Some(rule) = step_size.rule() {
+            self.settings.set_rule(&rule, f64::from(self.settings.rule_2));
+            self.settings.restart = self.settings.restart.wrapping_add(1);
+            self.settings.first_h = rule.at_curvature(0.0) as f32;
+        }
         if self.plan.ingredients().adaptive.is_some() {
             if !step_size.is_constant() {
                 return Err(OptimizerError::AdaptiveSchedule.into());
@@ -560,6 +600,12 @@ impl Optimizer {
         let mut commands = Commands::new(encoder, &mut pass);
         self.recorder.begin(&mut commands);
         let mut result = Ok(());
+        if self.opens && !self.reports.progress().opened {
+            let commands = commands.reborrow();
+            let (gpu, state) = (&self.gpu, &self.state);
+            let context = Context { gpu, optimizer: self.id, state, commands, source };
+            self.recorder.opening(context)?;
+        }
         for i in 0..attempts {
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);

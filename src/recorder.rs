@@ -9,10 +9,12 @@ use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
 use crate::gpu::verdict::Kind;
-use crate::gpu::{Gpu, Pipeline, combine, combine_two, commit, estimate, finish, guard, verdict};
+use crate::gpu::{
+    Gpu, Pipeline, choose, combine, combine_two, commit, estimate, field, finish, guard, verdict,
+};
 use crate::layout::ALIGNMENT;
 use crate::plan::{
-    Also, Diagonal, Estimate, Finish, Linear, MAX_ESTIMATE_TERMS, MAX_INPUTS,
+    Also, Choice, Diagonal, Estimate, Field, Finish, Linear, MAX_ESTIMATE_TERMS, MAX_INPUTS,
     MAX_INPUTS_WITH_STATE, Name, Op, Operand, Plan, Purpose, Slot,
 };
 use crate::source::{Batches, Evaluation, EvaluationKey, GradientSource, SourceError};
@@ -58,6 +60,7 @@ pub(crate) struct Recorder {
     /// Where the last gradient can serve the next attempt: one that keeps it
     /// for the next, and one that takes it from the one before.
     reusing: Option<[Vec<Item>; 2]>,
+    opening: Vec<Item>,
     measurement: Vec<Item>,
 }
 
@@ -79,6 +82,7 @@ impl Recorder {
             [false, true]
                 .map(|reused| builder.items(plan.ops(), Kind { reuse: true, reused, ..kind }))
         });
+        let opening = builder.items(plan.opening(), kind);
         let measurement = builder.items(&measurement, Kind { measure: true, ..Kind::default() });
         let pipeline = gpu.pipeline(&verdict::BEGIN, &vec![]);
         let resources = [
@@ -89,7 +93,13 @@ impl Recorder {
         ];
         let bind_group = pipeline.bind(gpu, &resources);
         builder.upload();
-        Ok(Self { begin: Dispatch::new(&pipeline, bind_group, 1), attempt, reusing, measurement })
+        Ok(Self {
+            begin: Dispatch::new(&pipeline, bind_group, 1),
+            attempt,
+            reusing,
+            opening,
+            measurement,
+        })
     }
 
     /// Readies the control block; once before the attempts of a submit.
@@ -110,6 +120,12 @@ impl Recorder {
             _ => &self.attempt,
         };
         record(items, context)
+    }
+
+    /// What the first attempt of all needs to know; changes nothing once it has
+    /// run.
+    pub(crate) fn opening(&self, context: Context<'_>) -> Result<(), SourceError> {
+        record(&self.opening, context)
     }
 
     /// Loss and gradient norm at θ; changes nothing.
@@ -203,13 +219,14 @@ impl<'a> Builder<'a> {
             .max(size_of::<guard::Guard>())
             .max(size_of::<combine_two::CombineTwo>())
             .max(size_of::<estimate::Estimate>())
+            .max(size_of::<field::Field>())
             .max(size_of::<finish::Finish>());
         let stride =
             size.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
         // The state's vectors share a binding.
         let most = most / plan.state_width().max(plan.mean_halves()).max(1);
         // Three variants, and one more for the measurement's guard.
-        let slots = (3 * plan.ops().len() + 1) * walk.chunks(most).count();
+        let slots = (3 * plan.ops().len() + plan.opening().len() + 1) * walk.chunks(most).count();
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("weights", (slots * stride) as u64, usage)?;
         let kinds = Kinds::of(plan);
@@ -260,6 +277,8 @@ impl<'a> Builder<'a> {
                     self.guard(gradient.slot, *stage, *norm, *squares, &mut items);
                 }
                 Op::Finish(finish) => self.finish(finish, &mut items),
+                Op::Field(field) => self.field(field, &mut items),
+                Op::Choose(choice) => items.push(self.choose(*choice)),
                 Op::Estimate(estimate) => self.estimate(estimate, &mut items),
                 Op::Commit { from, to } => self.commit(*from, *to, &mut items),
                 Op::Reuse { from, to } => {
@@ -337,7 +356,7 @@ impl<'a> Builder<'a> {
         let adaptive = self.plan.ingredients().adaptive;
         let adaptive = adaptive.unwrap_or_else(|| unreachable!("an estimate without tolerances"));
         for (range, chunk, groups) in walk.chunks(self.most) {
-            let stages = self.plan.evaluations();
+            let stages = self.plan.stages();
             let uniform = estimate::uniform(op, &adaptive, stages, walk.partials(), chunk);
             let offset = self.push(bytemuck::bytes_of(&uniform));
             let mut resources = vec![
@@ -353,6 +372,42 @@ impl<'a> Builder<'a> {
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
         }
+    }
+
+    fn field(&mut self, op: &Field, items: &mut Vec<Item>) {
+        let constants = field::constants(op, self.kinds, &self.walk);
+        let pipeline = self.gpu.pipeline(&field::KERNEL, &constants);
+        let (walk, state) = (self.walk, self.state);
+        let adaptive = self.plan.ingredients().adaptive;
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let uniform = field::uniform(adaptive.as_ref(), walk.partials(), chunk);
+            let offset = self.push(bytemuck::bytes_of(&uniform));
+            let resources = [
+                state.control.as_entire_binding(),
+                self.uniform(offset, size_of::<field::Field>()),
+                state.moments.as_entire_binding(),
+                state.partials.as_entire_binding(),
+                self.second(&range),
+                state.vectors[0].binding(range.clone()),
+                state.vectors[op.a.slot].binding(range.clone()),
+                state.vectors[op.b.unwrap_or(op.a).slot].binding(range),
+            ];
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+    }
+
+    fn choose(&self, choice: Choice) -> Item {
+        let pipeline = self.gpu.pipeline(&choose::KERNEL, &choose::constants(choice));
+        let state = self.state;
+        let resources = [
+            state.control.as_entire_binding(),
+            state.settings.as_entire_binding(),
+            state.partials.as_entire_binding(),
+            state.loss.as_entire_binding(),
+        ];
+        let bind_group = pipeline.bind(self.gpu, &resources);
+        Item::Dispatch(Dispatch::new(&pipeline, bind_group, 1))
     }
 
     fn commit(&mut self, from: Operand, to: Operand, items: &mut Vec<Item>) {

@@ -31,6 +31,8 @@ pub struct Report {
     /// Norm of the error estimate in units of the tolerance, as
     /// [`Adaptive`](crate::Adaptive) has it; `None` where h is not adapted.
     pub error: Option<f32>,
+    /// r = ‖Jv‖/‖v‖ along the direction of the step, where h follows it.
+    pub curvature: Option<f32>,
     /// Attempts accepted up to and with this one.
     pub accepted: u64,
     /// Attempts skipped up to and with this one.
@@ -97,6 +99,7 @@ pub(crate) struct Reports {
     measured: Option<Report>,
     norms: bool,
     judged: bool,
+    curved: bool,
 }
 
 /// How far the device has come, as far as the host knows.
@@ -113,6 +116,8 @@ pub(crate) struct Progress {
     pub(crate) next_h: f32,
     /// Why nothing moves any more, as in the control block.
     pub(crate) failure: u32,
+    /// The first attempt has had its opening.
+    pub(crate) opened: bool,
     /// The restart that this is about.
     pub(crate) restart: u32,
     pub(crate) rejections: u32,
@@ -147,6 +152,7 @@ impl Reports {
             measured: None,
             norms: plan.sums_gradient_norm(),
             judged: plan.error_order() > 0,
+            curved: plan.ingredients().rule.is_some_and(|rule| rule.curvature().is_some()),
         })
     }
 
@@ -203,6 +209,7 @@ impl Reports {
         self.last.next_h = control.next_h;
         self.last.failure = control.failure;
         self.last.restart = control.restart;
+        self.last.opened = control.opened == 1;
         self.last.rejections = control.rejections;
         self.last.time = f64::from(control.time_high) + f64::from(control.time_low);
     }
@@ -228,6 +235,7 @@ impl Reports {
             grad_norm: (self.norms || record.verdict == verdict::MEASURED)
                 .then_some(record.grad_norm),
             error: (self.judged && record.verdict != verdict::MEASURED).then_some(record.error),
+            curvature: self.curved.then_some(record.curvature),
             accepted: last.accepted,
             skipped: last.skipped,
             refused: last.refused,

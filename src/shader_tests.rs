@@ -11,8 +11,8 @@ use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use crate::gpu::kernel::{Access, Constants, Kernel};
 use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
-use crate::gpu::{combine, combine_two, commit, estimate, finish, guard, verdict};
-use crate::ingredients::{Adaptive, Ingredients, Momentum, Preconditioner};
+use crate::gpu::{choose, combine, combine_two, commit, estimate, field, finish, guard, verdict};
+use crate::ingredients::{Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rule};
 use crate::method::Method;
 use crate::plan::{Diagonal, Fusion, Guard, Linear, Op, Options, Plan};
 
@@ -21,14 +21,19 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     let (mut combines, mut preconditioned) = (Vec::new(), Vec::new());
     let (mut guards, mut finishes) = (Vec::new(), Vec::new());
     let (mut twos, mut estimates) = ([Vec::new(), Vec::new()], Vec::new());
-    let mut commits = Vec::new();
+    let (mut commits, mut fields, mut choices) = (Vec::new(), Vec::new(), Vec::new());
     let methods = Method::all().into_iter().chain([widest().into()]);
     for method in methods {
         for (fusion, ingredients) in recipes() {
             for software in [true, false] {
                 let walk = Traversal::new(1, software);
                 let options = Options { fusion, guard: Guard::On };
+                let curvature = ingredients.rule.and_then(|rule| rule.curvature());
+                if curvature == Some(Curvature::Stages) && method.stages() == 1 {
+                    continue;
+                }
                 let judged = method.tableau().b_hat().map(|_| Adaptive::new(1e-3, 1e-6));
+                let judged = judged.filter(|_| ingredients.rule.is_none());
                 for adaptive in judged.into_iter().map(Some).chain([None]) {
                     let ingredients = Ingredients { adaptive, ..ingredients };
                     let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
@@ -38,7 +43,7 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
                         let sets = if plain { &mut combines } else { &mut preconditioned };
                         sets.push(combine::constants(l, advance, kinds, &walk));
                     };
-                    for op in plan.ops() {
+                    for op in plan.opening().iter().chain(plan.ops()) {
                         match op {
                             Op::Combine(l) => match &l.also {
                                 None => linear(l, false),
@@ -51,6 +56,8 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
                                 guards.push(guard::constants(*norm, *squares, &walk));
                             }
                             Op::Estimate(e) => estimates.push(estimate::constants(e, kinds, &walk)),
+                            Op::Field(f) => fields.push(field::constants(f, kinds, &walk)),
+                            Op::Choose(c) => choices.push(choose::constants(*c)),
                             Op::Commit { .. } | Op::Reuse { .. } => {
                                 commits.push(commit::constants(&walk));
                             }
@@ -77,7 +84,9 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         (combine::PRECONDITIONED, distinct(preconditioned)),
         (combine_two::UNCHECKED, distinct(unchecked)),
         (combine_two::CHECKED, distinct(checked)),
+        (choose::KERNEL, distinct(choices)),
         (commit::KERNEL, distinct(commits)),
+        (field::KERNEL, distinct(fields)),
         (estimate::KERNEL, distinct(estimates)),
         (finish::KERNEL, distinct(finishes)),
         (guard::KERNEL, distinct(guards)),
@@ -106,6 +115,18 @@ fn recipes() -> Vec<(Fusion, Ingredients)> {
             Momentum::average(0.9),
         ] {
             let ingredients = Ingredients { preconditioner, momentum, ..Ingredients::default() };
+            recipes.push((Fusion::Full, ingredients));
+        }
+    }
+    for rule in [
+        Rule::Polyak { h_max: 1.0 },
+        Rule::SgdG2 { h: 0.1, beta: 0.9 },
+        Rule::Dal { p: 1.0, h_max: 5.0, from: Curvature::Probe },
+        Rule::RescaledDal { c: 0.1, p: 1.0, from: Curvature::Stages },
+    ] {
+        for preconditioner in [Preconditioner::None, Preconditioner::adam(0.9, 1e-8)] {
+            let rule = Some(rule);
+            let ingredients = Ingredients { preconditioner, rule, ..Ingredients::default() };
             recipes.push((Fusion::Full, ingredients));
         }
     }

@@ -47,7 +47,8 @@ impl State {
     ) -> Result<Self, Error> {
         let ingredients = plan.ingredients();
         let chunk = walk.least_chunk() * plan.state_width().max(plan.mean_halves()).max(1);
-        let banks = if ingredients.adaptive.is_some() { 2 } else { 1 };
+        let decides = ingredients.adaptive.is_some() || ingredients.rule.is_some();
+        let banks = if decides { 3 } else { 1 };
         let partials = banks * walk.partials();
         let least = 4 * chunk.max(partials + 2) as u64;
         gpu.check_limits("the optimizer", least)?;

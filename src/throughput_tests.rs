@@ -164,7 +164,11 @@ fn throughput_of_each_kernel_is_that_of_a_bare_one() {
                 Op::Reduce { gradient, stage, .. } => {
                     (vec![vector(*gradient)], &elsewhere, false, false, format!("guard k{stage}"))
                 }
-                Op::Estimate(_) | Op::Commit { .. } | Op::Reuse { .. } => {
+                Op::Field(_)
+                | Op::Choose(_)
+                | Op::Estimate(_)
+                | Op::Commit { .. }
+                | Op::Reuse { .. } => {
                     unreachable!("fixed steps have no estimate")
                 }
                 Op::Evaluate { .. } | Op::Control | Op::Finish(_) => continue,

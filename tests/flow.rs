@@ -133,3 +133,45 @@ fn adaptive_runs_agree_with_the_reference() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && message.contains("dp5"), "{message}");
 }
+
+#[test]
+fn rules_agree_with_the_reference() {
+    let quadratic = ["--problem", "quadratic", "--eigenvalues", "1,10,100", "--theta0", "1,-1,0.5"];
+    for step_size in [
+        "rescaled-dal:c=0.1,p=1,from=probe",
+        "rescaled-dal:c=0.1,p=1,from=stages",
+        "dal:p=1,from=probe",
+        "polyak",
+        "sgd-g2:h=0.01,beta=0.9",
+    ] {
+        for recipe in [&[][..], &["--preconditioner", "adagrad_rescaled", "--clip", "1.0"]] {
+            let options =
+                [&["--method", "heun", "--step-size", step_size, "--steps", "8"][..], recipe]
+                    .concat();
+            let (_, device) = rows(&quadratic, &options);
+            let (_, reference) = rows(&quadratic, &[&options[..], &["--reference"]].concat());
+            for (h, exact) in column(&device, 1).iter().zip(column(&reference, 1)) {
+                assert!((h - exact).abs() <= 5e-3 * exact, "{options:?}: h {h}, not {exact}");
+            }
+            for i in 6..9 {
+                for (found, exact) in column(&device, i).iter().zip(column(&reference, i)) {
+                    let near = (found - exact).abs() < 2e-3 * exact.abs().max(1.0);
+                    assert!(near, "{options:?}: {found}, not {exact}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_adaptive_run_finds_its_first_step() {
+    let options = ["--method", "dp5", "--adaptive", "rtol=1e-3,atol=1e-6", "--t-end", "1.0"];
+    let (_, device) = rows(ROSENBROCK, &options);
+    let (_, reference) = rows(ROSENBROCK, &[&options[..], &["--reference"]].concat());
+    let (h, exact) = (column(&device, 1)[1], column(&reference, 1)[1]);
+    assert!(h > 0.0 && (h / exact - 1.0).abs() < 1e-3, "{h}, not {exact}");
+    let steps = (device.len() as f64, reference.len() as f64);
+    assert!((steps.0 / steps.1 - 1.0).abs() < 0.05, "{steps:?}");
+    let output = flow(ROSENBROCK, &["--steps", "3"]);
+    assert!(!output.status.success());
+}

@@ -54,5 +54,11 @@ struct Control {
     field_norm: f32,
     // How far from θ along −v a probe lies.
     probe: f32,
+    // The curvature that the attempt under way found for the next one.
+    next_curvature: f32,
+    // 1 once the first attempt of all has what it needs.
+    opened: u32,
+    unused_0: u32,
+    unused_1: u32,
 }
 

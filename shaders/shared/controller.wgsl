@@ -4,14 +4,6 @@ const SHRINK = 0.2;
 const GROW = 10.0;
 const FLOOR = 1e-4;
 
-fn power(x: f32, y: f32) -> f32 {
-    return select(exp2(y * log2(x)), 1.0, y == 0.0);
-}
-
-fn is_finite(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
-}
-
 // What h is multiplied with, for an error that is finite.
 fn factor(error: f32) -> f32 {
     if error == 0.0 {

@@ -5,6 +5,8 @@ override POINTS: u32 = 0u;
 override TERMS: u32 = 1u;
 override TIMES_H: bool = true;
 override ADVANCE: bool = false;
+// The distance of a probe takes the place of h.
+override PROBE: bool = false;
 // Bit i: nobody has looked yet whether input i, a gradient, is finite.
 override CHECK: u32 = 0u;
 // 1 + the input whose squared norm is summed on the way; 0 for none.

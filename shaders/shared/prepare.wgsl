@@ -67,6 +67,18 @@ fn scheduled() -> f32 {
     }
 }
 
+// The attempt's h, cut to the end of time.
+fn set_h(h: f32) {
+    // The verdict skips what led to this.
+    if !is_finite(h) {
+        return;
+    }
+    let left = time_left();
+    // A last step of up to 2⁻²⁰ more than h spares one of almost nothing.
+    control.last = select(0u, 1u, left <= h * (1.0 + 1.0 / 1048576.0));
+    control.h = select(h, left, control.last == 1u);
+}
+
 // Sets up the next attempt: its step size, and whether it may do anything.
 fn prepare() {
     let step = f32(control.accepted + 1u);
@@ -75,11 +87,13 @@ fn prepare() {
     let left = time_left();
     let going = left > 0.0 && control.accepted < settings.accepted_limit && control.failure == 0u;
     control.alive = select(0u, 1u, going);
-    // A last step of up to 2⁻²⁰ more than h spares one of almost nothing.
-    let judged = settings.rtol + settings.atol > 0.0;
-    let h = select(scheduled(), control.next_h, judged);
-    control.last = select(0u, 1u, left <= h * (1.0 + 1.0 / 1048576.0));
-    control.h = select(h, left, control.last == 1u);
+    if settings.rtol + settings.atol > 0.0 {
+        set_h(control.next_h);
+    } else if settings.rule != 0u {
+        set_h(ruled(control.curvature));
+    } else {
+        set_h(scheduled());
+    }
     control.clip = 1.0;
 }
 

@@ -52,9 +52,15 @@ struct Settings {
     count: f32,
     // Largest ‖k₁‖; 0 for any.
     clip: f32,
-    // Numbers of the rule for h: shaders/choose.wgsl.
+    // Numbers of the rule for h: c or h_max, p or β, |a₂₁|.
     rule_0: f32,
     rule_1: f32,
+    rule_2: f32,
+    // What h follows: 0 the schedule, else as in shaders/shared/rules.wgsl.
+    rule: u32,
+    // 1/k of the automatic first step.
+    first_exponent: f32,
+    unused: u32,
     // Pieces that are not there begin at the last of all steps.
     schedule: array<Piece, PIECES>,
 }

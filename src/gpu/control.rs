@@ -68,5 +68,11 @@ wgsl_struct! {
         pub field_norm: f32,
         /// How far from θ along −v a probe lies.
         pub probe: f32,
+        /// The curvature that the attempt under way found for the next one.
+        pub next_curvature: f32,
+        /// 1 once the first attempt of all has what it needs.
+        pub opened: u32,
+        pub unused_0: u32,
+        pub unused_1: u32,
     }
 }

@@ -1,11 +1,13 @@
 //! The device, its vectors and its compiled kernels.
 
+pub(crate) mod choose;
 pub(crate) mod combine;
 pub(crate) mod combine_two;
 pub(crate) mod commands;
 pub(crate) mod commit;
 pub mod control;
 pub(crate) mod estimate;
+pub(crate) mod field;
 pub(crate) mod finish;
 pub(crate) mod guard;
 pub mod kernel;
@@ -31,6 +33,7 @@ pub(crate) const PARTIALS_WGSL: &str = include_str!("../../shaders/shared/partia
 pub(crate) const PREPARE_WGSL: &str = include_str!("../../shaders/shared/prepare.wgsl");
 pub(crate) const PUT_PARTIAL_WGSL: &str = include_str!("../../shaders/shared/put_partial.wgsl");
 pub(crate) const RECORD_WGSL: &str = include_str!("../../shaders/shared/record.wgsl");
+pub(crate) const RULES_WGSL: &str = include_str!("../../shaders/shared/rules.wgsl");
 pub(crate) const SETTINGS_WGSL: &str = include_str!("../../shaders/shared/settings.wgsl");
 pub(crate) const TRAVERSAL_WGSL: &str = include_str!("../../shaders/shared/traversal.wgsl");
 pub(crate) const WORKGROUP_SUM_WGSL: &str = include_str!("../../shaders/shared/workgroup_sum.wgsl");

@@ -2,7 +2,7 @@
 //! `shaders/shared/settings.wgsl`.
 
 use super::kernel::wgsl_struct;
-use crate::ingredients::{Adaptive, Curve, MAX_PIECES, Rejection, StepSize};
+use crate::ingredients::{Adaptive, Curve, MAX_PIECES, Rejection, Rule, StepSize};
 
 wgsl_struct! {
     /// A piece of a schedule.
@@ -47,6 +47,10 @@ wgsl_struct! {
         pub clip: f32,
         pub rule_0: f32,
         pub rule_1: f32,
+        pub rule_2: f32,
+        pub rule: u32,
+        pub first_exponent: f32,
+        pub unused: u32,
         pub schedule: [Piece; MAX_PIECES],
     }
 }
@@ -84,6 +88,19 @@ impl Settings {
         (self.h_min, self.h_max) = (adaptive.h_min as f32, adaptive.h_max as f32);
         self.most_rejections = adaptive.most_rejections;
         self.skip_refused = u32::from(adaptive.rejection == Rejection::Skip);
+        self.first_exponent = 1.0 / k as f32;
+    }
+
+    /// How h follows from loss and curvature; `lead` is a₂₁ of the method.
+    pub fn set_rule(&mut self, rule: &Rule, lead: f64) {
+        let (number, first, second) = match *rule {
+            Rule::Dal { p, h_max, .. } => (1, h_max, p),
+            Rule::RescaledDal { c, p, .. } => (2, c, p),
+            Rule::Polyak { h_max } => (3, h_max, 0.0),
+            Rule::SgdG2 { h, beta } => (4, h, beta),
+        };
+        (self.rule, self.rule_0, self.rule_1) = (number, first as f32, second as f32);
+        self.rule_2 = lead.abs() as f32;
     }
 
     /// Integrate to `end`, or without end.

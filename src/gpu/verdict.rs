@@ -5,7 +5,8 @@ use super::control::{CONTROL_WGSL, Control};
 use super::kernel::{Access, Constants, Kernel, wgsl_struct};
 use super::settings::{Piece, Settings};
 use super::{
-    PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, SETTINGS_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL,
+    PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SETTINGS_WGSL, TRAVERSAL_WGSL,
+    WORKGROUP_SUM_WGSL,
 };
 
 wgsl_struct! {
@@ -44,6 +45,7 @@ pub(crate) const BEGIN: Kernel = Kernel {
         SETTINGS_WGSL,
         PARTIALS_WGSL,
         RECORD_WGSL,
+        RULES_WGSL,
         include_str!("../../shaders/begin.wgsl"),
         PREPARE_WGSL,
     ],
@@ -65,6 +67,7 @@ pub(crate) const VERDICT: Kernel = Kernel {
         PARTIALS_WGSL,
         WORKGROUP_SUM_WGSL,
         RECORD_WGSL,
+        RULES_WGSL,
         include_str!("../../shaders/shared/controller.wgsl"),
         include_str!("../../shaders/verdict.wgsl"),
         PREPARE_WGSL,

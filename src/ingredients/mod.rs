@@ -5,11 +5,14 @@ mod adaptive;
 mod momentum;
 mod parse;
 mod preconditioner;
+mod rule;
 mod step_size;
 
 pub use adaptive::{Adaptive, Controller, History, Rejection};
 pub use momentum::Momentum;
 pub use preconditioner::Preconditioner;
+pub(crate) use rule::PROBE;
+pub use rule::{Curvature, Rule};
 pub(crate) use step_size::Curve;
 pub use step_size::{MAX_PIECES, StepSize};
 
@@ -25,6 +28,11 @@ pub struct Ingredients {
     pub weight_decay: f64,
     /// Judges attempts by the method's error estimate, and chooses h by it.
     pub adaptive: Option<Adaptive>,
+    /// The largest ‖g(θ_n)‖: where it is larger, the same factor α makes all
+    /// gradients of the step smaller.
+    pub clip: Option<f64>,
+    /// Chooses h by what an attempt sees.
+    pub rule: Option<Rule>,
 }
 
 impl Ingredients {
@@ -35,6 +43,11 @@ impl Ingredients {
         self.preconditioner.check()?;
         self.momentum.check()?;
         self.adaptive.map_or(Ok(()), |adaptive| adaptive.check())?;
+        self.clip.map_or(Ok(()), |clip| check_positive("clipping", "the largest norm", clip))?;
+        self.rule.map_or(Ok(()), |rule| rule.check())?;
+        if self.rule.is_some() && self.adaptive.is_some() {
+            return Err(IngredientError::TwoRules);
+        }
         let decay = self.weight_decay;
         if decay.is_finite() && decay >= 0.0 {
             Ok(())

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Adaptive, Controller, Momentum, Preconditioner, Rejection, StepSize};
+use super::{Adaptive, Controller, Curvature, Momentum, Preconditioner, Rejection, Rule, StepSize};
 use crate::error::IngredientError;
 
 /// A name with its values; whoever knows the name takes them out.
@@ -123,7 +123,9 @@ impl FromStr for Momentum {
 /// A number, or a schedule with its values, and `warm-up=N` beside any of them:
 /// `constant:h=…`, `linear:from=…,to=…,steps=…`, `cosine:from=…,to=…,steps=…`,
 /// `exponential:h=…,rate=…,every=…`, `stairs:h=…,rate=…,every=…`,
-/// `one-cycle:peak=…,steps=…`.
+/// `one-cycle:peak=…,steps=…`. Or a rule: `dal:p=…,from=probe|stages`,
+/// `rescaled-dal:c=…,p=…,from=probe|stages`, `polyak[:h-max=…]`,
+/// `sgd-g2:h=…,beta=…`.
 ///
 /// ```
 /// use kutta::StepSize;
@@ -141,7 +143,28 @@ impl FromStr for StepSize {
             made.check()?;
             return Ok(made);
         }
-        let mut spec = Spec::new(text, "")?;
+        let (text, source) = curvature(text)?;
+        let mut spec = Spec::new(&text, "")?;
+        let rule = match spec.name {
+            "dal" => Some(Rule::Dal {
+                p: spec.take("p", 1.0),
+                h_max: spec.take("h-max", 5.0),
+                from: source.unwrap_or_default(),
+            }),
+            "rescaled-dal" => Some(Rule::RescaledDal {
+                c: spec.need("c")?,
+                p: spec.take("p", 1.0),
+                from: source.unwrap_or_default(),
+            }),
+            "polyak" => Some(Rule::Polyak { h_max: spec.take("h-max", 1.0) }),
+            "sgd-g2" => Some(Rule::SgdG2 { h: spec.need("h")?, beta: spec.take("beta", 0.9) }),
+            _ => None,
+        };
+        if let Some(rule) = rule {
+            let made = Self::ruled(rule);
+            made.check()?;
+            return spec.finish(made);
+        }
         let made = match spec.name {
             "constant" => Self::constant(spec.need("h")? as f32),
             "linear" => Self::linear(spec.need("from")?, spec.need("to")?, spec.steps("steps")?),
@@ -152,8 +175,10 @@ impl FromStr for StepSize {
             "stairs" => Self::stairs(spec.need("h")?, spec.need("rate")?, spec.steps("every")?),
             "one-cycle" => Self::one_cycle(spec.need("peak")?, spec.steps("steps")?),
             _ => {
-                return spec
-                    .unknown("a number, constant, linear, cosine, exponential, stairs, one-cycle");
+                return spec.unknown(
+                    "a number, constant, linear, cosine, exponential, stairs, one-cycle, dal, \
+                     rescaled-dal, polyak, sgd-g2",
+                );
             }
         };
         let warm = spec.values.iter().any(|&(key, _)| key == "warm-up");
@@ -161,6 +186,24 @@ impl FromStr for StepSize {
         made.check()?;
         spec.finish(made)
     }
+}
+
+/// Takes `from=…` out of a rule's values: it is no number.
+fn curvature(text: &str) -> Result<(String, Option<Curvature>), IngredientError> {
+    let Some((name, values)) = text.split_once(':') else { return Ok((text.into(), None)) };
+    let (from, rest): (Vec<&str>, Vec<&str>) = values
+        .split(',')
+        .partition(|value| value.trim().starts_with("from=") && name.contains("dal"));
+    let source = match from.first().map(|value| value.trim()) {
+        None => None,
+        Some("from=probe") => Some(Curvature::Probe),
+        Some("from=stages") => Some(Curvature::Stages),
+        Some(other) => {
+            let found = other.trim_start_matches("from=").to_owned();
+            return Err(IngredientError::UnknownName { found, names: "probe, stages" });
+        }
+    };
+    Ok((format!("{name}:{}", rest.join(",")), source))
 }
 
 /// `rtol=…,atol=…` with, if wanted, `controller=i|pi|pid`, `p=…,i=…,d=…` of a

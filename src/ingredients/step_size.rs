@@ -1,12 +1,13 @@
 //! The step size h: the learning rate, seen as time.
 
+use super::{Curvature, Rule};
 use crate::error::IngredientError;
 
 /// Most pieces of a schedule.
 pub const MAX_PIECES: usize = 16;
 
-/// How h is chosen: a constant, or a schedule over accepted steps that the
-/// device follows by itself. Pieces are joined by [`StepSize::then`] and
+/// How h is chosen: a constant, a schedule over accepted steps that the device
+/// follows by itself, or a [`Rule`] that looks at loss and curvature. Pieces are joined by [`StepSize::then`] and
 /// [`StepSize::warm_up`].
 ///
 /// ```
@@ -21,6 +22,7 @@ pub const MAX_PIECES: usize = 16;
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepSize {
     pieces: Vec<Piece>,
+    rule: Option<Rule>,
 }
 
 /// From step `start` on, with n counted from there.
@@ -44,7 +46,48 @@ pub(crate) enum Curve {
 
 impl StepSize {
     fn one(curve: Curve) -> Self {
-        Self { pieces: vec![Piece { start: 0, curve }] }
+        Self { pieces: vec![Piece { start: 0, curve }], rule: None }
+    }
+
+    pub(super) fn ruled(rule: Rule) -> Self {
+        // What stands in for h wherever nothing is known yet.
+        let h = rule.at_curvature(0.0);
+        Self { rule: Some(rule), ..Self::one(Curve::Linear { from: h, to: h, steps: 1 }) }
+    }
+
+    /// DAL-p: h = min(2/rᵖ, 5), with r from a probe (Rosca et al. 2023).
+    pub fn dal(p: f64) -> Self {
+        Self::ruled(Rule::Dal { p, h_max: 5.0, from: Curvature::Probe })
+    }
+
+    /// Rescaled DAL-p: h = c/(1 + (c/2) rᵖ), with r from a probe (Dherin et al.
+    /// 2025). h never passes c.
+    pub fn rescaled_dal(c: f64, p: f64) -> Self {
+        Self::ruled(Rule::RescaledDal { c, p, from: Curvature::Probe })
+    }
+
+    /// Polyak's h = L/‖g‖², at most `h_max`, for losses whose least value is 0.
+    /// The source must give its loss: without one, attempts are skipped.
+    pub fn polyak(h_max: f64) -> Self {
+        Self::ruled(Rule::Polyak { h_max })
+    }
+
+    /// SGD-G2: h adapts from its first value by the gradient at θ − hv.
+    pub fn sgd_g2(h: f64, beta: f64) -> Self {
+        Self::ruled(Rule::SgdG2 { h, beta })
+    }
+
+    /// Curvature from elsewhere than a probe; nothing for rules without one.
+    pub fn with_curvature(mut self, source: Curvature) -> Self {
+        if let Some(Rule::Dal { from, .. } | Rule::RescaledDal { from, .. }) = &mut self.rule {
+            *from = source;
+        }
+        self
+    }
+
+    /// The rule, if this is one.
+    pub fn rule(&self) -> Option<Rule> {
+        self.rule
     }
 
     /// h_n = h.
@@ -126,7 +169,9 @@ impl StepSize {
     /// The same h at every step.
     pub fn is_constant(&self) -> bool {
         let Piece { curve, .. } = self.pieces[0];
-        self.pieces.len() == 1 && matches!(curve, Curve::Linear { from, to, .. } if from == to)
+        self.rule.is_none()
+            && self.pieces.len() == 1
+            && matches!(curve, Curve::Linear { from, to, .. } if from == to)
     }
 
     pub(crate) fn pieces(&self) -> &[Piece] {
@@ -138,6 +183,9 @@ impl StepSize {
     /// a rate that is not; a piece of no steps, or one that begins where or
     /// before the one before it does; more than [`MAX_PIECES`].
     pub fn check(&self) -> Result<(), IngredientError> {
+        if let Some(rule) = self.rule {
+            return rule.check();
+        }
         if self.pieces.len() > MAX_PIECES {
             let found = self.pieces.len();
             return Err(IngredientError::TooManyPieces { found, most: MAX_PIECES });

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Diagonal, Estimate, Finish, Linear, Name, Op, Operand, Plan, Purpose, Scale};
+use super::{
+    Choice, Diagonal, Estimate, FieldSums, Finish, Linear, Name, Op, Operand, Plan, Purpose, Scale,
+};
 use crate::ingredients::{Ingredients, Momentum};
 
 fn subscript(number: u32) -> String {
@@ -21,6 +23,8 @@ impl fmt::Display for Name {
             Name::Point(i) => format!("y{}", subscript(*i)),
             Name::Sum(i) => format!("t{}", subscript(*i)),
             Name::Candidate => "θ'".to_owned(),
+            Name::Beside => "z".to_owned(),
+            Name::GradientBeside => "g̃".to_owned(),
         };
         f.pad(&text)
     }
@@ -70,15 +74,20 @@ impl fmt::Display for Linear {
                 self.base.name
             );
         }
-        let outer = if self.scale == Scale::StepSize { -1.0 } else { 1.0 };
-        let h = if self.diagonal == Diagonal::None { "h" } else { "h D" };
+        let outer = if self.scale == Scale::One { 1.0 } else { -1.0 };
+        let h = match (self.scale, self.diagonal) {
+            (Scale::Probe, Diagonal::None) => "ε",
+            (Scale::Probe, _) => "ε D",
+            (_, Diagonal::None) => "h",
+            _ => "h D",
+        };
         match (self.gradients.as_slice(), self.scale) {
             ([], _) => {}
-            ([(a, k)], Scale::StepSize) => {
+            ([(a, k)], Scale::StepSize | Scale::Probe) => {
                 text += &format!("{}{}{h} {}", signed(false, -a < 0.0), weighted(*a), k.name);
             }
             (terms, scale) => {
-                let sign = if scale == Scale::StepSize { 1.0 } else { -1.0 };
+                let sign = if scale == Scale::One { -1.0 } else { 1.0 };
                 let sum: String = terms
                     .iter()
                     .enumerate()
@@ -209,6 +218,33 @@ impl Op {
                     let reads = format!("θ·0 {candidate} {gradients}{read}");
                     [estimate.text(), reads, String::new()]
                 }
+            }
+            Op::Field(field) => {
+                let d = if field.diagonal == Diagonal::None { "" } else { "D " };
+                let u = match field.b {
+                    Some(b) => format!("{d}({} − {})", field.a.name, b.name),
+                    None => format!("{d}{}", field.a.name),
+                };
+                let what = match field.sums {
+                    FieldSums::RawProduct => format!("‖u‖, ⟨{}, u⟩, u = {u}", field.a.name),
+                    FieldSums::Product => format!("‖u‖, ⟨u, v⟩, u = {u}"),
+                    FieldSums::Second => format!("‖u‖, ‖v‖, u = {u}"),
+                    FieldSums::Scaled => format!("‖u‖, ‖θ‖ by tolerance, u = {u}"),
+                };
+                let (read, written) = state(field.diagonal);
+                [what, names(std::iter::once(field.a).chain(field.b)) + read, written.into()]
+            }
+            Op::Choose(choice) => {
+                let what = match choice {
+                    Choice::Norm => "‖k₁‖, clip",
+                    Choice::Direction => "‖v‖",
+                    Choice::Probed => "h by what the probe found",
+                    Choice::Next => "curvature for the next h",
+                    Choice::FirstProbe => "how far the first probe goes",
+                    Choice::FirstStep => "the first h",
+                    Choice::FirstCurvature => "the first curvature",
+                };
+                [what.into(), String::new(), String::new()]
             }
             Op::Commit { from, to } => {
                 ["θ = θ', if accepted".into(), names([*from].into_iter()), names([*to].into_iter())]

@@ -5,18 +5,24 @@ use std::collections::HashMap;
 use super::liveness::{Draft, Emission, Step};
 use super::search::{self, Form};
 use super::{
-    Diagonal, Fusion, Guard, MAX_ESTIMATE_TERMS, MAX_INPUTS, MAX_INPUTS_WITH_STATE, Name, Options,
-    Plan, Purpose, Scale,
+    Choice, Diagonal, FieldSums, Fusion, Guard, MAX_ESTIMATE_TERMS, MAX_INPUTS,
+    MAX_INPUTS_WITH_STATE, Name, Options, Plan, Purpose, Scale,
 };
-use crate::ingredients::{Ingredients, Momentum, Preconditioner};
+use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule};
 use crate::tableau::Tableau;
 
 pub(super) fn plan(tableau: &Tableau, ingredients: &Ingredients, options: Options) -> Plan {
     let judged = ingredients.adaptive.is_some();
     let tableau = if judged { tableau } else { &tableau.without_estimate() };
     let shape = Shape::new(tableau, ingredients);
-    let draft =
-        |steps| Draft::new(guarded(preconditioned(steps, shape), tableau, shape, options.guard));
+    let draft = |steps| {
+        Draft::new(guarded(
+            preconditioned(ruled(steps, ingredients), shape),
+            tableau,
+            shape,
+            options.guard,
+        ))
+    };
     // A buffer more must spare more than a word. Among equals the first wins,
     // which is the most direct.
     let cost = |draft: &Draft| draft.words(ingredients) + draft.slots();
@@ -29,13 +35,17 @@ pub(super) fn plan(tableau: &Tableau, ingredients: &Ingredients, options: Option
             .min_by_key(cost)
             .unwrap_or_else(|| unreachable!("the direct form is always a candidate")),
     };
+    let opening = Draft::new(preconditioned(opening(ingredients), shape));
+    let probed = ingredients.rule.is_some_and(probes);
     let error_order = tableau.embedded_order().map_or(0, |p| p.min(tableau.order()) + 1);
     Plan {
         method: tableau.name().to_owned(),
         ingredients: *ingredients,
         options,
-        slots: draft.slots(),
-        evaluations: tableau.stages() as u32,
+        slots: draft.slots().max(opening.slots()),
+        stages: tableau.stages() as u32,
+        evaluations: tableau.stages() as u32 + u32::from(probed),
+        opening: opening.into_ops(),
         error_order: if judged { error_order } else { 0 },
         ops: draft.into_ops(),
         unfused_words: 0,
@@ -463,6 +473,94 @@ fn emitting(tableau: &Tableau, shape: Shape, emissions: &[Option<Later>]) -> Opt
     Some(steps)
 }
 
+/// Whether a rule evaluates a gradient beside θ in every attempt.
+fn probes(rule: Rule) -> bool {
+    match rule {
+        Rule::Polyak { .. } => false,
+        Rule::SgdG2 { .. } => true,
+        Rule::Dal { from, .. } | Rule::RescaledDal { from, .. } => from == Curvature::Probe,
+    }
+}
+
+/// θ ∓ a distance along v = D k₁, the gradient there, and D times what it
+/// differs by from k₁.
+fn probe(sign: f64, purpose: Purpose, sums: FieldSums, choice: Choice) -> [Step; 4] {
+    let (point, gradient) = (Name::Beside, Name::GradientBeside);
+    let first = Name::Gradient(1);
+    [
+        linear(point, Name::Theta, vec![(sign, first)], Scale::Probe),
+        Step::Evaluate { purpose, point, gradient },
+        Step::Field { a: gradient, b: Some(first), diagonal: Diagonal::None, sums },
+        Step::Choose(choice),
+    ]
+}
+
+/// ‖k₁‖, and ‖v‖ and ⟨k₁, v⟩.
+fn direction(choice: Choice, sums: FieldSums) -> [Step; 4] {
+    [
+        Step::Reduce { stage: 1, squares: true },
+        Step::Choose(Choice::Norm),
+        Step::Field { a: Name::Gradient(1), b: None, diagonal: Diagonal::None, sums },
+        Step::Choose(choice),
+    ]
+}
+
+/// Puts what decides about h and about clipping after the gradients that it
+/// looks at.
+fn ruled(steps: Vec<Step>, ingredients: &Ingredients) -> Vec<Step> {
+    let mut ruled = Vec::new();
+    for step in steps {
+        let stage = match step {
+            Step::Evaluate { purpose: Purpose::Stage(stage), .. } => stage,
+            _ => 0,
+        };
+        ruled.push(step);
+        match (stage, ingredients.rule) {
+            (1, None) if ingredients.clip.is_some() => {
+                ruled.push(Step::Reduce { stage: 1, squares: true });
+                ruled.push(Step::Choose(Choice::Norm));
+            }
+            (1, Some(rule)) => {
+                ruled.extend(direction(Choice::Direction, FieldSums::RawProduct));
+                let (sign, sums) = match rule {
+                    Rule::SgdG2 { .. } => (1.0, FieldSums::Product),
+                    _ => (-1.0, FieldSums::Second),
+                };
+                if probes(rule) {
+                    ruled.extend(probe(sign, Purpose::Probe, sums, Choice::Probed));
+                }
+            }
+            (2, Some(rule)) if rule.curvature() == Some(Curvature::Stages) => {
+                let (a, b) = (Name::Gradient(2), Some(Name::Gradient(1)));
+                let (diagonal, sums) = (Diagonal::None, FieldSums::Second);
+                ruled.push(Step::Field { a, b, diagonal, sums });
+                ruled.push(Step::Choose(Choice::Next));
+            }
+            _ => {}
+        }
+    }
+    ruled
+}
+
+/// What the first attempt of all needs to know: Hairer's first h, or a
+/// curvature.
+fn opening(ingredients: &Ingredients) -> Vec<Step> {
+    let (point, gradient) = (Name::Theta, Name::Gradient(1));
+    let first = Step::Evaluate { purpose: Purpose::Stage(1), point, gradient };
+    let stages = ingredients.rule.and_then(|rule| rule.curvature()) == Some(Curvature::Stages);
+    let (before, after) = if ingredients.adaptive.is_some() {
+        let sums = FieldSums::Scaled;
+        let probe = probe(1.0, Purpose::FirstStep, sums, Choice::FirstStep);
+        (direction(Choice::FirstProbe, sums), probe)
+    } else if stages {
+        let probe = probe(-1.0, Purpose::Probe, FieldSums::Second, Choice::FirstCurvature);
+        (direction(Choice::Direction, FieldSums::RawProduct), probe)
+    } else {
+        return vec![];
+    };
+    std::iter::once(first).chain(before).chain(after).collect()
+}
+
 /// Gives D to whatever is scaled by h, and k₁ to the state where it is first
 /// read: with several stages in the first point, else in the finish.
 fn preconditioned(mut steps: Vec<Step>, shape: Shape) -> Vec<Step> {
@@ -472,14 +570,16 @@ fn preconditioned(mut steps: Vec<Step>, shape: Shape) -> Vec<Step> {
     let mut next = Diagonal::Update;
     for step in &mut steps {
         match step {
-            Step::Linear { gradients, scale: Scale::StepSize, diagonal, .. } => {
+            Step::Linear { gradients, scale: Scale::StepSize | Scale::Probe, diagonal, .. } => {
                 if next == Diagonal::Update && !gradients.iter().any(|g| g.1 == Name::Gradient(1)) {
                     // A second stage at θ itself.
                     gradients.push((0.0, Name::Gradient(1)));
                 }
                 *diagonal = std::mem::replace(&mut next, Diagonal::Read);
             }
-            Step::Finish { diagonal, .. } | Step::Estimate { diagonal, .. } => {
+            Step::Finish { diagonal, .. }
+            | Step::Estimate { diagonal, .. }
+            | Step::Field { diagonal, .. } => {
                 *diagonal = std::mem::replace(&mut next, Diagonal::Read);
             }
             _ => {}
@@ -494,6 +594,7 @@ fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) 
     let checked = |steps: &[Step], name: Name| {
         steps.iter().any(|step| match step {
             Step::Linear { also: Some(Emission { checks: false, .. }), .. } => false,
+            Step::Reduce { stage, .. } => name == Name::Gradient(*stage),
             Step::Linear { base, gradients, .. } => {
                 *base == name || gradients.iter().any(|&(_, g)| g == name)
             }

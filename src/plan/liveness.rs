@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Also, Diagonal, Estimate, Finish, Linear, Name, Op, Operand, Purpose, Scale, Slot};
+use super::{
+    Also, Choice, Diagonal, Estimate, Field, FieldSums, Finish, Linear, Name, Op, Operand, Purpose,
+    Scale, Slot,
+};
 use crate::ingredients::Ingredients;
 
 /// An operation before its vectors have a place.
@@ -36,6 +39,13 @@ pub(super) enum Step {
         terms: Vec<([f64; 2], Name)>,
         diagonal: Diagonal,
     },
+    Field {
+        a: Name,
+        b: Option<Name>,
+        diagonal: Diagonal,
+        sums: FieldSums,
+    },
+    Choose(Choice),
     Control,
     Commit,
     Reuse {
@@ -78,7 +88,8 @@ impl Step {
             }
             Step::Commit => vec![Name::Candidate],
             Step::Reuse { stage } => vec![Name::Gradient(*stage), Name::Gradient(1)],
-            Step::Control => vec![],
+            Step::Field { a, b, .. } => std::iter::once(*a).chain(*b).collect(),
+            Step::Choose(_) | Step::Control => vec![],
         }
     }
 }
@@ -165,6 +176,12 @@ impl Scan {
         let reads = step.reads();
         match step {
             Step::Control => Op::Control,
+            Step::Choose(choice) => Op::Choose(choice),
+            Step::Field { a, b, diagonal, sums } => {
+                let (a, b) = (self.operand(a), b.map(|b| self.operand(b)));
+                self.release(&reads, at, 0);
+                Op::Field(Field { a, b, diagonal, sums })
+            }
             Step::Reduce { stage, squares } => {
                 self.checked.insert(stage);
                 let gradient = self.operand(Name::Gradient(stage));

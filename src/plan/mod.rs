@@ -12,7 +12,7 @@ mod search;
 mod tests;
 
 use crate::error::PlanError;
-use crate::ingredients::{Ingredients, Momentum, Preconditioner};
+use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner};
 use crate::method::Method;
 use crate::tableau::Tableau;
 
@@ -67,6 +67,9 @@ pub enum Name {
     Sum(u32),
     /// θ_{n+1} before the verdict, where an error estimate judges it.
     Candidate,
+    /// A point beside θ along v = D k₁, and its gradient.
+    Beside,
+    GradientBeside,
 }
 
 /// A resident buffer, by number; 0 is θ.
@@ -85,6 +88,8 @@ pub enum Scale {
     One,
     /// The control block's h.
     StepSize,
+    /// The control block's distance of a probe.
+    Probe,
 }
 
 /// What an operation does with the preconditioner's state.
@@ -157,6 +162,47 @@ pub struct Estimate {
     pub diagonal: Diagonal,
 }
 
+/// u = D (a − b) or D a, and its sums: ‖u‖², and where asked for another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    pub a: Operand,
+    pub b: Option<Operand>,
+    pub diagonal: Diagonal,
+    pub sums: FieldSums,
+}
+
+/// What a [`Field`] sums besides ‖u‖².
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FieldSums {
+    /// ⟨a, u⟩ of the raw gradient a.
+    RawProduct,
+    /// ⟨u, D b⟩.
+    Product,
+    /// ‖D b‖².
+    Second,
+    /// ‖u/s‖² in place of ‖u‖², and ‖θ/s‖², with s = atol + rtol·|θ|.
+    Scaled,
+}
+
+/// What the control block decides before the stages of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Choice {
+    /// ‖k₁‖, and the factor that clips it.
+    Norm,
+    /// ‖v‖ and ⟨g, v⟩: how far a probe goes, or Polyak's h.
+    Direction,
+    /// The difference that a probe made: h.
+    Probed,
+    /// The difference of the first two stages: the next attempt's h.
+    Next,
+    /// Before the first attempt of all: how far its probe goes, by Hairer's rule.
+    FirstProbe,
+    /// And the first h.
+    FirstStep,
+    /// And the first curvature, by a probe.
+    FirstCurvature,
+}
+
 /// One operation of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
@@ -167,6 +213,10 @@ pub enum Op {
     /// Looks for NaN and infinity in a gradient (in its squares, if those are
     /// what becomes state), and sums ‖k₁‖² where asked.
     Reduce { gradient: Operand, stage: u32, norm: bool, squares: bool },
+    /// Sums over gradients that decide about h.
+    Field(Field),
+    /// Decides about h, from the sums before it.
+    Choose(Choice),
     /// The verdict: reads what the checks left, decides, writes the record.
     Control,
     /// θ ← …, if the verdict accepted.
@@ -226,11 +276,15 @@ impl Op {
                 let momentum = 2 * usize::from(ingredients.momentum != Momentum::None);
                 finish.gradients.len() + 2 + momentum + state(finish.diagonal)
             }
+            Op::Field(field) => {
+                let theta = usize::from(field.sums == FieldSums::Scaled);
+                1 + usize::from(field.b.is_some()) + theta + state(field.diagonal)
+            }
             Op::Estimate(estimate) => estimate.terms.len() + 2 + state(estimate.diagonal),
             Op::Commit { .. } => 2,
             Op::Reduce { .. } => 1,
             // What it costs, the gradient that it spares more than pays for.
-            Op::Evaluate { .. } | Op::Control | Op::Reuse { .. } => 0,
+            Op::Evaluate { .. } | Op::Choose(_) | Op::Control | Op::Reuse { .. } => 0,
         }
     }
 
@@ -276,7 +330,9 @@ pub struct Plan {
     options: Options,
     ops: Vec<Op>,
     slots: usize,
+    stages: u32,
     evaluations: u32,
+    opening: Vec<Op>,
     error_order: usize,
     unfused_words: usize,
 }
@@ -322,6 +378,12 @@ impl Plan {
             let (method, pairs) = (tableau.name().to_owned(), pairs.join(", "));
             return Err(PlanError::NoPair { method, pairs });
         }
+        let from_stages = ingredients.rule.and_then(|rule| rule.curvature());
+        if from_stages == Some(Curvature::Stages) && tableau.a(1, 0) == 0.0 {
+            let reason = "its curvature is to come from the first two stages, which are not two \
+                          points; take it from a probe";
+            return Err(PlanError::Unsupported { method: tableau.name().to_owned(), reason });
+        }
         let unfused = Options { fusion: Fusion::None, ..options };
         let mut plan = explicit::plan(tableau, ingredients, options);
         plan.unfused_words = explicit::plan(tableau, ingredients, unfused).words_bare();
@@ -340,6 +402,11 @@ impl Plan {
         &self.ingredients
     }
 
+    /// What comes once before the first attempt where its h is not known.
+    pub fn opening(&self) -> &[Op] {
+        &self.opening
+    }
+
     /// The operations, in order.
     pub fn ops(&self) -> &[Op] {
         &self.ops
@@ -353,7 +420,18 @@ impl Plan {
     /// Halves of the preconditioner's state: two where it is written before
     /// the verdict.
     pub fn state_halves(&self) -> usize {
-        if self.evaluations > 1 { 2 } else { 1 }
+        let before = self.ops.iter().any(|op| match op {
+            Op::Combine(Linear { diagonal, .. }) | Op::Field(Field { diagonal, .. }) => {
+                *diagonal == Diagonal::Update
+            }
+            _ => false,
+        });
+        if before { 2 } else { 1 }
+    }
+
+    /// Stages of the method that an attempt makes.
+    pub fn stages(&self) -> u32 {
+        self.stages
     }
 
     /// Halves of the momentum: two where it is written before the verdict.
@@ -387,7 +465,7 @@ impl Plan {
         self.slots + self.mean_halves() + self.state_width()
     }
 
-    /// Gradient evaluations of one attempt.
+    /// Gradient evaluations of one attempt: its stages, and a probe.
     pub fn evaluations(&self) -> u32 {
         self.evaluations
     }

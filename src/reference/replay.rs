@@ -2,7 +2,7 @@
 //! plan overwrites here is gone here too.
 
 use crate::error::ReferenceError;
-use crate::plan::{Diagonal, Estimate, Finish, Linear, Name, Op, Plan, Purpose, Scale};
+use crate::plan::{Choice, Diagonal, Estimate, Finish, Linear, Name, Op, Plan, Purpose, Scale};
 
 /// What one replayed attempt saw and did.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Replay<'p> {
     half: usize,
     /// The momentum by half.
     mean: [Vec<f64>; 2],
+    /// What clips the attempt's gradients.
+    clip: f64,
     accepted: u64,
 }
 
@@ -35,7 +37,7 @@ impl<'p> Replay<'p> {
         slots[0] = theta.to_vec();
         let second = [vec![[0.0; 2]; theta.len()], vec![[0.0; 2]; theta.len()]];
         let mean = [vec![0.0; theta.len()], vec![0.0; theta.len()]];
-        Self { plan, slots, second, half: 0, mean, accepted: 0 }
+        Self { plan, slots, second, half: 0, mean, clip: 1.0, accepted: 0 }
     }
 
     /// θ.
@@ -52,6 +54,7 @@ impl<'p> Replay<'p> {
         h: f64,
         gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
     ) -> Result<Attempt, ReferenceError> {
+        self.clip = 1.0;
         let mut attempt = Attempt { accepted: true, grad_norm: None, error: None };
         for op in self.plan.ops() {
             match op {
@@ -77,9 +80,24 @@ impl<'p> Replay<'p> {
                         attempt.grad_norm = Some(norm_of(k));
                     }
                 }
+                Op::Field(field) => {
+                    if field.diagonal == Diagonal::Update {
+                        self.update(field.a.slot, &mut attempt);
+                    }
+                }
+                Op::Choose(Choice::Norm) => {
+                    let norm = attempt.grad_norm.unwrap_or(0.0);
+                    attempt.accepted &= norm.is_finite();
+                    let most = self.plan.ingredients().clip.unwrap_or(f64::INFINITY);
+                    self.clip = if norm > most { most / norm } else { 1.0 };
+                }
+                // h is the caller's choice.
+                Op::Choose(_) => {}
                 Op::Control => {
                     self.accepted += u64::from(attempt.accepted);
-                    if attempt.accepted && self.plan.state_halves() == 2 {
+                    if attempt.accepted
+                        && self.plan.state_halves().max(self.plan.mean_halves()) == 2
+                    {
                         self.half = 1 - self.half;
                     }
                 }
@@ -121,20 +139,18 @@ impl<'p> Replay<'p> {
         if linear.diagonal == Diagonal::Update {
             let first = linear.gradients.iter().find(|(_, k)| k.name == Name::Gradient(1));
             if let Some((_, k)) = first {
-                let old = self.second[self.half].clone();
-                let new = &mut self.second[1 - self.half];
-                for ((new, mut old), &g) in new.iter_mut().zip(old).zip(&self.slots[k.slot]) {
-                    preconditioner.update(&mut old, g);
-                    *new = old;
-                    attempt.accepted &= old[0].is_finite();
-                }
+                self.update(k.slot, attempt);
             }
         }
         // Before the verdict the attempt's own state is in the other half.
         let advance = linear.target.name == Name::Theta;
         let half = if advance { self.half } else { 1 - self.half };
         let t = self.accepted + u64::from(!advance);
-        let scale = if linear.scale == Scale::StepSize { h } else { 1.0 };
+        let scale = match linear.scale {
+            Scale::One => 1.0,
+            Scale::StepSize => h * self.clip,
+            Scale::Probe => 0.0,
+        };
         let at = |slot: usize, i: usize| self.slots[slot][i];
         let value = |i: usize| {
             let base = at(linear.base.slot, i);
@@ -151,12 +167,24 @@ impl<'p> Replay<'p> {
             let value = |i: usize| {
                 let terms = also.weights.iter().zip(&linear.gradients);
                 let sum: f64 = terms.map(|(w, (_, k))| w * at(k.slot, i)).sum();
-                if also.based { at(linear.base.slot, i) - h * sum } else { sum }
+                if also.based { at(linear.base.slot, i) - h * self.clip * sum } else { sum }
             };
             let values = (0..self.slots[0].len()).map(value).collect();
             self.slots[also.target.slot] = values;
         }
         self.slots[linear.target.slot] = target;
+    }
+
+    /// Takes a gradient into the attempt's half of the state.
+    fn update(&mut self, slot: usize, attempt: &mut Attempt) {
+        let preconditioner = self.plan.ingredients().preconditioner;
+        let old = self.second[self.half].clone();
+        let new = &mut self.second[1 - self.half];
+        for ((new, mut old), &g) in new.iter_mut().zip(old).zip(&self.slots[slot]) {
+            preconditioner.update(&mut old, self.clip * g);
+            *new = old;
+            attempt.accepted &= old[0].is_finite();
+        }
     }
 
     fn estimate(&mut self, estimate: &Estimate, h: f64, attempt: &mut Attempt) {
@@ -174,7 +202,9 @@ impl<'p> Replay<'p> {
             };
             let part = |w: usize| {
                 let terms = estimate.terms.iter();
-                h * d * terms.map(|(weights, k)| weights[w] * self.slots[k.slot][i]).sum::<f64>()
+                h * self.clip
+                    * d
+                    * terms.map(|(weights, k)| weights[w] * self.slots[k.slot][i]).sum::<f64>()
             };
             let (e, step) = (part(0), part(1));
             let theta = self.slots[0][i];
@@ -196,6 +226,7 @@ impl<'p> Replay<'p> {
         let t = self.accepted + u64::from(before);
         for i in 0..self.slots[0].len() {
             let g: f64 = finish.gradients.iter().map(|(b, k)| b * self.slots[k.slot][i]).sum();
+            let g = self.clip * g;
             let state = &mut self.second[half][i];
             if finish.diagonal == Diagonal::Update {
                 ingredients.preconditioner.update(state, g);

@@ -5,7 +5,7 @@
 //! coefficients.
 
 use crate::error::ReferenceError;
-use crate::ingredients::{History, Ingredients};
+use crate::ingredients::{Curvature, Ingredients, PROBE, Rule};
 use crate::tableau::Tableau;
 
 /// One step of size h from θ_n, with everything that happened on the way.
@@ -108,18 +108,105 @@ pub struct Trainer<'t> {
     second: Vec<[f64; 2]>,
     mean: Vec<f64>,
     steps: u64,
+    /// ‖Jv‖/‖v‖ between the first two stages of the last step.
+    curvature: Option<f64>,
+    /// SGD-G2's h.
+    h: f64,
 }
 
 impl<'t> Trainer<'t> {
     pub fn new(tableau: &'t Tableau, ingredients: Ingredients, theta: &[f64]) -> Self {
         let second = vec![[0.0; 2]; theta.len()];
         let mean = vec![0.0; theta.len()];
-        Self { tableau, ingredients, theta: theta.to_vec(), second, mean, steps: 0 }
+        let h = ingredients.rule.map_or(0.0, |rule| rule.at_curvature(0.0));
+        let theta = theta.to_vec();
+        Self { tableau, ingredients, theta, second, mean, steps: 0, curvature: None, h }
+    }
+
+    /// D of the step to come, from g = g(θ) and the clipped state.
+    fn diagonal(&self, g: &[f64]) -> Vec<f64> {
+        let clip = self.clip(g);
+        let preconditioner = self.ingredients.preconditioner;
+        let after = |(&state, g): (&[f64; 2], &f64)| {
+            let mut state = state;
+            preconditioner.update(&mut state, clip * g);
+            preconditioner.diagonal(&state, self.steps + 1)
+        };
+        self.second.iter().zip(g).map(after).collect()
+    }
+
+    /// α = min(1, clip/‖g‖).
+    fn clip(&self, g: &[f64]) -> f64 {
+        self.ingredients.clip.map_or(1.0, |most| (most / norm(g)).min(1.0))
+    }
+
+    /// The next step's h by its [`Rule`](crate::ingredients::Rule), where `loss`
+    /// is L(θ) and `gradient` as in [`step`], called with 1 at θ and with 0 at
+    /// a probe; and r, if the rule follows it.
+    pub fn choose(
+        &mut self,
+        loss: f64,
+        gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
+    ) -> (f64, Option<f64>) {
+        let Some(rule) = self.ingredients.rule else { return (self.h, None) };
+        let g = gradient(1, &self.theta);
+        let d = self.diagonal(&g);
+        let times = |x: &[f64]| x.iter().zip(&d).map(|(x, d)| x * d).collect::<Vec<_>>();
+        let v = times(&g);
+        // D (g at θ + εv) − v.
+        let mut change = |epsilon: f64, theta: &[f64]| {
+            let beside: Vec<f64> = theta.iter().zip(&v).map(|(t, v)| t + epsilon * v).collect();
+            let there = times(&gradient(0, &beside));
+            there.iter().zip(&v).map(|(a, b)| a - b).collect::<Vec<_>>()
+        };
+        match rule {
+            Rule::Polyak { h_max } => ((loss / dot(&g, &v)).clamp(0.0, h_max), None),
+            Rule::SgdG2 { beta, .. } => {
+                let u = change(-self.h * self.clip(&g), &self.theta);
+                self.h = Rule::sgd_g2(beta, self.h, -dot(&u, &v), dot(&u, &u));
+                (self.h, None)
+            }
+            Rule::Dal { from, .. } | Rule::RescaledDal { from, .. } => {
+                let r = match (from, self.curvature) {
+                    (Curvature::Stages, Some(r)) => r,
+                    _ => norm(&change(PROBE / norm(&v), &self.theta)) / PROBE,
+                };
+                (rule.at_curvature(r), Some(r))
+            }
+        }
     }
 
     /// θ.
     pub fn theta(&self) -> &[f64] {
         &self.theta
+    }
+
+    /// Hairer's first h for an adaptive run: Hairer, Nørsett, Wanner I, II.4,
+    /// with v = D g in place of the slope.
+    pub fn first_step(&self, gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>) -> f64 {
+        let Some(adaptive) = self.ingredients.adaptive else { return self.h };
+        let rms = |x: &[f64]| {
+            let scaled = x.iter().zip(&self.theta).map(|(x, t)| adaptive.scaled(*x, *t, *t));
+            norm(&scaled.collect::<Vec<_>>()) / (x.len() as f64).sqrt()
+        };
+        let g = gradient(1, &self.theta);
+        let d = self.diagonal(&g);
+        let times = |x: &[f64]| x.iter().zip(&d).map(|(x, d)| x * d).collect::<Vec<_>>();
+        let v = times(&g);
+        let (d0, d1) = (rms(&self.theta), rms(&v));
+        let h0 = if d0 < 1e-5 || d1 < 1e-5 { 1e-6 } else { 0.01 * d0 / d1 };
+        let clip = self.clip(&g);
+        let beside: Vec<f64> = self.theta.iter().zip(&v).map(|(t, v)| t - h0 * clip * v).collect();
+        let there = times(&gradient(0, &beside));
+        let change: Vec<f64> = there.iter().zip(&v).map(|(a, b)| a - b).collect();
+        let most = d1.max(rms(&change) / h0);
+        let orders = self.tableau.embedded_order().unwrap_or(0).min(self.tableau.order());
+        let h1 = if most <= 1e-15 {
+            (1e-3 * h0).max(1e-6)
+        } else {
+            (0.01 / most).powf(1.0 / (orders + 1) as f64)
+        };
+        (100.0 * h0).min(h1).min(adaptive.h_max)
     }
 
     /// One step, which is accepted; `gradient` as in [`step`].
@@ -159,41 +246,6 @@ impl<'t> Trainer<'t> {
         Ok(error)
     }
 
-    /// Attempts from h on, as the controller has them: h, error and θ of each.
-    ///
-    /// # Errors
-    /// If a gradient is not as long as θ, or h falls below 1e-12 of t_end or 1.
-    pub fn integrate(
-        &mut self,
-        h: f64,
-        until: Until,
-        gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
-    ) -> Result<Vec<(f64, f64, Vec<f64>)>, ReferenceError> {
-        let orders = self.tableau.embedded_order().unwrap_or(0).min(self.tableau.order());
-        let mut history = History::default();
-        let (mut t, mut h, mut attempts) = (0.0, h, Vec::new());
-        let (t_end, most) = match until {
-            Until::Time(t_end) => (t_end, usize::MAX),
-            Until::Steps(most) => (f64::MAX, most),
-        };
-        while t < t_end && attempts.len() < most {
-            if h.is_nan() || h < 1e-12 * t_end.min(1.0) {
-                return Err(ReferenceError::StepSize { h });
-            }
-            let last = t_end - t <= h;
-            let now = if last { t_end - t } else { h };
-            let error = self.attempt(now, gradient)?;
-            attempts.push((now, error, self.theta.clone()));
-            if error <= 1.0 {
-                t = if last { t_end } else { t + now };
-            }
-            if let Some(adaptive) = self.ingredients.adaptive {
-                h = now * adaptive.factor(orders + 1, error, &mut history);
-            }
-        }
-        Ok(attempts)
-    }
-
     /// One step; e = h D Σ (b_i − b̂_i) g_i, zero without b̂.
     fn advance(
         &mut self,
@@ -204,10 +256,11 @@ impl<'t> Trainer<'t> {
         self.steps += 1;
         let mut gradients: Vec<Vec<f64>> = Vec::new();
         let mut d = vec![1.0; self.theta.len()];
+        let mut clip = 1.0;
         for i in 0..self.tableau.stages() {
             let at = |e: usize| {
                 let sum: f64 = (0..i).map(|j| self.tableau.a(i, j) * gradients[j][e]).sum();
-                self.theta[e] - h * d[e] * sum
+                self.theta[e] - h * clip * d[e] * sum
             };
             let g = gradient(i + 1, &(0..d.len()).map(at).collect::<Vec<_>>());
             if g.len() != d.len() {
@@ -215,8 +268,9 @@ impl<'t> Trainer<'t> {
                 return Err(ReferenceError::GradientLength { stage: i + 1, expected, found });
             }
             if i == 0 {
+                clip = self.clip(&g);
                 for (e, state) in self.second.iter_mut().enumerate() {
-                    preconditioner.update(state, g[e]);
+                    preconditioner.update(state, clip * g[e]);
                     d[e] = preconditioner.diagonal(state, self.steps);
                 }
             }
@@ -224,16 +278,30 @@ impl<'t> Trainer<'t> {
         }
         for (e, theta) in self.theta.iter_mut().enumerate() {
             let sum: f64 = self.tableau.b().iter().zip(&gradients).map(|(b, g)| b * g[e]).sum();
+            let sum = clip * sum;
             let u = self.ingredients.momentum.direction(&mut self.mean[e], sum, d[e], self.steps);
             *theta -= h * (u + self.ingredients.weight_decay * *theta);
+        }
+        if let [first, second, ..] = gradients.as_slice() {
+            let part = |i: usize| (d[i] * (second[i] - first[i]), d[i] * first[i]);
+            let (u, v): (Vec<f64>, Vec<f64>) = (0..d.len()).map(part).unzip();
+            self.curvature = Some(norm(&u) / (h * clip * self.tableau.a(1, 0).abs() * norm(&v)));
         }
         let (b, b_hat) = (self.tableau.b(), self.tableau.b_hat().unwrap_or(self.tableau.b()));
         let error = |e: usize| {
             let difference = b.iter().zip(b_hat).map(|(b, b_hat)| b - b_hat);
-            h * d[e] * difference.zip(&gradients).map(|(w, g)| w * g[e]).sum::<f64>()
+            h * clip * d[e] * difference.zip(&gradients).map(|(w, g)| w * g[e]).sum::<f64>()
         };
         Ok((0..d.len()).map(error).collect())
     }
+}
+
+fn dot(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| x * y).sum()
+}
+
+fn norm(x: &[f64]) -> f64 {
+    dot(x, x).sqrt()
 }
 
 /// Steps of size h from θ_0, one after another. Until a time t_end there are

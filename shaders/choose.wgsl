@@ -1,0 +1,141 @@
+// α = min(1, clip/‖k₁‖); h by the rule, from the sums of `field`
+// Moves nothing of the parameters' size.
+// Recorded before the stages, after each `guard` or `field` that it decides by.
+override CHOICE: u32 = 0u;
+const NORM = 0u;
+const DIRECTION = 1u;
+const PROBED = 2u;
+const NEXT = 3u;
+const FIRST_PROBE = 4u;
+const FIRST_STEP = 5u;
+const FIRST_CURVATURE = 6u;
+
+// ε‖v‖ of a probe.
+const PROBE = 0.01;
+
+@group(0) @binding(0) var<storage, read_write> control: Control;
+@group(0) @binding(1) var<uniform> settings: Settings;
+@group(0) @binding(2) var<storage, read_write> partials: Partials;
+@group(0) @binding(3) var<storage, read_write> loss: array<u32>;
+
+fn sum_of(bank: u32, lane: u32) -> f32 {
+    var own = 0.0;
+    for (var i = lane; i < settings.partials; i += LANES) {
+        own += partials.sums[bank * settings.partials + i];
+    }
+    return workgroup_sum(lane, own);
+}
+
+// What is not finite before the stages is the batch's fault, as at stage 1.
+fn blame(x: f32) {
+    if !is_finite(x) {
+        atomicOr(&partials.flags[0], 1u);
+    }
+}
+
+fn set_clip(norm: f32) {
+    blame(norm);
+    control.grad_norm = norm;
+    if settings.clip > 0.0 && norm > settings.clip {
+        control.clip = settings.clip / norm;
+    }
+}
+
+fn set_direction(squares: f32, product: f32) {
+    control.field_norm = sqrt(squares);
+    if settings.rule == POLYAK {
+        // A source without a loss cannot be followed.
+        let value = bitcast<f32>(loss[0]);
+        blame(value);
+        set_h(select(settings.rule_0, clamp(value / product, 0.0, settings.rule_0), product > 0.0));
+    } else if settings.rule == SGD_G2 {
+        control.probe = control.next_h * control.clip;
+    } else {
+        control.probe = select(0.0, PROBE / control.field_norm, squares > 0.0);
+    }
+}
+
+fn probed_curvature(squares: f32) -> f32 {
+    return select(0.0, sqrt(squares) / PROBE, control.field_norm > 0.0);
+}
+
+// Source: arXiv 2002.09304; u = ṽ − v, so that ⟨v − ṽ, v⟩ = −product.
+fn sgd_g2(squares: f32, product: f32) -> f32 {
+    let h = control.next_h;
+    let beta = settings.rule_1;
+    let best = select(h, 2.0 * h * -product / squares, product < 0.0);
+    return select((1.0 - beta) * best, beta * h + (1.0 - beta) * best, best >= h);
+}
+
+// Hairer, Nørsett, Wanner I, II.4: the automatic first step.
+fn first_probe(slope: f32, size: f32) -> f32 {
+    let d1 = sqrt(slope / settings.count);
+    let d0 = sqrt(size / settings.count);
+    control.field_norm = d1;
+    return select(0.01 * d0 / d1, 1e-6, d0 < 1e-5 || d1 < 1e-5 || !is_finite(d0 / d1));
+}
+
+fn first_step(change: f32) -> f32 {
+    let h = control.probe / control.clip;
+    let d2 = sqrt(change / settings.count) / h;
+    let most = max(control.field_norm, d2);
+    var next = power(0.01 / most, settings.first_exponent);
+    if most <= 1e-15 {
+        next = max(1e-6, 1e-3 * h);
+    }
+    // A curvature beyond f32 allows no more than the probe did.
+    return min(select(1e-2 * h, min(100.0 * h, next), is_finite(most)), settings.h_max);
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(local_invocation_index) lane: u32) {
+    var first = 0.0;
+    var other = 0.0;
+    if CHOICE == NORM {
+        first = sum_of(0u, lane);
+    } else {
+        first = sum_of(1u, lane);
+        workgroupBarrier();
+        other = sum_of(2u, lane);
+    }
+    if lane != 0u {
+        return;
+    }
+    if CHOICE == NORM {
+        set_clip(sqrt(first));
+    } else if CHOICE == DIRECTION {
+        set_direction(first, other);
+    } else if CHOICE == PROBED {
+        blame(first);
+        blame(other);
+        if settings.rule == SGD_G2 {
+            // The verdict makes it the next h, if it accepts.
+            let h = sgd_g2(first, other);
+            control.probe = select(control.next_h, h, is_finite(h));
+            set_h(control.probe);
+        } else {
+            control.curvature = probed_curvature(first);
+            set_h(ruled(control.curvature));
+        }
+    } else if CHOICE == NEXT {
+        let moved = control.h * control.clip * settings.rule_2;
+        control.next_curvature = select(0.0, sqrt(first / other) / moved, other > 0.0);
+    } else if CHOICE == FIRST_PROBE {
+        control.probe = first_probe(first, other) * control.clip;
+    } else {
+        // An opening is recorded until the host knows that one has run.
+        if control.opened == 0u {
+            control.opened = 1u;
+            control.evaluations += 2u;
+            if CHOICE == FIRST_STEP {
+                control.next_h = first_step(first);
+            } else {
+                control.curvature = probed_curvature(first);
+                control.next_curvature = control.curvature;
+            }
+        }
+        atomicStore(&partials.flags[0], 0u);
+        atomicStore(&partials.flags[1], 0u);
+        prepare();
+    }
+}

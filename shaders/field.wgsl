@@ -1,0 +1,88 @@
+// u = D ⊙ (a − b) or D ⊙ a; partials = Σ u² and Σ of what OTHER says
+// Moves a word for each of a and b, the state's, and one for θ where SCALED.
+// Recorded before the stages where h follows from gradients.
+override DIFFERENCE: bool = false;
+override OTHER: u32 = 0u;
+// ⟨a, u⟩.
+const RAW_PRODUCT = 0u;
+// ⟨u, D b⟩.
+const PRODUCT = 1u;
+// ‖D b‖².
+const SECOND = 2u;
+// ‖u/s‖² in place of ‖u‖², and ‖θ/s‖², with s = atol + rtol·|θ|.
+const SCALED = 3u;
+// a goes into the state first.
+override UPDATE: bool = false;
+
+const LEAST = 1e-30;
+
+struct Field {
+    rtol: f32,
+    atol: f32,
+    // Partial sums of one kind.
+    bank: u32,
+    unused: u32,
+    chunk: Chunk,
+}
+
+@group(0) @binding(0) var<uniform> control: Control;
+@group(0) @binding(1) var<uniform> field: Field;
+@group(0) @binding(2) var<uniform> moments: Moments;
+@group(0) @binding(3) var<storage, read_write> partials: Partials;
+@group(0) @binding(4) var<storage, read_write> second: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> theta: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> b: array<vec4<f32>>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let mine = run_of(field.chunk, workgroup.x, lane);
+    let half = control.parity ^ 1u;
+    let span = field.chunk.span;
+    var squares = vec4<f32>();
+    var others = vec4<f32>();
+    for (var i = mine.first; i < mine.end; i += RUN) {
+        let first = parameters_only(a[i], i, field.chunk.elements);
+        var difference = first;
+        var base = vec4<f32>();
+        if DIFFERENCE {
+            base = parameters_only(b[i], i, field.chunk.elements);
+            difference = first - base;
+        }
+        var d = vec4<f32>(1.0);
+        if STATE {
+            var state: Second;
+            if UPDATE {
+                state = updated(load_second(i, span, half ^ 1u), control.clip * first);
+                store_second(i, span, half, state);
+            } else {
+                state = load_second(i, span, half);
+            }
+            d = diagonal(state, control.second_scale);
+        }
+        var u = d * difference;
+        if OTHER == RAW_PRODUCT {
+            others += first * u;
+        } else if OTHER == PRODUCT {
+            others += u * (d * base);
+        } else if OTHER == SECOND {
+            let v = d * base;
+            others += v * v;
+        } else {
+            let at = parameters_only(theta[i], i, field.chunk.elements);
+            let scale = max(field.atol + field.rtol * abs(at), vec4<f32>(LEAST));
+            u = u / scale;
+            others += (at / scale) * (at / scale);
+        }
+        squares += u * u;
+    }
+    put_partial(field.chunk, workgroup.x, lane, squares);
+    var next = field.chunk;
+    next.first_partial += field.bank;
+    // Between the two sums every lane must have read the first.
+    workgroupBarrier();
+    put_partial(next, workgroup.x, lane, others);
+}

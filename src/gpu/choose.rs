@@ -1,0 +1,45 @@
+//! Host side of `shaders/choose.wgsl`.
+
+use super::control::{CONTROL_WGSL, Control};
+use super::kernel::{Access, Constants, Kernel};
+use super::settings::{Piece, Settings};
+use super::{
+    PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SETTINGS_WGSL, TRAVERSAL_WGSL,
+    WORKGROUP_SUM_WGSL,
+};
+use crate::plan::Choice;
+
+pub(crate) const KERNEL: Kernel = Kernel {
+    name: "choose",
+    text: &[
+        CONTROL_WGSL,
+        SETTINGS_WGSL,
+        TRAVERSAL_WGSL,
+        PARTIALS_WGSL,
+        WORKGROUP_SUM_WGSL,
+        RECORD_WGSL,
+        RULES_WGSL,
+        include_str!("../../shaders/choose.wgsl"),
+        PREPARE_WGSL,
+    ],
+    bindings: &[
+        ("control", Access::Write),
+        ("settings", Access::Uniform),
+        ("partials", Access::Write),
+        ("loss", Access::Write),
+    ],
+    structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT],
+};
+
+pub(crate) fn constants(choice: Choice) -> Constants {
+    let number = match choice {
+        Choice::Norm => 0.0,
+        Choice::Direction => 1.0,
+        Choice::Probed => 2.0,
+        Choice::Next => 3.0,
+        Choice::FirstProbe => 4.0,
+        Choice::FirstStep => 5.0,
+        Choice::FirstCurvature => 6.0,
+    };
+    vec![("CHOICE", number)]
+}

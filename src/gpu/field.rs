@@ -1,0 +1,76 @@
+//! Host side of `shaders/field.wgsl`.
+
+use super::control::{CONTROL_WGSL, Control};
+use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::moments::{Kinds, MOMENTS_WGSL, Moments};
+use super::traversal::{Chunk, Traversal};
+use super::{PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
+use crate::ingredients::Adaptive;
+use crate::plan::{self, Diagonal, FieldSums};
+
+wgsl_struct! {
+    /// One dispatch's tolerances and chunk.
+    pub(crate) struct Field {
+        pub(crate) rtol: f32,
+        pub(crate) atol: f32,
+        pub(crate) bank: u32,
+        pub(crate) unused: u32,
+        pub(crate) chunk: Chunk,
+    }
+}
+
+pub(crate) const KERNEL: Kernel = Kernel {
+    name: "field",
+    text: &[
+        CONTROL_WGSL,
+        TRAVERSAL_WGSL,
+        PARTIALS_WGSL,
+        WORKGROUP_SUM_WGSL,
+        MOMENTS_WGSL,
+        include_str!("../../shaders/field.wgsl"),
+        PUT_PARTIAL_WGSL,
+    ],
+    bindings: &[
+        ("control", Access::Uniform),
+        ("field", Access::Uniform),
+        ("moments", Access::Uniform),
+        ("partials", Access::Write),
+        ("second", Access::Write),
+        ("theta", Access::Read),
+        ("a", Access::Read),
+        ("b", Access::Read),
+    ],
+    structs: &[Control::LAYOUT, Field::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
+};
+
+pub(crate) fn constants(field: &plan::Field, kinds: Kinds, walk: &Traversal) -> Constants {
+    let mut constants = walk.sum_constants();
+    constants.extend(kinds.constants());
+    let flag = |b: bool| f64::from(u8::from(b));
+    constants.extend([
+        ("DIFFERENCE", flag(field.b.is_some())),
+        (
+            "OTHER",
+            match field.sums {
+                FieldSums::RawProduct => 0.0,
+                FieldSums::Product => 1.0,
+                FieldSums::Second => 2.0,
+                FieldSums::Scaled => 3.0,
+            },
+        ),
+        ("UPDATE", flag(field.diagonal == Diagonal::Update)),
+    ]);
+    constants
+}
+
+/// `bank` is the number of partial sums of one kind.
+pub(crate) fn uniform(adaptive: Option<&Adaptive>, bank: usize, chunk: Chunk) -> Field {
+    let bank = bank as u32;
+    Field {
+        rtol: adaptive.map_or(0.0, |a| a.rtol as f32),
+        atol: adaptive.map_or(0.0, |a| a.atol as f32),
+        bank,
+        unused: 0,
+        chunk: Chunk { first_partial: chunk.first_partial + bank, ..chunk },
+    }
+}
