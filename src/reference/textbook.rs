@@ -140,7 +140,7 @@ impl<'t> Trainer<'t> {
         self.ingredients.clip.map_or(1.0, |most| (most / norm(g)).min(1.0))
     }
 
-    /// The next step's h by its [`Rule`](crate::ingredients::Rule), where `loss`
+    /// The next step's h by its [`Rule`], where `loss`
     /// is L(θ) and `gradient` as in [`step`], called with 1 at θ and with 0 at
     /// a probe; and r, if the rule follows it.
     pub fn choose(
