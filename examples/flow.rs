@@ -75,7 +75,15 @@ impl Options {
     fn ingredients(&self) -> Ingredients {
         let Self { preconditioner, momentum, weight_decay, adaptive, clip, .. } = *self;
         let rule = self.step_size.as_ref().and_then(StepSize::rule);
-        Ingredients { preconditioner, momentum, weight_decay, adaptive, clip, rule }
+        Ingredients {
+            preconditioner,
+            momentum,
+            weight_decay,
+            adaptive,
+            clip,
+            rule,
+            ..Ingredients::default()
+        }
     }
 }
 

@@ -125,6 +125,20 @@ impl Builder {
         self
     }
 
+    /// λ of L2 decay: λθ_i is added to the gradient at every stage point θ_i.
+    /// Default: 0.
+    pub fn l2(mut self, lambda: f64) -> Self {
+        self.ingredients.l2 = lambda;
+        self
+    }
+
+    /// Keeps x̄ ← βx̄ + (1−β)θ over accepted steps, beginning at the start:
+    /// [`Optimizer::average`]. Default: none.
+    pub fn average(mut self, beta: f64) -> Self {
+        self.ingredients.average = Some(beta);
+        self
+    }
+
     /// Clips the gradients of a step so that ‖g(θ_n)‖ is at most this. Default:
     /// no bound.
     pub fn clip(mut self, norm: f64) -> Self {
@@ -266,6 +280,14 @@ impl Optimizer {
     /// The parameters on the device: an accepted θ at every point of the queue.
     pub fn params(&self) -> Params<'_> {
         Params::new(&self.gpu, &self.state.vectors[0], &self.layout)
+    }
+
+    /// The average of the parameters over accepted steps, if
+    /// [`Builder::average`] asked for it; to be read and evaluated like
+    /// [`Optimizer::params`].
+    pub fn average(&self) -> Option<Params<'_>> {
+        let kept = self.plan.ingredients().average.is_some();
+        kept.then(|| Params::new(&self.gpu, &self.state.average, &self.layout))
     }
 
     /// Kernels of kutta's own that one attempt dispatches.

@@ -10,7 +10,8 @@ use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
 use crate::gpu::verdict::Kind;
 use crate::gpu::{
-    Gpu, Pipeline, choose, combine, combine_two, commit, estimate, field, finish, guard, verdict,
+    Gpu, Pipeline, average, choose, combine, combine_two, commit, decay, estimate, field, finish,
+    guard, verdict,
 };
 use crate::layout::ALIGNMENT;
 use crate::plan::{
@@ -225,8 +226,8 @@ impl<'a> Builder<'a> {
             size.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
         // The state's vectors share a binding.
         let most = most / plan.state_width().max(plan.mean_halves()).max(1);
-        // Three variants, and one more for the measurement's guard.
-        let slots = (3 * plan.ops().len() + plan.opening().len() + 1) * walk.chunks(most).count();
+        // Three variants, and two more for the measurement's decay and guard.
+        let slots = (3 * plan.ops().len() + plan.opening().len() + 2) * walk.chunks(most).count();
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("weights", (slots * stride) as u64, usage)?;
         let kinds = Kinds::of(plan);
@@ -258,6 +259,10 @@ impl<'a> Builder<'a> {
         for op in ops {
             match op {
                 Op::Evaluate { purpose: Purpose::Stage(1), .. } if kind.reused => {}
+                Op::Decay { gradient, .. } if kind.reused && gradient.name == Name::Gradient(1) => {
+                }
+                Op::Decay { gradient, point } => self.decay(*gradient, *point, &mut items),
+                Op::Average => self.average(&mut items),
                 Op::Evaluate { purpose, point, gradient } => items.push(Item::Evaluate {
                     purpose: *purpose,
                     point: point.slot,
@@ -391,6 +396,42 @@ impl<'a> Builder<'a> {
                 state.vectors[0].binding(range.clone()),
                 state.vectors[op.a.slot].binding(range.clone()),
                 state.vectors[op.b.unwrap_or(op.a).slot].binding(range),
+            ];
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+    }
+
+    fn decay(&mut self, gradient: Operand, point: Operand, items: &mut Vec<Item>) {
+        let pipeline = self.gpu.pipeline(&decay::KERNEL, &self.walk.constants());
+        let (walk, state) = (self.walk, self.state);
+        let lambda = self.plan.ingredients().l2 as f32;
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let uniform = decay::Decay { lambda, chunk, ..Default::default() };
+            let offset = self.push(bytemuck::bytes_of(&uniform));
+            let resources = [
+                self.uniform(offset, size_of::<decay::Decay>()),
+                state.vectors[gradient.slot].binding(range.clone()),
+                state.vectors[point.slot].binding(range),
+            ];
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+    }
+
+    fn average(&mut self, items: &mut Vec<Item>) {
+        let pipeline = self.gpu.pipeline(&average::KERNEL, &self.walk.constants());
+        let (walk, state) = (self.walk, self.state);
+        let beta = self.plan.ingredients().average.unwrap_or(0.0);
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let (beta, rest) = (beta as f32, (1.0 - beta) as f32);
+            let uniform = average::Average { beta, rest, chunk, ..Default::default() };
+            let offset = self.push(bytemuck::bytes_of(&uniform));
+            let resources = [
+                state.control.as_entire_binding(),
+                self.uniform(offset, size_of::<average::Average>()),
+                state.average.binding(range.clone()),
+                state.vectors[0].binding(range),
             ];
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));

@@ -11,7 +11,9 @@ use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use crate::gpu::kernel::{Access, Constants, Kernel};
 use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
-use crate::gpu::{choose, combine, combine_two, commit, estimate, field, finish, guard, verdict};
+use crate::gpu::{
+    average, choose, combine, combine_two, commit, decay, estimate, field, finish, guard, verdict,
+};
 use crate::ingredients::{Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rule};
 use crate::method::Method;
 use crate::plan::{Diagonal, Fusion, Guard, Linear, Op, Options, Plan};
@@ -58,6 +60,7 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
                             Op::Estimate(e) => estimates.push(estimate::constants(e, kinds, &walk)),
                             Op::Field(f) => fields.push(field::constants(f, kinds, &walk)),
                             Op::Choose(c) => choices.push(choose::constants(*c)),
+                            Op::Decay { .. } | Op::Average => {}
                             Op::Commit { .. } | Op::Reuse { .. } => {
                                 commits.push(commit::constants(&walk));
                             }
@@ -78,13 +81,16 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     ]
     .map(verdict::constants)
     .to_vec();
+    let walks = [true, false].map(|software| Traversal::new(1, software).constants()).to_vec();
     let [unchecked, checked] = twos;
     let mut all = vec![
         (combine::KERNEL, distinct(combines)),
         (combine::PRECONDITIONED, distinct(preconditioned)),
         (combine_two::UNCHECKED, distinct(unchecked)),
         (combine_two::CHECKED, distinct(checked)),
+        (average::KERNEL, distinct(walks.clone())),
         (choose::KERNEL, distinct(choices)),
+        (decay::KERNEL, distinct(walks)),
         (commit::KERNEL, distinct(commits)),
         (field::KERNEL, distinct(fields)),
         (estimate::KERNEL, distinct(estimates)),

@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(crate) second: Vector,
     /// The momentum's halves, interleaved likewise; a stub where there is none.
     pub(crate) mean: Vector,
+    /// The average of θ; a stub where there is none.
+    pub(crate) average: Vector,
     pub(crate) moments: wgpu::Buffer,
     pub(crate) control: wgpu::Buffer,
     pub(crate) settings: wgpu::Buffer,
@@ -62,6 +64,10 @@ impl State {
         // A binding holds at least one vec4.
         let second = Vector::zeros(gpu, "second moments", second.max(ALIGNMENT))?;
         let mean = Vector::zeros(gpu, "momentum", mean.max(ALIGNMENT))?;
+        let average = match ingredients.average {
+            Some(_) => Vector::from_slice(gpu, "average of the parameters", theta)?,
+            None => Vector::zeros(gpu, "average of the parameters", ALIGNMENT)?,
+        };
         use wgpu::BufferUsages as Usage;
         let small = |label: &str, bytes: usize, usage: Usage| -> Result<_, GpuError> {
             gpu.buffer(label, bytes as u64, usage)
@@ -73,6 +79,7 @@ impl State {
             vectors,
             second,
             mean,
+            average,
             moments,
             control: small("control", size_of::<Control>(), both)?,
             settings: small("settings", size_of::<Settings>(), Usage::UNIFORM | Usage::COPY_DST)?,

@@ -164,7 +164,9 @@ fn throughput_of_each_kernel_is_that_of_a_bare_one() {
                 Op::Reduce { gradient, stage, .. } => {
                     (vec![vector(*gradient)], &elsewhere, false, false, format!("guard k{stage}"))
                 }
-                Op::Field(_)
+                Op::Decay { .. }
+                | Op::Average
+                | Op::Field(_)
                 | Op::Choose(_)
                 | Op::Estimate(_)
                 | Op::Commit { .. }

@@ -133,11 +133,7 @@ fn layout(n: usize) -> ParamLayout {
 }
 
 fn builder(method: Method, recipe: &Ingredients, h: f64) -> kutta::optimizer::Builder {
-    Optimizer::builder(method)
-        .preconditioner(recipe.preconditioner)
-        .momentum(recipe.momentum)
-        .weight_decay(recipe.weight_decay)
-        .step_size(StepSize::constant(h as f32))
+    Optimizer::builder(method).ingredients(*recipe).step_size(StepSize::constant(h as f32))
 }
 
 /// Gradients of sizes from 1e-4 to 1, some zero, that drift from row to row.
@@ -184,6 +180,62 @@ fn euler_with_ingredients_is_the_published_optimizer() {
         let error = relative(&found, &expected);
         assert!(error < 1e-6, "{name}: off by {error:e}");
     }
+}
+
+/// What `scripts/torch_optimizers.py` printed.
+const TORCH: &str = include_str!("data/torch.txt");
+
+#[test]
+fn euler_with_ingredients_is_pytorchs_optimizer() {
+    const ROWS: usize = 100;
+    const N: usize = 64;
+    let gpu = gpu();
+    let gradient = |t: usize, i: usize| match (t + i) % 17 {
+        0 => 0.0,
+        _ => ((37 * t + 101 * i) % 211) as f32 / 64.0 - 105.0 / 64.0,
+    };
+    let tape: Vec<f32> = (0..ROWS).flat_map(|t| (0..N).map(move |i| gradient(t, i))).collect();
+    let mut source = Tape(Vector::from_slice(gpu, "tape", &tape).unwrap());
+    let start: Vec<f32> = (0..N).map(|i| (i as f32 - 32.0) / 16.0).collect();
+    let adam = Ingredients {
+        preconditioner: Preconditioner::adam(0.999, 1e-8),
+        momentum: Momentum::average(0.9),
+        ..Ingredients::default()
+    };
+    let ball = Ingredients { momentum: Momentum::heavy_ball(0.9), ..Ingredients::default() };
+    let rms = Preconditioner::rmsprop(0.99, 1e-8);
+    let mut compared = 0;
+    for line in TORCH.lines().filter(|line| !line.starts_with('#')) {
+        let (name, numbers) = line.split_once(' ').unwrap();
+        let expected: Vec<f64> = numbers.split(' ').map(|x| x.parse().unwrap()).collect();
+        let recipe = match name {
+            "sgd" => Ingredients::default(),
+            "momentum" => ball,
+            "nesterov" => Ingredients { momentum: Momentum::nesterov(0.9), ..ball },
+            "sgd-l2" => Ingredients { l2: 0.1, ..ball },
+            "adagrad" => Ingredients {
+                preconditioner: Preconditioner::adagrad(1e-10),
+                ..Ingredients::default()
+            },
+            "rmsprop" => Ingredients { preconditioner: rms, ..Ingredients::default() },
+            "rmsprop-momentum" => Ingredients { preconditioner: rms, ..ball },
+            "adam" => adam,
+            "adam-l2" => Ingredients { l2: 0.1, ..adam },
+            "adamw" => Ingredients { weight_decay: 0.1, ..adam },
+            "amsgrad" => {
+                Ingredients { preconditioner: Preconditioner::amsgrad(0.999, 1e-8), ..adam }
+            }
+            "adam-clipped" => Ingredients { clip: Some(1.0), ..adam },
+            other => panic!("{other}"),
+        };
+        let mut optimizer =
+            builder(Method::euler(), &recipe, H).build(gpu, &layout(N), &start).unwrap();
+        optimizer.run(&mut source, ROWS as u64).unwrap();
+        let error = relative(&optimizer.params().read().unwrap(), &expected);
+        assert!(error < 1e-6, "{name}: off by {error:e}");
+        compared += 1;
+    }
+    assert_eq!(compared, 12);
 }
 
 fn recipes() -> Vec<Ingredients> {
@@ -337,4 +389,83 @@ fn out_of_range_is_refused_with_the_number() {
         let message = result.unwrap_err().to_string();
         assert!(message.contains(words), "{message:?} lacks {words:?}");
     }
+}
+
+#[test]
+fn l2_decay_is_a_gradient_of_its_own() {
+    let n = 70;
+    let start = noise(n, 6);
+    let theta: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
+    let rmsprop = Preconditioner::rmsprop(0.9, 0.1);
+    for method in ["euler", "rk4", "dp5"] {
+        for (recipe, step_size) in [
+            (Ingredients::default(), StepSize::constant(0.1)),
+            (Ingredients { clip: Some(0.5), ..Default::default() }, StepSize::constant(0.1)),
+            (Ingredients { preconditioner: rmsprop, ..Default::default() }, {
+                StepSize::rescaled_dal(0.1, 1.0)
+            }),
+            (Ingredients::default(), StepSize::sgd_g2(0.1, 0.9)),
+        ] {
+            let recipe = Ingredients { l2: 0.3, rule: step_size.rule(), ..recipe };
+            let method: Method = method.parse().unwrap();
+            let mut source = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
+            let mut optimizer = Optimizer::builder(method.clone())
+                .ingredients(recipe)
+                .step_size(step_size.clone())
+                .build(gpu(), source.layout(), &start)
+                .unwrap();
+            optimizer.run(&mut source, 8).unwrap();
+            optimizer.wait().unwrap();
+            let mut book = textbook::Trainer::new(method.tableau(), recipe, &theta);
+            let mut gradient = |_: usize, x: &[f64]| Problem::Quartic.gradient(x);
+            for report in optimizer.reports() {
+                if recipe.rule.is_some() {
+                    let h = book.choose(0.0, &mut gradient).0;
+                    let found = f64::from(report.h);
+                    assert!((found / h - 1.0).abs() < 2e-3, "{method} {recipe:?}: {found}, {h}");
+                }
+                book.step(report.h.into(), &mut gradient).unwrap();
+            }
+            let error = relative(&optimizer.params().read().unwrap(), book.theta());
+            assert!(error < 1e-5, "{method} {recipe:?}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn the_average_follows_accepted_steps_alone() {
+    let n = 300;
+    let start = noise(n, 4);
+    let inner = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
+    let layout = inner.layout().clone();
+    let mut source =
+        Planted { inner, attempt: 4, stage: 2, element: 7, value: f32::NAN, in_loss: false };
+    for adaptive in [None, Some(kutta::Adaptive::new(1e-4, 1e-6))] {
+        let recipe = Ingredients { average: Some(0.9), adaptive, ..Ingredients::default() };
+        let mut optimizer = Optimizer::builder("bs3".parse::<Method>().unwrap())
+            .ingredients(recipe)
+            .step_size(StepSize::constant(0.3))
+            .build(gpu(), &layout, &start)
+            .unwrap();
+        let mut expected: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
+        for _ in 0..12 {
+            optimizer.run(&mut source, 1).unwrap();
+            optimizer.wait().unwrap();
+            if optimizer.reports()[0].verdict == Verdict::Accepted {
+                let theta = optimizer.params().read().unwrap();
+                for (x, theta) in expected.iter_mut().zip(theta) {
+                    *x = 0.9 * *x + 0.1 * f64::from(theta);
+                }
+            }
+        }
+        assert!(optimizer.accepted() < 12);
+        let average = optimizer.average().unwrap().read().unwrap();
+        assert!(relative(&average, &expected) < 1e-6);
+        assert_ne!(average, optimizer.params().read().unwrap());
+    }
+    let refused = Optimizer::builder(Method::rk4())
+        .average(1.0)
+        .step_size(StepSize::constant(0.1))
+        .build(gpu(), &layout, &start);
+    assert!(refused.unwrap_err().to_string().contains("average"));
 }

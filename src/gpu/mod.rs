@@ -1,11 +1,13 @@
 //! The device, its vectors and its compiled kernels.
 
+pub(crate) mod average;
 pub(crate) mod choose;
 pub(crate) mod combine;
 pub(crate) mod combine_two;
 pub(crate) mod commands;
 pub(crate) mod commit;
 pub mod control;
+pub(crate) mod decay;
 pub(crate) mod estimate;
 pub(crate) mod field;
 pub(crate) mod finish;

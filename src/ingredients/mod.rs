@@ -26,6 +26,11 @@ pub struct Ingredients {
     /// λ of decoupled weight decay: θ_{n+1} also loses h λ θ_n (Loshchilov,
     /// Hutter 2019).
     pub weight_decay: f64,
+    /// λ of L2 decay: λθ_i is added to the gradient at every stage point θ_i.
+    pub l2: f64,
+    /// β of an exponential moving average of θ over accepted steps, kept
+    /// beside it: Polyak, Juditsky 1992; β as in Adam's averages.
+    pub average: Option<f64>,
     /// Judges attempts by the method's error estimate, and chooses h by it.
     pub adaptive: Option<Adaptive>,
     /// The largest ‖g(θ_n)‖: where it is larger, the same factor α makes all
@@ -48,12 +53,13 @@ impl Ingredients {
         if self.rule.is_some() && self.adaptive.is_some() {
             return Err(IngredientError::TwoRules);
         }
-        let decay = self.weight_decay;
-        if decay.is_finite() && decay >= 0.0 {
-            Ok(())
-        } else {
-            Err(IngredientError::WeightDecay { found: decay })
+        self.average.map_or(Ok(()), |beta| check_open("the average of θ", "beta", beta))?;
+        for found in [self.weight_decay, self.l2] {
+            if !found.is_finite() || found < 0.0 {
+                return Err(IngredientError::WeightDecay { found });
+            }
         }
+        Ok(())
     }
 }
 

@@ -234,6 +234,12 @@ impl Op {
                 let (read, written) = state(field.diagonal);
                 [what, names(std::iter::once(field.a).chain(field.b)) + read, written.into()]
             }
+            Op::Decay { gradient, point } => {
+                let what = format!("{0} = {0} + λ {1}", gradient.name, point.name);
+                let reads = names([*gradient, *point].into_iter());
+                [what, reads, names([*gradient].into_iter())]
+            }
+            Op::Average => ["x̄ = β x̄ + (1−β) θ".into(), "x̄ θ·0".into(), "x̄".into()],
             Op::Choose(choice) => {
                 let what = match choice {
                     Choice::Norm => "‖k₁‖, clip",

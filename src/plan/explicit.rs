@@ -6,7 +6,7 @@ use super::liveness::{Draft, Emission, Step};
 use super::search::{self, Form};
 use super::{
     Choice, Diagonal, FieldSums, Fusion, Guard, MAX_ESTIMATE_TERMS, MAX_INPUTS,
-    MAX_INPUTS_WITH_STATE, Name, Options, Plan, Purpose, Scale,
+    MAX_INPUTS_WITH_STATE, Name, Op, Options, Plan, Purpose, Scale,
 };
 use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule};
 use crate::tableau::Tableau;
@@ -17,7 +17,7 @@ pub(super) fn plan(tableau: &Tableau, ingredients: &Ingredients, options: Option
     let shape = Shape::new(tableau, ingredients);
     let draft = |steps| {
         Draft::new(guarded(
-            preconditioned(ruled(steps, ingredients), shape),
+            preconditioned(decayed(ruled(steps, ingredients), ingredients), shape),
             tableau,
             shape,
             options.guard,
@@ -35,7 +35,8 @@ pub(super) fn plan(tableau: &Tableau, ingredients: &Ingredients, options: Option
             .min_by_key(cost)
             .unwrap_or_else(|| unreachable!("the direct form is always a candidate")),
     };
-    let opening = Draft::new(preconditioned(opening(ingredients), shape));
+    let opening = decayed(opening(ingredients), ingredients);
+    let opening = Draft::new(preconditioned(opening, shape));
     let probed = ingredients.rule.is_some_and(probes);
     let error_order = tableau.embedded_order().map_or(0, |p| p.min(tableau.order()) + 1);
     Plan {
@@ -47,7 +48,11 @@ pub(super) fn plan(tableau: &Tableau, ingredients: &Ingredients, options: Option
         evaluations: tableau.stages() as u32 + u32::from(probed),
         opening: opening.into_ops(),
         error_order: if judged { error_order } else { 0 },
-        ops: draft.into_ops(),
+        ops: {
+            let mut ops = draft.into_ops();
+            ops.extend(ingredients.average.map(|_| Op::Average));
+            ops
+        },
         unfused_words: 0,
     }
 }
@@ -540,6 +545,18 @@ fn ruled(steps: Vec<Step>, ingredients: &Ingredients) -> Vec<Step> {
         }
     }
     ruled
+}
+
+/// Adds λy to every gradient at y.
+fn decayed(steps: Vec<Step>, ingredients: &Ingredients) -> Vec<Step> {
+    if ingredients.l2 == 0.0 {
+        return steps;
+    }
+    let with_decay = |step| match step {
+        Step::Evaluate { point, gradient, .. } => vec![step, Step::Decay { gradient, point }],
+        step => vec![step],
+    };
+    steps.into_iter().flat_map(with_decay).collect()
 }
 
 /// What the first attempt of all needs to know: Hairer's first h, or a

@@ -46,6 +46,10 @@ pub(super) enum Step {
         sums: FieldSums,
     },
     Choose(Choice),
+    Decay {
+        gradient: Name,
+        point: Name,
+    },
     Control,
     Commit,
     Reuse {
@@ -89,6 +93,7 @@ impl Step {
             Step::Commit => vec![Name::Candidate],
             Step::Reuse { stage } => vec![Name::Gradient(*stage), Name::Gradient(1)],
             Step::Field { a, b, .. } => std::iter::once(*a).chain(*b).collect(),
+            Step::Decay { gradient, point } => vec![*gradient, *point],
             Step::Choose(_) | Step::Control => vec![],
         }
     }
@@ -177,6 +182,11 @@ impl Scan {
         match step {
             Step::Control => Op::Control,
             Step::Choose(choice) => Op::Choose(choice),
+            Step::Decay { gradient, point } => {
+                let (gradient, point) = (self.operand(gradient), self.operand(point));
+                self.release(&reads, at, 0);
+                Op::Decay { gradient, point }
+            }
             Step::Field { a, b, diagonal, sums } => {
                 let (a, b) = (self.operand(a), b.map(|b| self.operand(b)));
                 self.release(&reads, at, 0);

@@ -213,6 +213,10 @@ pub enum Op {
     /// Looks for NaN and infinity in a gradient (in its squares, if those are
     /// what becomes state), and sums ‖k₁‖² where asked.
     Reduce { gradient: Operand, stage: u32, norm: bool, squares: bool },
+    /// k ← k + λ y, L2 decay at a point y.
+    Decay { gradient: Operand, point: Operand },
+    /// The average of θ takes in what is now θ, if the verdict accepted.
+    Average,
     /// Sums over gradients that decide about h.
     Field(Field),
     /// Decides about h, from the sums before it.
@@ -282,6 +286,7 @@ impl Op {
             }
             Op::Estimate(estimate) => estimate.terms.len() + 2 + state(estimate.diagonal),
             Op::Commit { .. } => 2,
+            Op::Decay { .. } | Op::Average => 3,
             Op::Reduce { .. } => 1,
             // What it costs, the gradient that it spares more than pays for.
             Op::Evaluate { .. } | Op::Choose(_) | Op::Control | Op::Reuse { .. } => 0,
@@ -462,7 +467,8 @@ impl Plan {
     /// Vectors of the parameters' length that live at once: θ, the slots and
     /// the state of the ingredients.
     pub fn resident_vectors(&self) -> usize {
-        self.slots + self.mean_halves() + self.state_width()
+        let average = usize::from(self.ingredients.average.is_some());
+        self.slots + self.mean_halves() + self.state_width() + average
     }
 
     /// Gradient evaluations of one attempt: its stages, and a probe.
@@ -502,6 +508,10 @@ impl Plan {
             unreachable!("every plan begins with stage 1");
         };
         let reduce = Op::Reduce { gradient: *gradient, stage: 1, norm: true, squares: false };
-        vec![first.clone(), reduce, Op::Control]
+        let decay = self.ops.get(1).filter(|op| matches!(op, Op::Decay { .. }));
+        let mut ops = vec![first.clone()];
+        ops.extend(decay.cloned());
+        ops.extend([reduce, Op::Control]);
+        ops
     }
 }

@@ -91,6 +91,14 @@ impl<'p> Replay<'p> {
                     let most = self.plan.ingredients().clip.unwrap_or(f64::INFINITY);
                     self.clip = if norm > most { most / norm } else { 1.0 };
                 }
+                Op::Decay { gradient, point } => {
+                    let lambda = self.plan.ingredients().l2;
+                    let y = self.slots[point.slot].clone();
+                    let k = &mut self.slots[gradient.slot];
+                    k.iter_mut().zip(y).for_each(|(k, y)| *k += lambda * y);
+                }
+                // The average changes nothing of what a replay shows.
+                Op::Average => {}
                 // h is the caller's choice.
                 Op::Choose(_) => {}
                 Op::Control => {

@@ -149,14 +149,15 @@ impl<'t> Trainer<'t> {
         gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
     ) -> (f64, Option<f64>) {
         let Some(rule) = self.ingredients.rule else { return (self.h, None) };
-        let g = gradient(1, &self.theta);
+        let g = decayed(self.ingredients.l2, gradient, 1, &self.theta);
         let d = self.diagonal(&g);
         let times = |x: &[f64]| x.iter().zip(&d).map(|(x, d)| x * d).collect::<Vec<_>>();
         let v = times(&g);
+        let l2 = self.ingredients.l2;
         // D (g at θ + εv) − v.
         let mut change = |epsilon: f64, theta: &[f64]| {
             let beside: Vec<f64> = theta.iter().zip(&v).map(|(t, v)| t + epsilon * v).collect();
-            let there = times(&gradient(0, &beside));
+            let there = times(&decayed(l2, gradient, 0, &beside));
             there.iter().zip(&v).map(|(a, b)| a - b).collect::<Vec<_>>()
         };
         match rule {
@@ -189,15 +190,15 @@ impl<'t> Trainer<'t> {
             let scaled = x.iter().zip(&self.theta).map(|(x, t)| adaptive.scaled(*x, *t, *t));
             norm(&scaled.collect::<Vec<_>>()) / (x.len() as f64).sqrt()
         };
-        let g = gradient(1, &self.theta);
+        let g = decayed(self.ingredients.l2, gradient, 1, &self.theta);
         let d = self.diagonal(&g);
         let times = |x: &[f64]| x.iter().zip(&d).map(|(x, d)| x * d).collect::<Vec<_>>();
         let v = times(&g);
         let (d0, d1) = (rms(&self.theta), rms(&v));
         let h0 = if d0 < 1e-5 || d1 < 1e-5 { 1e-6 } else { 0.01 * d0 / d1 };
-        let clip = self.clip(&g);
+        let (clip, l2) = (self.clip(&g), self.ingredients.l2);
         let beside: Vec<f64> = self.theta.iter().zip(&v).map(|(t, v)| t - h0 * clip * v).collect();
-        let there = times(&gradient(0, &beside));
+        let there = times(&decayed(l2, gradient, 0, &beside));
         let change: Vec<f64> = there.iter().zip(&v).map(|(a, b)| a - b).collect();
         let most = d1.max(rms(&change) / h0);
         let orders = self.tableau.embedded_order().unwrap_or(0).min(self.tableau.order());
@@ -262,7 +263,9 @@ impl<'t> Trainer<'t> {
                 let sum: f64 = (0..i).map(|j| self.tableau.a(i, j) * gradients[j][e]).sum();
                 self.theta[e] - h * clip * d[e] * sum
             };
-            let g = gradient(i + 1, &(0..d.len()).map(at).collect::<Vec<_>>());
+            let point = (0..d.len()).map(at).collect::<Vec<_>>();
+            let l2 = self.ingredients.l2;
+            let g = decayed(l2, gradient, i + 1, &point);
             if g.len() != d.len() {
                 let (expected, found) = (d.len(), g.len());
                 return Err(ReferenceError::GradientLength { stage: i + 1, expected, found });
@@ -294,6 +297,18 @@ impl<'t> Trainer<'t> {
         };
         Ok((0..d.len()).map(error).collect())
     }
+}
+
+/// The gradient of L + λ‖θ‖²/2.
+fn decayed(
+    lambda: f64,
+    gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
+    stage: usize,
+    point: &[f64],
+) -> Vec<f64> {
+    let mut g = gradient(stage, point);
+    g.iter_mut().zip(point).for_each(|(g, y)| *g += lambda * y);
+    g
 }
 
 fn dot(x: &[f64], y: &[f64]) -> f64 {

@@ -1,0 +1,23 @@
+//! Host side of `shaders/decay.wgsl`.
+
+use super::TRAVERSAL_WGSL;
+use super::kernel::{Access, Kernel, wgsl_struct};
+use super::traversal::Chunk;
+
+wgsl_struct! {
+    /// λ and one dispatch's chunk.
+    pub(crate) struct Decay {
+        pub(crate) lambda: f32,
+        pub(crate) unused_0: u32,
+        pub(crate) unused_1: u32,
+        pub(crate) unused_2: u32,
+        pub(crate) chunk: Chunk,
+    }
+}
+
+pub(crate) const KERNEL: Kernel = Kernel {
+    name: "decay",
+    text: &[TRAVERSAL_WGSL, include_str!("../../shaders/decay.wgsl")],
+    bindings: &[("decay", Access::Uniform), ("k", Access::Write), ("y", Access::Read)],
+    structs: &[Decay::LAYOUT, Chunk::LAYOUT],
+};
