@@ -77,8 +77,12 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         epoch,
         runs: &runs,
     };
-    let drawn =
-        plot::Figure { title: summary.title(), steps_per_epoch: epoch.batches, runs: &runs };
+    let drawn = plot::Figure {
+        title: summary.title(),
+        steps_per_epoch: epoch.batches,
+        runs: &runs,
+        against: if runs.len() > 1 { plot::TOGETHER } else { plot::ALONE },
+    };
     files.write(&drawn, &summary)?;
     // A closed pipe is no reason to fail now.
     let _ = write!(std::io::stdout(), "{summary}{files}");

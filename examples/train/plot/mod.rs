@@ -24,18 +24,27 @@ pub struct Figure<'a> {
     pub title: String,
     pub steps_per_epoch: u64,
     pub runs: &'a [Run],
+    /// One row of panels for each.
+    pub against: &'static [Against],
 }
+
+/// One run alone, and several.
+pub const ALONE: &[Against] = &[Against::Steps];
+pub const TOGETHER: &[Against] = &[Against::Evaluations, Against::Steps];
 
 /// What progress is measured in.
 #[derive(Clone, Copy)]
-enum Against {
+#[allow(dead_code)] // Not every picture has every axis.
+pub enum Against {
     Evaluations,
     Steps,
+    Seconds,
 }
 
 impl Against {
-    fn step(self, step: &Step) -> f64 {
+    fn step(self, run: &Run, step: &Step) -> f64 {
         match self {
+            Against::Seconds => step.evaluations as f64 / run.evaluations_per_second(),
             Against::Evaluations => step.evaluations as f64,
             Against::Steps => step.step as f64,
         }
@@ -44,6 +53,7 @@ impl Against {
     fn test(self, test: &Test) -> f64 {
         match self {
             Against::Evaluations => test.evaluations as f64,
+            Against::Seconds => test.seconds,
             Against::Steps => test.step as f64,
         }
     }
@@ -94,17 +104,8 @@ impl Figure<'_> {
         Ok(file.present()?)
     }
 
-    /// A comparison has a second row, against gradient evaluations.
-    fn rows(&self) -> &'static [Against] {
-        if self.runs.len() > 1 {
-            &[Against::Evaluations, Against::Steps]
-        } else {
-            &[Against::Steps]
-        }
-    }
-
     fn size(&self) -> (u32, u32) {
-        (1120, 90 + 370 * self.rows().len() as u32)
+        (1120, 90 + 370 * self.against.len() as u32)
     }
 
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, k: f64) -> Outcome
@@ -124,7 +125,7 @@ impl Figure<'_> {
             head.draw(&Text::new(label, (x + style.length(36), y), style.text(16)))?;
         }
 
-        let rows = self.rows();
+        let rows = self.against;
         for (cells, against) in body.split_evenly((rows.len(), 2)).chunks(2).zip(rows) {
             if let [left, right] = cells {
                 self.losses(*against, style).draw(left, style)?;
@@ -168,6 +169,7 @@ impl Figure<'_> {
         let end = self.runs.iter().map(last).fold(0.0, f64::max);
         let name = match against {
             Against::Evaluations => "gradient evaluations".into(),
+            Against::Seconds => "seconds of training".into(),
             Against::Steps => {
                 format!("steps ({} to an epoch)", grouped(self.steps_per_epoch as f64))
             }
@@ -182,7 +184,7 @@ impl Figure<'_> {
             let line: Vec<_> = run
                 .steps
                 .iter()
-                .filter_map(|step| Some((against.step(step), f64::from(step.loss?))))
+                .filter_map(|step| Some((against.step(run, step), f64::from(step.loss?))))
                 .collect();
             panel.add_noisy(&line, style.run(i));
         }
@@ -267,8 +269,12 @@ mod tests {
             (0..20).map(|i| run(&format!("method{i}"), |_| Some(1.0), Some(0.9))).collect(),
         ];
         for runs in curves {
-            let figure =
-                Figure { title: "odd & <curves>".into(), steps_per_epoch: 938, runs: &runs };
+            let figure = Figure {
+                title: "odd & <curves>".into(),
+                steps_per_epoch: 938,
+                runs: &runs,
+                against: TOGETHER,
+            };
             figure.svg(&svg).unwrap();
             figure.png(&png).unwrap();
             let text = std::fs::read_to_string(&svg).unwrap();
