@@ -44,7 +44,7 @@ struct Args {
     /// batches below 256, else 20]
     #[arg(long)]
     evaluations: Option<u64>,
-    /// Only the recipes whose names contain this
+    /// Only the recipe of this name, or those whose names contain it
     #[arg(long)]
     only: Option<String>,
     /// Multiplies every step size (not the adaptive one's tolerances)
@@ -149,8 +149,13 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             "", "h", "steps", "refused", "seconds", "loss", "accuracy"
         );
         let mut runs = Vec::new();
+        let names: Vec<&str> = recipes().iter().map(|recipe| recipe.name).collect();
         for recipe in recipes() {
-            if args.only.as_ref().is_some_and(|only| !recipe.name.contains(only.as_str())) {
+            let meant = |only: &String| match names.contains(&only.as_str()) {
+                true => recipe.name == only,
+                false => recipe.name.contains(only.as_str()),
+            };
+            if !args.only.as_ref().is_none_or(meant) {
                 continue;
             }
             let h = recipe.h[usize::from(large)] * args.scale;
@@ -211,6 +216,7 @@ fn train(
         samples: 0.0,
         steps: Vec::new(),
         tests: Vec::new(),
+        average: None,
     };
     let cost = u64::from(optimizer.plan().evaluations());
     const TESTS: u64 = 20;

@@ -64,6 +64,7 @@ fn main(
         }
         g *= clip;
         var d = vec4<f32>(1.0);
+        var decay = moments.weight_decay;
         if STATE {
             let at = select(0u, half, HALVES == 2u);
             var state = load_second(i, span, at);
@@ -72,6 +73,7 @@ fn main(
                 store_second(i, span, at, state);
             }
             d = diagonal(state, bias);
+            decay *= state.group.x * state.group.y;
         }
         var u = d * g;
         if MOMENTUM == AVERAGE {
@@ -89,6 +91,6 @@ fn main(
         } else {
             at = dst[i];
         }
-        dst[i] = at - h * (u + moments.weight_decay * at);
+        dst[i] = at - h * (u + decay * at);
     }
 }

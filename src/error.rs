@@ -67,6 +67,8 @@ pub enum IngredientError {
          drop one of the two"
     )]
     TwoRules,
+    #[error("{key} of parameter group {group} must be zero or more, and finite; it is {found:?}")]
+    Group { group: usize, key: &'static str, found: f64 },
     #[error("h_min = {h_min:?} is above h_max = {h_max:?}; no step size is between them")]
     Bounds { h_min: f64, h_max: f64 },
     #[error("no ingredient is named `{found}`; there are {names}")]
@@ -105,6 +107,13 @@ pub enum OptimizerError {
     )]
     OtherRule,
     #[error(
+        "tensor `{tensor}` is in parameter group {group}, and there are multipliers for {found} \
+         groups; give one for each, counted from 0"
+    )]
+    NoGroup { tensor: String, group: u32, found: usize },
+    #[error("every tensor is in a frozen parameter group; nothing would ever move")]
+    AllFrozen,
+    #[error(
         "the step size fell to {h:?}, below h_min = {h_min:?}, and the error was still {error:?} \
          times the tolerance; raise rtol or atol, lower h_min, or take a method for stiff problems"
     )]
@@ -114,6 +123,12 @@ pub enum OptimizerError {
          {error:?} times the tolerance. Start with a smaller step size, or raise rtol or atol"
     )]
     TooManyRejections { rejections: u32, h: f32, error: f32 },
+    #[error(
+        "this gradient source draws its batches on the host, which cannot draw one again after a \
+         refusal it does not know of; add `.rejection(Rejection::Skip)` to the adaptive step \
+         size, or `.pace(Pace::Wait)` to the builder and call `run`"
+    )]
+    HostBatches,
     #[error("this gradient source submits work of its own; use `step` or `run`, not `record`")]
     SourceSubmits,
 }
@@ -122,6 +137,10 @@ pub enum OptimizerError {
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum LayoutError {
+    #[error(
+        "tensor `{name}` is in {found} of the given parameter groups; it must be in exactly one"
+    )]
+    Regrouped { name: String, found: usize },
     #[error("a parameter layout needs a parameter; this one has no tensors")]
     Empty,
     #[error("tensor `{name}` of shape {shape:?} has no elements")]

@@ -183,6 +183,42 @@ impl ParamLayout {
         }
     }
 
+    /// The same tensors in other parameter groups: `groups[g]` names those of
+    /// group g.
+    ///
+    /// ```
+    /// use kutta::{Init, ParamLayout};
+    /// let layout = ParamLayout::builder()
+    ///     .tensor("weight", &[3, 5], Init::Zeros)
+    ///     .tensor("bias", &[5], Init::Zeros)
+    ///     .build()?
+    ///     .regrouped(&[&["weight"], &["bias"]])?;
+    /// assert_eq!(layout.tensor("bias")?.group(), 1);
+    /// assert!(layout.regrouped(&[&["weight"]]).is_err());
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A name that is unknown, and a tensor in no group or in several.
+    pub fn regrouped(mut self, groups: &[&[&str]]) -> Result<Self, LayoutError> {
+        for name in groups.iter().copied().flatten() {
+            self.tensor(name)?;
+        }
+        for tensor in &mut self.tensors {
+            let holds = |group: &&[&str]| group.contains(&tensor.name.as_str());
+            let found = groups
+                .iter()
+                .flat_map(|group| group.iter())
+                .filter(|name| **name == tensor.name)
+                .count();
+            match groups.iter().position(holds) {
+                Some(group) if found == 1 => tensor.group = group as u32,
+                _ => return Err(LayoutError::Regrouped { name: tensor.name.clone(), found }),
+            }
+        }
+        Ok(self)
+    }
+
     /// The parameter group of each block of [`ALIGNMENT`] elements.
     pub fn block_groups(&self) -> Vec<u32> {
         let mut groups = vec![0; self.len().div_ceil(ALIGNMENT)];

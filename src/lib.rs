@@ -23,6 +23,7 @@
 //! # Ok::<(), kutta::Error>(())
 //! ```
 
+pub mod batching;
 pub mod data;
 pub mod error;
 pub mod gpu;
@@ -48,11 +49,11 @@ mod throughput_tests;
 pub use error::Error;
 pub use gpu::Gpu;
 pub use ingredients::{
-    Adaptive, Controller, Ingredients, Momentum, Preconditioner, Rejection, StepSize,
+    Adaptive, Controller, Group, Ingredients, Momentum, Preconditioner, Rejection, StepSize,
 };
 pub use layout::{Init, ParamLayout};
 pub use method::Method;
-pub use optimizer::Optimizer;
+pub use optimizer::{Optimizer, Pace};
 pub use params::Params;
 pub use plan::{Fusion, Guard, Plan, Purpose};
 pub use reports::{Report, Verdict};

@@ -5,20 +5,23 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
+use tracing::Instrument as _;
 
 use crate::error::{Error, GpuError, OptimizerError};
 use crate::gpu::Gpu;
 use crate::gpu::commands::Commands;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
-use crate::ingredients::{Adaptive, Ingredients, Momentum, Preconditioner, Rule, StepSize};
+use crate::ingredients::{
+    Adaptive, Group, Ingredients, Momentum, Preconditioner, Rejection, Rule, StepSize,
+};
 use crate::layout::ParamLayout;
 use crate::method::Method;
 use crate::params::Params;
 use crate::plan::{Fusion, Guard, Options, Plan};
 use crate::recorder::{Context, Recorder};
 use crate::reports::{Progress, Report, Reports};
-use crate::source::GradientSource;
+use crate::source::{Batches, GradientSource};
 use crate::state::{RING, State};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -62,6 +65,7 @@ pub struct Optimizer {
     settings: Settings,
     step_size: StepSize,
     per_submit: u32,
+    pace: Pace,
     /// The first attempt wants an opening.
     opens: bool,
     in_flight: VecDeque<Fence>,
@@ -80,9 +84,22 @@ pub struct Builder {
     method: Method,
     step_size: Option<StepSize>,
     ingredients: Ingredients,
+    groups: Vec<Group>,
     options: Options,
     per_submit: u32,
+    pace: Pace,
     most_per_binding: Option<usize>,
+}
+
+/// How far `run` and its like go ahead of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// Some submits: nothing in between waits.
+    #[default]
+    Ahead,
+    /// Not at all: one attempt, and then its verdict is here. For sources that
+    /// draw their batches on the host and must draw one again after a refusal.
+    Wait,
 }
 
 impl Builder {
@@ -139,6 +156,38 @@ impl Builder {
         self
     }
 
+    /// Multipliers for the layout's parameter groups, counted from 0. Default:
+    /// none, all groups are alike.
+    pub fn groups(mut self, groups: &[Group]) -> Self {
+        self.groups = groups.to_vec();
+        self
+    }
+
+    /// Those of each block of the layout.
+    fn multipliers(&self, layout: &ParamLayout) -> Result<Vec<[f32; 2]>, Error> {
+        if self.groups.is_empty() {
+            return Ok(Vec::new());
+        }
+        for (i, group) in self.groups.iter().enumerate() {
+            group.check(i)?;
+        }
+        let mut moving = false;
+        for tensor in layout.tensors() {
+            let Some(group) = self.groups.get(tensor.group() as usize) else {
+                let (tensor, group) = (tensor.name().to_owned(), tensor.group());
+                let found = self.groups.len();
+                return Err(OptimizerError::NoGroup { tensor, group, found }.into());
+            };
+            moving |= group.rate > 0.0;
+        }
+        if !moving {
+            return Err(OptimizerError::AllFrozen.into());
+        }
+        let of = |g: u32| self.groups.get(g as usize).copied().unwrap_or_default();
+        let both = |g: Group| [g.rate as f32, g.decay as f32];
+        Ok(layout.block_groups().into_iter().map(|g| both(of(g))).collect())
+    }
+
     /// Clips the gradients of a step so that ‖g(θ_n)‖ is at most this. Default:
     /// no bound.
     pub fn clip(mut self, norm: f64) -> Self {
@@ -165,6 +214,12 @@ impl Builder {
         self
     }
 
+    /// How far `run` goes ahead of the device. Default: [`Pace::Ahead`].
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
     /// Cuts vectors into bindings of at most this many elements, below what
     /// the device allows; changes no bit of any result.
     pub fn elements_per_binding(mut self, elements: usize) -> Self {
@@ -186,9 +241,11 @@ impl Builder {
         layout: &ParamLayout,
         theta: &[f32],
     ) -> Result<Optimizer, Error> {
+        let span = tracing::debug_span!("build", method = %self.method, len = theta.len());
+        let _entered = span.enter();
         self.ingredients.check()?;
         let automatic = self.step_size.is_none() && self.ingredients.adaptive.is_some();
-        let step_size = match self.step_size {
+        let step_size = match self.step_size.take() {
             Some(step_size) => step_size,
             // Stands in for an h that the device will find.
             None if automatic => StepSize::constant(1.0),
@@ -196,6 +253,7 @@ impl Builder {
         };
         step_size.check()?;
         self.ingredients.rule = step_size.rule();
+        self.ingredients.grouped = !self.groups.is_empty();
         self.ingredients.check()?;
         if self.ingredients.adaptive.is_some() && !step_size.is_constant() {
             return Err(OptimizerError::AdaptiveSchedule.into());
@@ -211,7 +269,8 @@ impl Builder {
         let plan = Plan::with_ingredients(&self.method, &self.ingredients, self.options)?;
         let walk = Traversal::new(theta.len(), gpu.is_software());
         let most = gpu.binding_elements().min(self.most_per_binding.unwrap_or(usize::MAX));
-        let state = State::new(gpu, &plan, &walk, theta)?;
+        let multipliers = self.multipliers(layout)?;
+        let state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
         let mut settings = Settings {
             accepted_limit: u32::MAX,
@@ -246,7 +305,8 @@ impl Builder {
             recorder,
             settings,
             step_size,
-            per_submit: self.per_submit,
+            per_submit: if self.pace == Pace::Wait { 1 } else { self.per_submit },
+            pace: self.pace,
             opens: automatic || self.ingredients.adaptive.is_none(),
             in_flight: VecDeque::new(),
         };
@@ -262,8 +322,10 @@ impl Optimizer {
             method: method.into(),
             step_size: None,
             ingredients: Ingredients::default(),
+            groups: Vec::new(),
             options: Options::default(),
             per_submit: ATTEMPTS_PER_SUBMIT,
+            pace: Pace::Ahead,
             most_per_binding: None,
         }
     }
@@ -377,7 +439,7 @@ impl Optimizer {
         while left > 0 {
             let now = left.min(u64::from(self.per_submit)) as u32;
             self.submit(source, now)?;
-            self.settle(SUBMITS_AHEAD).await?;
+            self.settle(if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD }).await?;
             left -= u64::from(now);
         }
         Ok(())
@@ -488,7 +550,7 @@ impl Optimizer {
             let now = wanted.min(u64::from(self.per_submit)) as u32;
             self.submit(source, now)?;
             under_way += u64::from(now);
-            self.settle(SUBMITS_AHEAD - 1).await?;
+            self.settle(if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD - 1 }).await?;
             under_way = under_way.saturating_sub(self.reports.progress().attempts - before);
         }
     }
@@ -508,6 +570,7 @@ impl Optimizer {
         if source.submits() {
             return Err(OptimizerError::SourceSubmits.into());
         }
+        self.check_batches(source, false)?;
         self.record_attempts(encoder, source, 1)
     }
 
@@ -534,7 +597,8 @@ impl Optimizer {
         let mut commands = Commands::new(&mut encoder, &mut pass);
         self.recorder.begin(&mut commands);
         let (gpu, state) = (&self.gpu, &self.state);
-        let context = Context { gpu, optimizer: self.id, state, commands, source };
+        let batch = Some(self.reports.progress().batch);
+        let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
         let result = self.recorder.measurement(context);
         drop(pass);
         result?;
@@ -594,6 +658,7 @@ impl Optimizer {
     }
 
     fn submit(&mut self, source: &mut impl GradientSource, attempts: u32) -> Result<(), Error> {
+        let _entered = tracing::trace_span!("submit", optimizer = self.id, attempts).entered();
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let result = self.record_attempts(&mut encoder, source, attempts);
         // After an error too: the attempts before it are whole, and what is
@@ -618,6 +683,9 @@ impl Optimizer {
         source: &mut impl GradientSource,
         attempts: u32,
     ) -> Result<(), Error> {
+        let _entered = tracing::trace_span!("record", optimizer = self.id, attempts).entered();
+        self.check_batches(source, self.pace == Pace::Wait)?;
+        let batch = (self.pace == Pace::Wait).then_some(self.reports.progress().batch);
         let mut pass = None;
         let mut commands = Commands::new(encoder, &mut pass);
         self.recorder.begin(&mut commands);
@@ -625,13 +693,13 @@ impl Optimizer {
         if self.opens && !self.reports.progress().opened {
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
-            let context = Context { gpu, optimizer: self.id, state, commands, source };
+            let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
             self.recorder.opening(context)?;
         }
         for i in 0..attempts {
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
-            let context = Context { gpu, optimizer: self.id, state, commands, source };
+            let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
             result = self.recorder.attempt(i == 0, context);
             if result.is_err() {
                 break;
@@ -642,12 +710,27 @@ impl Optimizer {
         Ok(result?)
     }
 
+    /// Refuses batches that a refused attempt would lose.
+    fn check_batches(
+        &self,
+        source: &impl GradientSource,
+        waits: bool,
+    ) -> Result<(), OptimizerError> {
+        let retried = |adaptive: Adaptive| adaptive.rejection == Rejection::Retry;
+        let lost = self.plan.ingredients().adaptive.is_some_and(retried)
+            && source.batches() == Batches::Host
+            && !waits;
+        if lost { Err(OptimizerError::HostBatches) } else { Ok(()) }
+    }
+
     /// Waits until at most `ahead` submits are unfinished; takes in reports.
     async fn settle(&mut self, ahead: usize) -> Result<(), Error> {
         let lost = || GpuError::DeviceLost { during: "waiting for a submit" };
         while self.in_flight.len() > ahead {
             let Some(fence) = self.in_flight.pop_front() else { break };
-            self.gpu.wait_for(fence.index, fence.done.receive()).await.ok_or_else(lost)?;
+            let waiting = tracing::trace_span!("wait", optimizer = self.id);
+            let done = self.gpu.wait_for(fence.index, fence.done.receive());
+            done.instrument(waiting).await.ok_or_else(lost)?;
         }
         self.reports.collect()?;
         let Progress { failure, restart, last_h, last_error, rejections, next_h, .. } =

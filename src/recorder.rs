@@ -156,6 +156,8 @@ pub(crate) struct Context<'a> {
     pub(crate) gpu: &'a Gpu,
     pub(crate) optimizer: u64,
     pub(crate) state: &'a State,
+    /// The batch cursor, where the host knows it.
+    pub(crate) batch: Option<u64>,
     pub(crate) commands: Commands<'a>,
     pub(crate) source: &'a mut dyn GradientSource,
 }
@@ -171,7 +173,7 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
                 (*purpose, *point, *gradient, *loss)
             }
         };
-        let Context { gpu, optimizer, state, commands, source } = &mut context;
+        let Context { gpu, optimizer, state, batch, commands, source } = &mut context;
         if source.submits() {
             // Its work comes after what was recorded so far, so that must go first.
             let fresh = gpu.device().create_command_encoder(&Default::default());
@@ -189,6 +191,7 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
                 Loss::AtCandidate => &state.last_loss,
                 Loss::Nowhere => &state.other_loss,
             },
+            batch: *batch,
             commands: commands.reborrow(),
         })?;
     }
@@ -225,7 +228,8 @@ impl<'a> Builder<'a> {
         let stride =
             size.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
         // The state's vectors share a binding.
-        let most = most / plan.state_width().max(plan.mean_halves()).max(1);
+        let width = plan.state_width() + usize::from(plan.ingredients().grouped);
+        let most = most / width.max(plan.mean_halves()).max(1);
         // Three variants, and two more for the measurement's decay and guard.
         let slots = (3 * plan.ops().len() + plan.opening().len() + 2) * walk.chunks(most).count();
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
@@ -483,7 +487,7 @@ impl<'a> Builder<'a> {
                 self.uniform(offset, size_of::<finish::Finish>()),
                 state.moments.as_entire_binding(),
                 state.vectors[step.target.slot].binding(range.clone()),
-                self.interleaved(&state.mean, self.plan.mean_halves(), &range),
+                self.interleaved(&state.mean, 16 * self.plan.mean_halves(), &range),
                 self.second(&range),
             ];
             resources.extend(self.inputs(&slots, MAX_INPUTS_WITH_STATE, &range));
@@ -507,10 +511,11 @@ impl<'a> Builder<'a> {
 
     /// The part of the preconditioner's state that belongs to `range`.
     fn second(&self, range: &Range<usize>) -> wgpu::BindingResource<'_> {
-        self.interleaved(&self.state.second, self.plan.state_width(), range)
+        let groups = usize::from(self.plan.ingredients().grouped);
+        self.interleaved(&self.state.second, 16 * self.plan.state_width() + groups, range)
     }
 
-    /// The part of `width` vectors, interleaved by spans, that belongs to
+    /// The part of `width`/16 vectors, interleaved by spans, that belongs to
     /// `range`.
     fn interleaved<'b>(
         &self,
@@ -522,7 +527,7 @@ impl<'a> Builder<'a> {
             return vector.binding(0..ALIGNMENT);
         }
         let end = range.end.next_multiple_of(self.walk.least_chunk());
-        vector.binding(range.start * width..end * width)
+        vector.binding(range.start * width / 16..end * width / 16)
     }
 
     fn guard(

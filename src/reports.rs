@@ -112,6 +112,8 @@ pub(crate) struct Progress {
     pub(crate) evaluations: u64,
     pub(crate) time: f64,
     pub(crate) non_finite: u64,
+    /// The batch cursor.
+    pub(crate) batch: u64,
     /// The h that the controller proposes.
     pub(crate) next_h: f32,
     /// Why nothing moves any more, as in the control block.
@@ -206,6 +208,7 @@ impl Reports {
             self.note(attempt, record);
         }
         self.last.attempts = self.last.attempts.max(end);
+        self.last.batch = widen(control.batch, self.last.batch);
         self.last.next_h = control.next_h;
         self.last.failure = control.failure;
         self.last.restart = control.restart;

@@ -8,6 +8,7 @@ use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 
+use crate::batching;
 use crate::gpu::kernel::{Access, Constants, Kernel};
 use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
@@ -89,6 +90,17 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         (combine_two::UNCHECKED, distinct(unchecked)),
         (combine_two::CHECKED, distinct(checked)),
         (average::KERNEL, distinct(walks.clone())),
+        (batching::SHARE, vec![vec![]]),
+        (batching::ACCUMULATE, {
+            let sets = walks.iter().flat_map(|walk| {
+                [0.0, 1.0].map(|first| {
+                    let mut set = walk.clone();
+                    set.push(("FIRST", first));
+                    set
+                })
+            });
+            sets.collect()
+        }),
         (choose::KERNEL, distinct(choices)),
         (decay::KERNEL, distinct(walks)),
         (commit::KERNEL, distinct(commits)),

@@ -34,6 +34,20 @@ pub trait GradientSource {
     }
 }
 
+impl<S: GradientSource + ?Sized> GradientSource for &mut S {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        (**self).evaluate(at)
+    }
+
+    fn batches(&self) -> Batches {
+        (**self).batches()
+    }
+
+    fn submits(&self) -> bool {
+        (**self).submits()
+    }
+}
+
 /// Who advances the batches of a [`GradientSource`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Batches {
@@ -41,7 +55,9 @@ pub enum Batches {
     /// refused attempt sees the same batch again.
     #[default]
     Device,
-    /// The host, which cannot know of refusals.
+    /// The host, which cannot know of refusals: an adaptive optimizer then
+    /// wants [`Rejection::Skip`](crate::Rejection::Skip), or
+    /// [`Pace::Wait`](crate::Pace::Wait) and [`Evaluation::batch`].
     Host,
     /// Nobody: there is one batch, and so one gradient at one θ. Methods whose
     /// last stage is the next step's first then spare that gradient.
@@ -64,6 +80,7 @@ pub struct Evaluation<'a> {
     pub(crate) gradient: &'a Vector,
     pub(crate) control: &'a wgpu::Buffer,
     pub(crate) loss: &'a wgpu::Buffer,
+    pub(crate) batch: Option<u64>,
     pub(crate) commands: Commands<'a>,
 }
 
@@ -97,6 +114,13 @@ impl Evaluation<'_> {
     /// `shaders/shared/control.wgsl`.
     pub fn control(&self) -> &wgpu::Buffer {
         self.control
+    }
+
+    /// The batch cursor of this attempt, where the host knows it: under
+    /// [`Pace::Wait`](crate::Pace::Wait). A source of [`Batches::Host`] draws
+    /// that batch, which is the same again after a refusal.
+    pub fn batch(&self) -> Option<u64> {
+        self.batch
     }
 
     /// Where L(θ) goes, one `f32`. A source that never writes it makes the

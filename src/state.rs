@@ -46,9 +46,12 @@ impl State {
         plan: &Plan,
         walk: &Traversal,
         theta: &[f32],
+        multipliers: &[[f32; 2]],
     ) -> Result<Self, Error> {
         let ingredients = plan.ingredients();
-        let chunk = walk.least_chunk() * plan.state_width().max(plan.mean_halves()).max(1);
+        let grouped = plan.ingredients().grouped;
+        let width = plan.state_width() + usize::from(grouped);
+        let chunk = walk.least_chunk() * width.max(plan.mean_halves()).max(1);
         let decides = ingredients.adaptive.is_some() || ingredients.rule.is_some();
         let banks = if decides { 3 } else { 1 };
         let partials = banks * walk.partials();
@@ -59,10 +62,13 @@ impl State {
             let label = format!("vector {slot} of {}", plan.slots());
             vectors.push(Vector::zeros(gpu, &label, theta.len())?);
         }
-        let second = walk.padded() * plan.state_width();
+        let second = state(walk, plan, multipliers);
         let mean = walk.padded() * plan.mean_halves();
         // A binding holds at least one vec4.
-        let second = Vector::zeros(gpu, "second moments", second.max(ALIGNMENT))?;
+        let second = match second {
+            Initial::Zeros(len) => Vector::zeros(gpu, "second moments", len.max(ALIGNMENT))?,
+            Initial::Values(values) => Vector::from_slice(gpu, "second moments", &values)?,
+        };
         let mean = Vector::zeros(gpu, "momentum", mean.max(ALIGNMENT))?;
         let average = match ingredients.average {
             Some(_) => Vector::from_slice(gpu, "average of the parameters", theta)?,
@@ -94,4 +100,29 @@ impl State {
             )?,
         })
     }
+}
+
+enum Initial {
+    Zeros(usize),
+    Values(Vec<f32>),
+}
+
+/// The preconditioner's state as `shaders/shared/moments.wgsl` lays it out:
+/// zeros, and after those of each span the multipliers of its blocks.
+fn state(walk: &Traversal, plan: &Plan, multipliers: &[[f32; 2]]) -> Initial {
+    let width = plan.state_width();
+    if !plan.ingredients().grouped {
+        return Initial::Zeros(walk.padded() * width);
+    }
+    let span = walk.least_chunk();
+    let blocks = span / ALIGNMENT;
+    let mut values = Vec::with_capacity(walk.padded() * width + walk.padded() / 16);
+    for first in (0..walk.padded() / ALIGNMENT).step_by(blocks) {
+        values.resize(values.len() + width * span, 0.0);
+        for block in first..first + blocks {
+            let [rate, decay] = multipliers.get(block).copied().unwrap_or([1.0, 1.0]);
+            values.extend([rate, decay, 0.0, 0.0]);
+        }
+    }
+    Initial::Values(values)
 }

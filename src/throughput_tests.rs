@@ -122,7 +122,7 @@ struct Planned {
 fn planned(gpu: &Gpu, method: &Method, fusion: Fusion) -> Planned {
     let plan = Plan::new(method, Options { fusion, guard: Guard::On }).unwrap();
     let walk = Traversal::new(N, gpu.is_software());
-    let state = State::new(gpu, &plan, &walk, &vec![0.5; N]).unwrap();
+    let state = State::new(gpu, &plan, &walk, &vec![0.5; N], &[]).unwrap();
     let recorder = Recorder::new(gpu, &plan, &state, walk, gpu.binding_elements()).unwrap();
     // Gradients stay zero: the numbers stay finite however often it runs.
     let mut settings = Settings {

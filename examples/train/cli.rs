@@ -1,11 +1,11 @@
 //! The options.
 
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use kutta::models::Activation;
-use kutta::{Method, Momentum, Preconditioner, StepSize};
+use kutta::{Adaptive, Ingredients, Method, Momentum, Preconditioner, StepSize};
 use serde::{Serialize, Serializer};
 
 /// Trains a multilayer perceptron on a folder of IDX files with a Runge-Kutta
@@ -25,10 +25,23 @@ pub struct Args {
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub compare: Vec<String>,
 
-    /// Step size h of the gradient flow, the learning rate: a number, or a
-    /// schedule such as cosine:from=0.5,to=0.01,steps=4000,warm-up=200
+    /// Step size h of the gradient flow, the learning rate: a number; a schedule
+    /// such as cosine:from=0.5,to=0.01,steps=4000,warm-up=200; or a rule such as
+    /// rescaled-dal:c=1,p=1, dal:p=1,from=stages, polyak, sgd-g2:h=0.1. With
+    /// --adaptive the first h
     #[arg(long, value_name = "H", default_value = "0.5", allow_hyphen_values = true)]
     pub step_size: String,
+
+    /// Step sizes by the error estimate of the method's pair (heun-euler, bs3,
+    /// dp5): rtol=1e-3,atol=1e-5,controller=i|pi|pid,h-max=0.5
+    #[arg(long, value_name = "KEY=VALUE,...", value_parser = adaptive)]
+    #[serde(serialize_with = "as_debug")]
+    pub adaptive: Option<Adaptive>,
+
+    /// Largest norm of a step's first gradient; all its gradients are clipped
+    /// alike
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
+    pub clip: Option<f64>,
 
     /// NAME[:key=value,...], such as adagrad_rescaled or adam:beta2=0.999
     #[arg(long, default_value_t = Preconditioner::none())]
@@ -44,7 +57,24 @@ pub struct Args {
     #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, allow_negative_numbers = true)]
     pub weight_decay: f64,
 
-    /// Samples in a batch
+    /// L2 decay: LAMBDA times the parameters is added to every gradient
+    #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub l2: f64,
+
+    /// Also tests the moving average of the parameters, which takes in 1 - BETA
+    /// of them at each step
+    #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
+    pub average: Option<f64>,
+
+    /// Micro-batches to a gradient
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub accumulate: u32,
+
+    /// Gives every stage of a step a batch of its own
+    #[arg(long, conflicts_with_all = ["accumulate", "compare"])]
+    pub batch_per_stage: bool,
+
+    /// Samples in a batch, or in a micro-batch
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub batch: usize,
 
@@ -77,6 +107,14 @@ pub struct Args {
     /// Also writes the options and the whole curve to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+fn adaptive(text: &str) -> Result<Adaptive, String> {
+    text.parse().map_err(|e| format!("{e}"))
+}
+
+fn as_debug<S: Serializer>(value: &impl Debug, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{value:?}"))
 }
 
 fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
@@ -136,6 +174,20 @@ impl Args {
     /// A step size that is neither a number nor a schedule.
     pub fn step_size(&self) -> Result<StepSize, kutta::Error> {
         Ok(self.step_size.parse::<StepSize>()?)
+    }
+
+    /// All but the method and the step size.
+    pub fn ingredients(&self) -> Ingredients {
+        Ingredients {
+            preconditioner: self.preconditioner,
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
+            l2: self.l2,
+            average: self.average,
+            adaptive: self.adaptive,
+            clip: self.clip,
+            ..Ingredients::default()
+        }
     }
 
     /// Widths of all layers, from inputs to classes.

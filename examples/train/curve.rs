@@ -14,6 +14,8 @@ pub struct Run {
     pub samples: f64,
     pub steps: Vec<Step>,
     pub tests: Vec<Test>,
+    /// Accuracy of the averaged parameters, at the end.
+    pub average: Option<f64>,
 }
 
 /// One attempt.

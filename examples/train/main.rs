@@ -44,6 +44,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Batches that a step takes from the epoch.
+fn batches_per_step(args: &Args, methods: &[kutta::Method]) -> u64 {
+    match (args.batch_per_stage, methods) {
+        (true, [method]) => method.stages() as u64,
+        _ => u64::from(args.accumulate),
+    }
+}
+
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let methods = args.methods()?;
     args.step_size()?;
@@ -54,7 +62,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
     let batches = data.train(args.batch)?.seed(args.seed);
     let epoch = training::Epoch {
-        batches: u64::from(batches.per_epoch()),
+        batches: u64::from(batches.per_epoch()).div_ceil(batches_per_step(args, &methods)),
         samples: batches.samples().len() as u64,
     };
     let layers = args.layers(batches.samples().width(), data.classes());

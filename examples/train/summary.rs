@@ -41,6 +41,18 @@ impl Summary<'_> {
         if self.options.weight_decay != 0.0 {
             title += &format!(", decay {}", self.options.weight_decay);
         }
+        if self.options.l2 != 0.0 {
+            title += &format!(", l2 {}", self.options.l2);
+        }
+        if let Some(clip) = self.options.clip {
+            title += &format!(", clip {clip}");
+        }
+        if self.options.adaptive.is_some() {
+            title += ", adaptive";
+        }
+        if self.options.accumulate > 1 {
+            title += &format!(", {} micro-batches", self.options.accumulate);
+        }
         title
     }
 }
@@ -88,10 +100,20 @@ impl fmt::Display for Summary<'_> {
             let (lost, all) = (run.not_accepted(), run.steps.len());
             writeln!(
                 f,
-                "{}: {lost} of {all} steps were not taken, since their loss or gradient was not \
-                 finite; try a smaller --step-size",
-                run.method
+                "{}: {lost} of {all} steps were not taken, since {}",
+                run.method,
+                match self.options.adaptive {
+                    Some(_) => "their error was too large or something was not finite",
+                    None => {
+                        "their loss or gradient was not finite; try a smaller --step-size"
+                    }
+                }
             )?;
+        }
+        for run in self.runs {
+            if let Some(accuracy) = run.average {
+                writeln!(f, "{}: averaged parameters have {}", run.method, per_cent(accuracy))?;
+            }
         }
         if let [run] = self.runs
             && let Some(accuracy) = run.last_test().and_then(|test| test.accuracy)

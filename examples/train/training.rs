@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use kutta::batching::{Accumulated, PerStage};
 use kutta::models::{Mlp, Resident};
-use kutta::{Error, Gpu, Method, Optimizer, Verdict};
+use kutta::{Error, Evaluation, Gpu, GradientSource, Method, Optimizer, SourceError, Verdict};
 use serde::Serialize;
 
 use crate::cli::{Args, Budget};
@@ -36,11 +37,12 @@ impl Trainer<'_> {
         let args = self.args;
         let mut optimizer = Optimizer::builder(method.clone())
             .step_size(args.step_size()?)
-            .preconditioner(args.preconditioner)
-            .momentum(args.momentum)
-            .weight_decay(args.weight_decay)
+            .ingredients(args.ingredients())
             .build(self.gpu, self.mlp.layout(), &self.mlp.initial(args.seed))?;
-        let mut schedule = Schedule::new(args.budget, args.epochs, self.epoch, method.stages());
+        let cost = optimizer.plan().evaluations() as usize;
+        let mut schedule = Schedule::new(args.budget, args.epochs, self.epoch, cost);
+        let mut mlp = Network::new(self.gpu, self.mlp, args, &optimizer)?;
+        let test = self.test;
         let progress = Progress::new(&method.to_string(), schedule.total, schedule.unit());
         let mut run = Run {
             method: method.to_string(),
@@ -49,13 +51,14 @@ impl Trainer<'_> {
             samples: 0.0,
             steps: Vec::new(),
             tests: Vec::new(),
+            average: None,
         };
-        self.test(&optimizer, 0, &mut run)?;
+        test_at(mlp.plain(), test, &optimizer, 0, &mut run)?;
         let mut recent = Recent::default();
         let mut chunk = 1;
         while let Some(attempts) = schedule.next(chunk) {
             let start = Instant::now();
-            optimizer.run(self.mlp, attempts)?;
+            optimizer.run(&mut mlp, attempts)?;
             optimizer.wait()?;
             let took = start.elapsed();
             run.seconds += took.as_secs_f64();
@@ -79,25 +82,71 @@ impl Trainer<'_> {
             let (done, speed) = (schedule.done, run.samples_per_second());
             progress.update(done, recent.loss, speed);
             if schedule.test_is_due() {
-                let test = self.test(&optimizer, schedule.attempts, &mut run)?;
+                let test = test_at(mlp.plain(), test, &optimizer, schedule.attempts, &mut run)?;
                 progress.test(done, recent.loss, speed, &test);
             }
         }
         progress.finish();
+        if let Some(average) = optimizer.average() {
+            run.average = mlp.plain().evaluate(average, test)?.accuracy;
+        }
         Ok(run)
     }
+}
 
-    fn test(&mut self, optimizer: &Optimizer, step: u64, run: &mut Run) -> Result<Test, Error> {
-        let evaluated = self.mlp.evaluate(optimizer.params(), self.test)?;
-        let test = Test {
-            step,
-            evaluations: run.evaluations,
-            seconds: run.seconds,
-            loss: evaluated.loss,
-            accuracy: evaluated.accuracy,
-        };
-        run.tests.push(test);
-        Ok(test)
+fn test_at(
+    mlp: &mut Mlp,
+    test: &Resident,
+    optimizer: &Optimizer,
+    step: u64,
+    run: &mut Run,
+) -> Result<Test, Error> {
+    let evaluated = mlp.evaluate(optimizer.params(), test)?;
+    let test = Test {
+        step,
+        evaluations: run.evaluations,
+        seconds: run.seconds,
+        loss: evaluated.loss,
+        accuracy: evaluated.accuracy,
+    };
+    run.tests.push(test);
+    Ok(test)
+}
+
+/// The network, with as many batches to a step as asked for.
+enum Network<'a> {
+    OneBatch(&'a mut Mlp),
+    PerStage(PerStage<&'a mut Mlp>),
+    Accumulated(Accumulated<&'a mut Mlp>),
+}
+
+impl<'a> Network<'a> {
+    fn new(gpu: &Gpu, mlp: &'a mut Mlp, args: &Args, optimizer: &Optimizer) -> Result<Self, Error> {
+        Ok(if args.batch_per_stage {
+            Self::PerStage(PerStage::new(gpu, mlp, optimizer.plan().stages())?)
+        } else if args.accumulate > 1 {
+            Self::Accumulated(Accumulated::new(gpu, mlp, optimizer.layout(), args.accumulate)?)
+        } else {
+            Self::OneBatch(mlp)
+        })
+    }
+
+    fn plain(&mut self) -> &mut Mlp {
+        match self {
+            Self::OneBatch(mlp) => mlp,
+            Self::PerStage(source) => source.inner_mut(),
+            Self::Accumulated(source) => source.inner_mut(),
+        }
+    }
+}
+
+impl GradientSource for Network<'_> {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        match self {
+            Self::OneBatch(mlp) => GradientSource::evaluate(*mlp, at),
+            Self::PerStage(source) => source.evaluate(at),
+            Self::Accumulated(source) => source.evaluate(at),
+        }
     }
 }
 

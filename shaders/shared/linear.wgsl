@@ -11,6 +11,8 @@ override PROBE: bool = false;
 override CHECK: u32 = 0u;
 // 1 + the input whose squared norm is summed on the way; 0 for none.
 override NORM: u32 = 0u;
+// 1 + the input that is k₁, where it becomes state; 0 for none.
+override FIRST: u32 = 0u;
 
 // Inputs in order: the base unless IN_PLACE, points, gradients.
 override FIRST_POINT: u32 = select(1u, 0u, IN_PLACE);
@@ -35,7 +37,7 @@ struct Sums {
     // are the largest of all.
     largest: vec4<u32>,
     squares: vec4<f32>,
-    // k₁, where NORM says which input it is.
+    // k₁, where FIRST says which input it is.
     first: vec4<f32>,
 }
 
@@ -48,13 +50,15 @@ fn take(sums: ptr<function, Sums>, input: u32, x: vec4<f32>, i: u32) {
     } else {
         (*sums).base = x;
     }
-    if (CHECK & (1u << input)) != 0u || NORM == input + 1u {
+    if (CHECK & (1u << input)) != 0u || NORM == input + 1u || FIRST == input + 1u {
         let inside = parameters_only(x, i, combine.chunk.elements);
         if (CHECK & (1u << input)) != 0u {
             (*sums).largest = max((*sums).largest, magnitude_bits(inside));
         }
         if NORM == input + 1u {
             (*sums).squares += inside * inside;
+        }
+        if FIRST == input + 1u {
             (*sums).first = inside;
         }
     }

@@ -1,7 +1,9 @@
 // The preconditioner's state and its diagonal D. Source: METHODS in
 // src/ingredients/preconditioner.rs, whose twin this is.
 override PRECONDITIONER: u32 = 0u;
-override STATE: bool = PRECONDITIONER != 0u;
+// Parameter groups have multipliers of D and of decay.
+override GROUPED: bool = false;
+override STATE: bool = PRECONDITIONER != 0u || GROUPED;
 const ADAGRAD_RESCALED = 1u;
 const ADAGRAD = 2u;
 const RMSPROP = 3u;
@@ -12,6 +14,9 @@ const AMSGRAD = 5u;
 override HALVES: u32 = 1u;
 override MEAN_HALVES: u32 = 1u;
 override VECTORS: u32 = select(1u, 2u, PRECONDITIONER == AMSGRAD);
+override WIDTH: u32 = select(0u, VECTORS * HALVES, PRECONDITIONER != 0u);
+// vec4s of a block of 64 elements, which has one group.
+const BLOCK: u32 = 16u;
 
 const LARGEST = 3.4028234e38;
 
@@ -33,12 +38,19 @@ struct Second {
     value: vec4<f32>,
     // The largest value so far: AMSGrad's.
     largest: vec4<f32>,
+    // The group's multipliers of D and of decay.
+    group: vec2<f32>,
 }
 
 // The state's vectors and halves lie interleaved by the spans of workgroups, so
-// that one binding holds all of them and each is walked without gaps.
+// that one binding holds all of them and each is walked without gaps. After
+// those of a span comes one vec4 for each of its blocks, where GROUPED.
+fn span_at(i: u32, span: u32) -> u32 {
+    return i / span * (WIDTH * span + select(0u, span / BLOCK, GROUPED));
+}
+
 fn second_at(i: u32, span: u32, vector: u32, half: u32) -> u32 {
-    return (i / span * (VECTORS * HALVES) + vector * HALVES + half) * span + i % span;
+    return span_at(i, span) + (vector * HALVES + half) * span + i % span;
 }
 
 fn mean_at(i: u32, span: u32, half: u32) -> u32 {
@@ -50,6 +62,13 @@ fn mean_at(i: u32, span: u32, half: u32) -> u32 {
 
 fn load_second(i: u32, span: u32, half: u32) -> Second {
     var state: Second;
+    state.group = vec2<f32>(1.0);
+    if GROUPED {
+        state.group = second[span_at(i, span) + WIDTH * span + i % span / BLOCK].xy;
+    }
+    if PRECONDITIONER == 0u {
+        return state;
+    }
     state.value = second[second_at(i, span, 0u, half)];
     if PRECONDITIONER == AMSGRAD {
         state.largest = second[second_at(i, span, 1u, half)];
@@ -58,6 +77,9 @@ fn load_second(i: u32, span: u32, half: u32) -> Second {
 }
 
 fn store_second(i: u32, span: u32, half: u32, state: Second) {
+    if PRECONDITIONER == 0u {
+        return;
+    }
     second[second_at(i, span, 0u, half)] = state.value;
     if PRECONDITIONER == AMSGRAD {
         second[second_at(i, span, 1u, half)] = state.largest;
@@ -66,6 +88,7 @@ fn store_second(i: u32, span: u32, half: u32, state: Second) {
 
 fn updated(old: Second, g: vec4<f32>) -> Second {
     var next: Second;
+    next.group = old.group;
     if PRECONDITIONER == ADAGRAD || PRECONDITIONER == ADAGRAD_RESCALED {
         next.value = old.value + g * g;
     } else {
@@ -79,6 +102,16 @@ fn updated(old: Second, g: vec4<f32>) -> Second {
 
 // bias: 1 / (1 − β₂ᵗ), or 1.
 fn diagonal(state: Second, bias: f32) -> vec4<f32> {
+    if GROUPED {
+        return state.group.x * preconditioned(state, bias);
+    }
+    return preconditioned(state, bias);
+}
+
+fn preconditioned(state: Second, bias: f32) -> vec4<f32> {
+    if PRECONDITIONER == 0u {
+        return vec4<f32>(1.0);
+    }
     if PRECONDITIONER == ADAGRAD_RESCALED {
         return 1.0 / sqrt(1.0 + state.value);
     }

@@ -5,7 +5,7 @@ use super::kernel::{Access, Constants, Kernel, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::traversal::{Chunk, Traversal};
 use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
-use crate::plan::{Diagonal, Linear, MAX_INPUTS, Scale};
+use crate::plan::{Diagonal, Linear, MAX_INPUTS, Name, Operand, Scale};
 
 const LINEAR_WGSL: &str = include_str!("../../shaders/shared/linear.wgsl");
 
@@ -96,7 +96,6 @@ pub(crate) fn constants(
 ) -> Constants {
     let skipped = usize::from(linear.in_place());
     let checked = |i: usize| {
-        use crate::plan::Name;
         let operand = linear.inputs().nth(i + skipped);
         operand.and_then(|o| match o.name {
             Name::Gradient(stage) if linear.checks.contains(&stage) => Some(stage),
@@ -121,7 +120,11 @@ pub(crate) fn constants(
     ]);
     if linear.diagonal != Diagonal::None {
         constants.extend(kinds.constants());
-        constants.push(("UPDATE", flag(linear.diagonal == Diagonal::Update)));
+        let update = linear.diagonal == Diagonal::Update;
+        let is_first = |o: Operand| o.name == Name::Gradient(1);
+        let first = linear.inputs().skip(skipped).position(is_first).filter(|_| update);
+        constants.push(("UPDATE", flag(update)));
+        constants.push(("FIRST", first.map_or(0.0, |i| (i + 1) as f64)));
     }
     constants
 }

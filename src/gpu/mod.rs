@@ -343,6 +343,7 @@ impl Gpu {
 
     /// The compiled kernel, made at its first use and then shared.
     pub fn pipeline(&self, kernel: &Kernel, constants: &Constants) -> Pipeline {
+        let _entered = tracing::trace_span!("pipeline", kernel = kernel.name).entered();
         use std::fmt::Write;
         let mut key = String::from(kernel.name);
         for (name, value) in constants {

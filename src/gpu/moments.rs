@@ -44,6 +44,7 @@ pub(crate) struct Kinds {
     momentum: u32,
     halves: usize,
     mean_halves: usize,
+    grouped: bool,
 }
 
 impl Kinds {
@@ -66,12 +67,17 @@ impl Kinds {
             },
             halves: plan.state_halves(),
             mean_halves: plan.mean_halves(),
+            grouped: plan.ingredients().grouped,
         }
     }
 
     /// Overrides of `shaders/shared/moments.wgsl`.
     pub(crate) fn constants(self) -> Constants {
-        vec![("PRECONDITIONER", f64::from(self.preconditioner)), ("HALVES", self.halves as f64)]
+        vec![
+            ("PRECONDITIONER", f64::from(self.preconditioner)),
+            ("HALVES", self.halves as f64),
+            ("GROUPED", f64::from(u8::from(self.grouped))),
+        ]
     }
 
     pub(crate) fn mean_halves(self) -> f64 {

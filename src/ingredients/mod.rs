@@ -2,6 +2,7 @@
 //! preconditioner, momentum, weight decay.
 
 mod adaptive;
+mod group;
 mod momentum;
 mod parse;
 mod preconditioner;
@@ -9,6 +10,7 @@ mod rule;
 mod step_size;
 
 pub use adaptive::{Adaptive, Controller, History, Rejection};
+pub use group::Group;
 pub use momentum::Momentum;
 pub use preconditioner::Preconditioner;
 pub(crate) use rule::PROBE;
@@ -36,6 +38,8 @@ pub struct Ingredients {
     /// The largest ‖g(θ_n)‖: where it is larger, the same factor α makes all
     /// gradients of the step smaller.
     pub clip: Option<f64>,
+    /// Parameter groups have multipliers of their own.
+    pub grouped: bool,
     /// Chooses h by what an attempt sees.
     pub rule: Option<Rule>,
 }

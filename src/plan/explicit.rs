@@ -72,7 +72,7 @@ struct Shape {
 
 impl Shape {
     fn new(tableau: &Tableau, ingredients: &Ingredients) -> Self {
-        let diagonal = ingredients.preconditioner != Preconditioner::None;
+        let diagonal = ingredients.preconditioner != Preconditioner::None || ingredients.grouped;
         let judged = ingredients.adaptive.is_some();
         let finish = ingredients.momentum != Momentum::None
             || ingredients.weight_decay != 0.0

@@ -261,8 +261,9 @@ impl Diagonal {
         match self {
             Diagonal::None => 0,
             Diagonal::Update => 2 * preconditioner.vectors(),
-            // D needs the last of the state vectors only.
-            Diagonal::Read => 1,
+            // D needs the last of the state vectors only; what parameter groups
+            // add is a sixteenth.
+            Diagonal::Read => preconditioner.vectors().min(1),
         }
     }
 }

@@ -112,6 +112,8 @@ pub struct Trainer<'t> {
     curvature: Option<f64>,
     /// SGD-G2's h.
     h: f64,
+    /// Multipliers of D and of decay.
+    groups: Vec<[f64; 2]>,
 }
 
 impl<'t> Trainer<'t> {
@@ -119,8 +121,15 @@ impl<'t> Trainer<'t> {
         let second = vec![[0.0; 2]; theta.len()];
         let mean = vec![0.0; theta.len()];
         let h = ingredients.rule.map_or(0.0, |rule| rule.at_curvature(0.0));
+        let groups = vec![[1.0; 2]; theta.len()];
         let theta = theta.to_vec();
-        Self { tableau, ingredients, theta, second, mean, steps: 0, curvature: None, h }
+        Self { tableau, ingredients, theta, second, mean, steps: 0, curvature: None, h, groups }
+    }
+
+    /// Multipliers of D and of decoupled decay for every element.
+    pub fn with_groups(mut self, groups: Vec<[f64; 2]>) -> Self {
+        self.groups = groups;
+        self
     }
 
     /// D of the step to come, from g = g(θ) and the clipped state.
@@ -132,7 +141,8 @@ impl<'t> Trainer<'t> {
             preconditioner.update(&mut state, clip * g);
             preconditioner.diagonal(&state, self.steps + 1)
         };
-        self.second.iter().zip(g).map(after).collect()
+        let plain = self.second.iter().zip(g).map(after);
+        plain.zip(&self.groups).map(|(d, [rate, _])| d * rate).collect()
     }
 
     /// α = min(1, clip/‖g‖).
@@ -274,7 +284,7 @@ impl<'t> Trainer<'t> {
                 clip = self.clip(&g);
                 for (e, state) in self.second.iter_mut().enumerate() {
                     preconditioner.update(state, clip * g[e]);
-                    d[e] = preconditioner.diagonal(state, self.steps);
+                    d[e] = self.groups[e][0] * preconditioner.diagonal(state, self.steps);
                 }
             }
             gradients.push(g);
@@ -283,7 +293,8 @@ impl<'t> Trainer<'t> {
             let sum: f64 = self.tableau.b().iter().zip(&gradients).map(|(b, g)| b * g[e]).sum();
             let sum = clip * sum;
             let u = self.ingredients.momentum.direction(&mut self.mean[e], sum, d[e], self.steps);
-            *theta -= h * (u + self.ingredients.weight_decay * *theta);
+            let [rate, decay] = self.groups[e];
+            *theta -= h * (u + rate * decay * self.ingredients.weight_decay * *theta);
         }
         if let [first, second, ..] = gradients.as_slice() {
             let part = |i: usize| (d[i] * (second[i] - first[i]), d[i] * first[i]);

@@ -250,6 +250,7 @@ mod tests {
             samples: 1.0,
             steps: (0..1000).map(step).collect(),
             tests: vec![test(0), test(1000)],
+            average: None,
         }
     }
 

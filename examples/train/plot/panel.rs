@@ -93,9 +93,12 @@ impl Panel {
             .draw()?;
         // Many bands on top of each other only hide the lines.
         let bands = self.lines.iter().filter(|line| line.kind == Kind::Band).count();
-        let faint = 0.16 * (3.0 / bands as f64).min(1.0);
+        let faint = if bands > 6 { 0.0 } else { 0.16 * (3.0 / bands as f64).min(1.0) };
         for line in &self.lines {
             let points = line.points.clone();
+            if line.kind == Kind::Band && faint == 0.0 {
+                continue;
+            }
             if line.kind == Kind::Band {
                 chart.draw_series([Polygon::new(points, line.stroke.colour.mix(faint))])?;
                 continue;

@@ -177,6 +177,7 @@ impl Device {
             gradient: &self.gradient,
             control: &self.control,
             loss: &self.loss,
+            batch: None,
             commands: Commands::new(&mut encoder, &mut pass),
         };
         GradientSource::evaluate(mlp, &mut at).unwrap();
