@@ -180,8 +180,24 @@ fn device(options: &Options, problem: &Problem, start: &[f32]) -> Result<Vec<Row
         let Some(report) = optimizer.reports().pop() else { break };
         (h, accepted) = (f64::from(report.h), report.verdict == Verdict::Accepted);
         error = report.error.map_or(0.0, f64::from);
+        check_progress(&rows, accepted)?;
     }
     Ok(rows)
+}
+
+/// A time may never be reached.
+fn check_progress(rows: &[Row], accepted: bool) -> Result<(), String> {
+    const MOST: usize = 100;
+    let last = &rows[rows.len().saturating_sub(MOST)..];
+    let stands = |row: &Row| !row.accepted || row.h == 0.0;
+    if !accepted && last.len() == MOST && last.iter().all(stands) {
+        return Err(format!(
+            "{MOST} attempts in a row got nowhere, from L = {:e} on; take a smaller step size, or \
+             bound it: polyak:h-max=…",
+            last[0].loss
+        ));
+    }
+    Ok(())
 }
 
 /// The same in f64 on the CPU, by the textbook's formulas.
@@ -224,6 +240,7 @@ fn reference(
         let now = h.min(end - time);
         let error = trainer.attempt(now, &mut gradient)?;
         rows.push(row(now, error, trainer.theta()));
+        check_progress(&rows, error <= 1.0)?;
         if error <= 1.0 {
             time += now;
             accepted += 1;

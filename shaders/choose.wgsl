@@ -9,6 +9,7 @@ const NEXT = 3u;
 const FIRST_PROBE = 4u;
 const FIRST_STEP = 5u;
 const FIRST_CURVATURE = 6u;
+const MULTIPLIED = 7u;
 
 // ε‖v‖ of a probe.
 const PROBE = 0.01;
@@ -117,6 +118,11 @@ fn main(@builtin(local_invocation_index) lane: u32) {
             control.curvature = probed_curvature(first);
             set_h(ruled(control.curvature));
         }
+    } else if CHOICE == MULTIPLIED {
+        blame(first);
+        control.curvature =
+            select(0.0, sqrt(first) / control.field_norm, control.field_norm > 0.0);
+        set_h(ruled(control.curvature));
     } else if CHOICE == NEXT {
         let moved = control.h * control.clip * settings.rule_2;
         control.next_curvature = select(0.0, sqrt(first / other) / moved, other > 0.0);

@@ -169,6 +169,7 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
             key: at.key,
             point: at.point,
             gradient: at.gradient,
+            direction: at.direction,
             control: &self.shares.control,
             loss: at.loss,
             batch: at.batch,
@@ -178,6 +179,10 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
 
     fn batches(&self) -> Batches {
         self.inner.batches()
+    }
+
+    fn products(&self) -> bool {
+        self.inner.products()
     }
 }
 
@@ -304,6 +309,7 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
                 key: at.key,
                 point: at.point,
                 gradient: &self.part,
+                direction: at.direction,
                 control: &self.shares.control,
                 loss: &self.part_loss,
                 batch: at.batch,
@@ -316,5 +322,9 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
 
     fn batches(&self) -> Batches {
         self.inner.batches()
+    }
+
+    fn products(&self) -> bool {
+        self.inner.products()
     }
 }

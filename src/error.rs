@@ -129,6 +129,11 @@ pub enum OptimizerError {
          size, or `.pace(Pace::Wait)` to the builder and call `run`"
     )]
     HostBatches,
+    #[error(
+        "the step size follows Hessian-vector products, and this gradient source gives none \
+         (`GradientSource::products`); take its curvature from a probe or from the stages"
+    )]
+    NoProducts,
     #[error("this gradient source submits work of its own; use `step` or `run`, not `record`")]
     SourceSubmits,
 }

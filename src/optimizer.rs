@@ -570,7 +570,7 @@ impl Optimizer {
         if source.submits() {
             return Err(OptimizerError::SourceSubmits.into());
         }
-        self.check_batches(source, false)?;
+        self.check_source(source, false)?;
         self.record_attempts(encoder, source, 1)
     }
 
@@ -602,9 +602,7 @@ impl Optimizer {
         let result = self.recorder.measurement(context);
         drop(pass);
         result?;
-        self.reports.record_copy(&self.state, &mut encoder);
-        self.submit_encoder(encoder);
-        self.settle(0).await?;
+        self.fetch(encoder).await?;
         let lost = GpuError::DeviceLost { during: "measuring the loss" };
         Ok(self.reports.take_measured().ok_or(lost)?)
     }
@@ -651,10 +649,30 @@ impl Optimizer {
         self.settle(0).await?;
         // All copies of the ring may have been on their way when the last
         // attempts were recorded. Now they are back.
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        self.reports.record_copy(&self.state, &mut encoder);
+        let encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.fetch(encoder).await
+    }
+
+    /// Submits, and waits until all is done and the ring is here.
+    async fn fetch(&mut self, mut encoder: wgpu::CommandEncoder) -> Result<(), Error> {
+        // Copies that are done may still be in the hands of another thread that
+        // polls; those of an encoder that was never submitted stay away.
+        const TRIES: usize = 1000;
+        let mut arrived = self.reports.record_copy(&self.state, &mut encoder);
+        for _ in 0..TRIES {
+            if arrived.is_some() {
+                break;
+            }
+            std::thread::yield_now();
+            self.reports.collect()?;
+            arrived = self.reports.record_copy(&self.state, &mut encoder);
+        }
         self.submit_encoder(encoder);
-        self.settle(0).await
+        self.settle(0).await?;
+        if let Some(arrived) = arrived {
+            arrived.receive().await;
+        }
+        self.take_reports()
     }
 
     fn submit(&mut self, source: &mut impl GradientSource, attempts: u32) -> Result<(), Error> {
@@ -684,7 +702,7 @@ impl Optimizer {
         attempts: u32,
     ) -> Result<(), Error> {
         let _entered = tracing::trace_span!("record", optimizer = self.id, attempts).entered();
-        self.check_batches(source, self.pace == Pace::Wait)?;
+        self.check_source(source, self.pace == Pace::Wait)?;
         let batch = (self.pace == Pace::Wait).then_some(self.reports.progress().batch);
         let mut pass = None;
         let mut commands = Commands::new(encoder, &mut pass);
@@ -706,12 +724,14 @@ impl Optimizer {
             }
         }
         drop(pass);
-        self.reports.record_copy(&self.state, encoder);
+        // Whoever asks for reports collects it.
+        let _ = self.reports.record_copy(&self.state, encoder);
         Ok(result?)
     }
 
-    /// Refuses batches that a refused attempt would lose.
-    fn check_batches(
+    /// Refuses batches that a refused attempt would lose, and a source without
+    /// products where the plan wants some.
+    fn check_source(
         &self,
         source: &impl GradientSource,
         waits: bool,
@@ -720,7 +740,13 @@ impl Optimizer {
         let lost = self.plan.ingredients().adaptive.is_some_and(retried)
             && source.batches() == Batches::Host
             && !waits;
-        if lost { Err(OptimizerError::HostBatches) } else { Ok(()) }
+        if lost {
+            return Err(OptimizerError::HostBatches);
+        }
+        match self.plan.multiplies() && !source.products() {
+            true => Err(OptimizerError::NoProducts),
+            false => Ok(()),
+        }
     }
 
     /// Waits until at most `ahead` submits are unfinished; takes in reports.
@@ -732,6 +758,12 @@ impl Optimizer {
             let done = self.gpu.wait_for(fence.index, fence.done.receive());
             done.instrument(waiting).await.ok_or_else(lost)?;
         }
+        self.take_reports()
+    }
+
+    /// Takes in the reports that are here; an error of the run, if they tell
+    /// of one.
+    fn take_reports(&mut self) -> Result<(), Error> {
         self.reports.collect()?;
         let Progress { failure, restart, last_h, last_error, rejections, next_h, .. } =
             self.reports.progress();

@@ -23,7 +23,7 @@ use crate::state::State;
 
 #[derive(Debug)]
 enum Item {
-    Evaluate { purpose: Purpose, point: Slot, gradient: Slot, loss: Loss },
+    Evaluate { purpose: Purpose, point: Slot, gradient: Slot, direction: Option<Slot>, loss: Loss },
     Dispatch(Dispatch),
 }
 
@@ -164,13 +164,13 @@ pub(crate) struct Context<'a> {
 
 fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
     for item in items {
-        let (purpose, point, gradient, loss) = match item {
+        let (purpose, point, gradient, direction, loss) = match item {
             Item::Dispatch(dispatch) => {
                 dispatch.record(&mut context.commands);
                 continue;
             }
-            Item::Evaluate { purpose, point, gradient, loss } => {
-                (*purpose, *point, *gradient, *loss)
+            Item::Evaluate { purpose, point, gradient, direction, loss } => {
+                (*purpose, *point, *gradient, *direction, *loss)
             }
         };
         let Context { gpu, optimizer, state, batch, commands, source } = &mut context;
@@ -185,6 +185,7 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
             key: EvaluationKey { optimizer: *optimizer, purpose },
             point: &state.vectors[point],
             gradient: &state.vectors[gradient],
+            direction: direction.map(|slot| &state.vectors[slot]),
             control: &state.control,
             loss: match loss {
                 Loss::AtTheta => &state.loss,
@@ -206,6 +207,8 @@ struct Builder<'a> {
     kinds: Kinds,
     walk: Traversal,
     most: usize,
+    /// Where k₁ is.
+    first: Slot,
     uniforms: wgpu::Buffer,
     stride: usize,
     bytes: Vec<u8>,
@@ -235,7 +238,11 @@ impl<'a> Builder<'a> {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("weights", (slots * stride) as u64, usage)?;
         let kinds = Kinds::of(plan);
-        Ok(Self { gpu, plan, state, kinds, walk, most, uniforms, stride, bytes: Vec::new() })
+        let first = match plan.ops().first() {
+            Some(Op::Evaluate { gradient, .. }) => gradient.slot,
+            _ => unreachable!("every plan begins with stage 1"),
+        };
+        Ok(Self { first, gpu, plan, state, kinds, walk, most, uniforms, stride, bytes: Vec::new() })
     }
 
     fn upload(self) {
@@ -271,6 +278,7 @@ impl<'a> Builder<'a> {
                     purpose: *purpose,
                     point: point.slot,
                     gradient: gradient.slot,
+                    direction: (*purpose == Purpose::Product).then_some(self.first),
                     loss: match (purpose, point.name) {
                         (Purpose::Stage(1), _) => Loss::AtTheta,
                         (_, Name::Candidate) => Loss::AtCandidate,

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot_channel};
+
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::gpu::control::Control;
@@ -79,12 +81,18 @@ struct Staging {
     age: u64,
 }
 
-/// Frees a staging buffer whose encoder was dropped without a submit.
-struct OnMap(Arc<AtomicU8>);
+/// Frees a staging buffer whose encoder was dropped without a submit, and
+/// tells whoever waits for it.
+struct OnMap {
+    state: Arc<AtomicU8>,
+    arrived: OneshotSender<()>,
+}
 
 impl Drop for OnMap {
     fn drop(&mut self) {
-        let _ = self.0.compare_exchange(PENDING, FREE, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.state.compare_exchange(PENDING, FREE, Ordering::AcqRel, Ordering::Acquire);
+        // Most copies are collected by whoever comes by.
+        let _ = self.arrived.send(());
     }
 }
 
@@ -159,20 +167,28 @@ impl Reports {
     }
 
     /// Copies the ring out when the encoder is submitted. Does nothing while
-    /// all copies are on their way: the ring keeps its records meanwhile.
-    pub(crate) fn record_copy(&mut self, state: &State, encoder: &mut wgpu::CommandEncoder) {
+    /// all copies are on their way: the ring keeps its records meanwhile. Else
+    /// says when this one is back, which may be after the submit is done:
+    /// another thread that polls may hold the callback.
+    pub(crate) fn record_copy(
+        &mut self,
+        state: &State,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Option<OneshotReceiver<()>> {
         let free = |copy: &&mut Staging| copy.state.load(Ordering::Acquire) == FREE;
-        let Some(copy) = self.copies.iter_mut().find(free) else { return };
+        let copy = self.copies.iter_mut().find(free)?;
         encoder.copy_buffer_to_buffer(&state.ring, 0, &copy.buffer, 0, RING_BYTES);
         let control_bytes = COPY_BYTES - RING_BYTES;
         encoder.copy_buffer_to_buffer(&state.control, 0, &copy.buffer, RING_BYTES, control_bytes);
         copy.state.store(PENDING, Ordering::Release);
         self.age += 1;
         copy.age = self.age;
-        let on_map = OnMap(copy.state.clone());
+        let (sender, arrived) = oneshot_channel();
+        let on_map = OnMap { state: copy.state.clone(), arrived: sender };
         encoder.map_buffer_on_submit(&copy.buffer, wgpu::MapMode::Read, .., move |result| {
-            on_map.0.store(if result.is_ok() { MAPPED } else { FAILED }, Ordering::Release);
+            on_map.state.store(if result.is_ok() { MAPPED } else { FAILED }, Ordering::Release);
         });
+        Some(arrived)
     }
 
     /// Takes in the copies that have arrived.

@@ -27,6 +27,12 @@ pub trait GradientSource {
         Batches::Device
     }
 
+    /// True for a source that answers [`Purpose::Product`]: it then writes
+    /// H(θ) v, with v from [`Evaluation::direction`], where a gradient would go.
+    fn products(&self) -> bool {
+        false
+    }
+
     /// True for a source that submits work of its own instead of recording.
     /// Such a source works with `step` and `run`; `record` refuses it.
     fn submits(&self) -> bool {
@@ -41,6 +47,10 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
 
     fn batches(&self) -> Batches {
         (**self).batches()
+    }
+
+    fn products(&self) -> bool {
+        (**self).products()
     }
 
     fn submits(&self) -> bool {
@@ -78,6 +88,7 @@ pub struct Evaluation<'a> {
     pub(crate) key: EvaluationKey,
     pub(crate) point: &'a Vector,
     pub(crate) gradient: &'a Vector,
+    pub(crate) direction: Option<&'a Vector>,
     pub(crate) control: &'a wgpu::Buffer,
     pub(crate) loss: &'a wgpu::Buffer,
     pub(crate) batch: Option<u64>,
@@ -108,6 +119,11 @@ impl Evaluation<'_> {
     /// ∇L(θ): write every element of every tensor; leave padding alone.
     pub fn gradient(&self) -> &Vector {
         self.gradient
+    }
+
+    /// v of a Hessian-vector product; `None` for every other purpose.
+    pub fn direction(&self) -> Option<&Vector> {
+        self.direction
     }
 
     /// The control block, to be bound as a uniform: `struct Control` of

@@ -159,8 +159,7 @@ fn dormand_and_prince_is_as_good_as_scipys() {
         let found = (count(Verdict::Accepted), count(Verdict::Refused));
         println!("{line}: here {found:?}");
         assert_eq!(optimizer.time(), t_end);
-        let near =
-            |found: f64, expected: f64| (found - expected).abs() <= (0.15 * expected).max(2.0);
+        let near = |found: f64, expected: f64| (found - expected).abs() <= 0.15 * expected;
         assert!(near(found.0, accepted) && near(found.1, refused), "{line}: {found:?}");
         let end = optimizer.params().read().unwrap();
         let exact = solution(&problem, &start, t_end);

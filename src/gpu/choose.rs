@@ -40,6 +40,7 @@ pub(crate) fn constants(choice: Choice) -> Constants {
         Choice::FirstProbe => 4.0,
         Choice::FirstStep => 5.0,
         Choice::FirstCurvature => 6.0,
+        Choice::Multiplied => 7.0,
     };
     vec![("CHOICE", number)]
 }

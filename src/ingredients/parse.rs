@@ -123,8 +123,8 @@ impl FromStr for Momentum {
 /// A number, or a schedule with its values, and `warm-up=N` beside any of them:
 /// `constant:h=…`, `linear:from=…,to=…,steps=…`, `cosine:from=…,to=…,steps=…`,
 /// `exponential:h=…,rate=…,every=…`, `stairs:h=…,rate=…,every=…`,
-/// `one-cycle:peak=…,steps=…`. Or a rule: `dal:p=…,from=probe|stages`,
-/// `rescaled-dal:c=…,p=…,from=probe|stages`, `polyak[:h-max=…]`,
+/// `one-cycle:peak=…,steps=…`. Or a rule: `dal:p=…,from=probe|stages|product`,
+/// `rescaled-dal:c=…,p=…,from=probe|stages|product`, `polyak[:h-max=…]`,
 /// `sgd-g2:h=…,beta=…`.
 ///
 /// ```
@@ -198,9 +198,10 @@ fn curvature(text: &str) -> Result<(String, Option<Curvature>), IngredientError>
         None => None,
         Some("from=probe") => Some(Curvature::Probe),
         Some("from=stages") => Some(Curvature::Stages),
+        Some("from=product") => Some(Curvature::Product),
         Some(other) => {
             let found = other.trim_start_matches("from=").to_owned();
-            return Err(IngredientError::UnknownName { found, names: "probe, stages" });
+            return Err(IngredientError::UnknownName { found, names: "probe, stages, product" });
         }
     };
     Ok((format!("{name}:{}", rest.join(",")), source))

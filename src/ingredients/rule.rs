@@ -37,6 +37,10 @@ pub enum Curvature {
     /// The first two stages of this step, for the h of the next one. The first
     /// h comes from a probe.
     Stages,
+    /// A Hessian-vector product of the source's own:
+    /// [`GradientSource::products`](crate::GradientSource::products). Without
+    /// preconditioner only.
+    Product,
 }
 
 /// ε‖v‖ of a probe.
@@ -106,6 +110,7 @@ impl fmt::Display for Rule {
         let name = |from: Curvature| match from {
             Curvature::Probe => "probe",
             Curvature::Stages => "stages",
+            Curvature::Product => "product",
         };
         match *self {
             Self::Dal { p, h_max, from } => {

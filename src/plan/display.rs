@@ -170,7 +170,8 @@ impl Op {
             Op::Evaluate { purpose, point, gradient } => {
                 let what = match purpose {
                     Purpose::Stage(i) => format!("k{} = ∇L({})", subscript(*i), point.name),
-                    other => format!("{other:?}"),
+                    Purpose::Product => format!("{} = H(θ) k₁", gradient.name),
+                    _ => format!("{} = ∇L({})", gradient.name, point.name),
                 };
                 [what, names([*point].into_iter()), names([*gradient].into_iter())]
             }
@@ -245,6 +246,7 @@ impl Op {
                     Choice::Norm => "‖k₁‖, clip",
                     Choice::Direction => "‖v‖",
                     Choice::Probed => "h by what the probe found",
+                    Choice::Multiplied => "h by the product",
                     Choice::Next => "curvature for the next h",
                     Choice::FirstProbe => "how far the first probe goes",
                     Choice::FirstStep => "the first h",

@@ -478,13 +478,24 @@ fn emitting(tableau: &Tableau, shape: Shape, emissions: &[Option<Later>]) -> Opt
     Some(steps)
 }
 
-/// Whether a rule evaluates a gradient beside θ in every attempt.
+/// Whether a rule wants one evaluation more in every attempt.
 fn probes(rule: Rule) -> bool {
     match rule {
         Rule::Polyak { .. } => false,
         Rule::SgdG2 { .. } => true,
-        Rule::Dal { from, .. } | Rule::RescaledDal { from, .. } => from == Curvature::Probe,
+        Rule::Dal { from, .. } | Rule::RescaledDal { from, .. } => from != Curvature::Stages,
     }
+}
+
+/// H k₁ by the source, and its norm.
+fn product() -> [Step; 3] {
+    let (point, gradient) = (Name::Theta, Name::GradientBeside);
+    let (diagonal, sums) = (Diagonal::None, FieldSums::RawProduct);
+    [
+        Step::Evaluate { purpose: Purpose::Product, point, gradient },
+        Step::Field { a: gradient, b: None, diagonal, sums },
+        Step::Choose(Choice::Multiplied),
+    ]
 }
 
 /// θ ∓ a distance along v = D k₁, the gradient there, and D times what it
@@ -531,7 +542,9 @@ fn ruled(steps: Vec<Step>, ingredients: &Ingredients) -> Vec<Step> {
                     Rule::SgdG2 { .. } => (1.0, FieldSums::Product),
                     _ => (-1.0, FieldSums::Second),
                 };
-                if probes(rule) {
+                if rule.curvature() == Some(Curvature::Product) {
+                    ruled.extend(product());
+                } else if probes(rule) {
                     ruled.extend(probe(sign, Purpose::Probe, sums, Choice::Probed));
                 }
             }
@@ -553,6 +566,11 @@ fn decayed(steps: Vec<Step>, ingredients: &Ingredients) -> Vec<Step> {
         return steps;
     }
     let with_decay = |step| match step {
+        // H g of L + λ‖θ‖²/2 is Hg + λg.
+        Step::Evaluate { purpose: Purpose::Product, gradient, .. } => {
+            let point = Name::Gradient(1);
+            vec![step, Step::Decay { gradient, point }]
+        }
         Step::Evaluate { point, gradient, .. } => vec![step, Step::Decay { gradient, point }],
         step => vec![step],
     };

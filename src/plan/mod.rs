@@ -50,6 +50,8 @@ pub enum Purpose {
     Probe,
     /// A step of the power iteration for the spectral radius.
     Power,
+    /// A Hessian-vector product H(θ) g in place of a gradient.
+    Product,
     /// The extra gradient of an automatic first step size.
     FirstStep,
 }
@@ -193,6 +195,8 @@ pub enum Choice {
     Direction,
     /// The difference that a probe made: h.
     Probed,
+    /// The product of Hessian and gradient: h.
+    Multiplied,
     /// The difference of the first two stages: the next attempt's h.
     Next,
     /// Before the first attempt of all: how far its probe goes, by Hairer's rule.
@@ -384,10 +388,17 @@ impl Plan {
             let (method, pairs) = (tableau.name().to_owned(), pairs.join(", "));
             return Err(PlanError::NoPair { method, pairs });
         }
-        let from_stages = ingredients.rule.and_then(|rule| rule.curvature());
-        if from_stages == Some(Curvature::Stages) && tableau.a(1, 0) == 0.0 {
+        let from = ingredients.rule.and_then(|rule| rule.curvature());
+        if from == Some(Curvature::Stages) && tableau.a(1, 0) == 0.0 {
             let reason = "its curvature is to come from the first two stages, which are not two \
                           points; take it from a probe";
+            return Err(PlanError::Unsupported { method: tableau.name().to_owned(), reason });
+        }
+        let preconditioned =
+            ingredients.preconditioner != Preconditioner::None || ingredients.grouped;
+        if from == Some(Curvature::Product) && preconditioned {
+            let reason = "curvature by products knows of no preconditioner and no parameter \
+                          groups; take it from a probe";
             return Err(PlanError::Unsupported { method: tableau.name().to_owned(), reason });
         }
         let unfused = Options { fusion: Fusion::None, ..options };
@@ -411,6 +422,12 @@ impl Plan {
     /// What comes once before the first attempt where its h is not known.
     pub fn opening(&self) -> &[Op] {
         &self.opening
+    }
+
+    /// Whether the source must give Hessian-vector products.
+    pub fn multiplies(&self) -> bool {
+        let product = |op: &Op| matches!(op, Op::Evaluate { purpose: Purpose::Product, .. });
+        self.ops.iter().any(product)
     }
 
     /// The operations, in order.

@@ -152,7 +152,7 @@ impl<'t> Trainer<'t> {
 
     /// The next step's h by its [`Rule`], where `loss`
     /// is L(θ) and `gradient` as in [`step`], called with 1 at θ and with 0 at
-    /// a probe; and r, if the rule follows it.
+    /// a probe, which stands in for a product too; and r, if the rule follows it.
     pub fn choose(
         &mut self,
         loss: f64,

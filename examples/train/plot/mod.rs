@@ -178,15 +178,20 @@ impl Figure<'_> {
     }
 
     fn losses(&self, against: Against, style: Style) -> Panel {
-        let mut panel =
-            Panel::new("training loss: mean and range of batches", self.x_axis(against));
+        // More bands than this only hide each other.
+        let banded = self.runs.len() <= 6;
+        let name = match banded {
+            true => "training loss: mean and range of batches",
+            false => "training loss: mean of batches",
+        };
+        let mut panel = Panel::new(name, self.x_axis(against));
         for (i, run) in self.runs.iter().enumerate() {
             let line: Vec<_> = run
                 .steps
                 .iter()
                 .filter_map(|step| Some((against.step(run, step), f64::from(step.loss?))))
                 .collect();
-            panel.add_noisy(&line, style.run(i));
+            panel.add_noisy(&line, style.run(i), banded);
         }
         panel.scale_by(Scale::log);
         panel

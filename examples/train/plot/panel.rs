@@ -43,12 +43,14 @@ impl Panel {
         Self { name, x_name, x, y: Scale::log([]), lines: Vec::new(), heights: Vec::new() }
     }
 
-    /// The mean of noisy values, and behind everything their range.
-    pub fn add_noisy(&mut self, line: &[Point], stroke: Stroke) {
+    /// The mean of noisy values, and behind everything their range if `banded`.
+    pub fn add_noisy(&mut self, line: &[Point], stroke: Stroke, banded: bool) {
         let width = line.last().map_or(0.0, |last| last.0 / self.x.range().end);
         let most = (MOST_POINTS * width).ceil() as usize;
-        let band = Line { points: curve::band(line, most), stroke, kind: Kind::Band };
-        self.lines.insert(0, band);
+        if banded {
+            let band = Line { points: curve::band(line, most), stroke, kind: Kind::Band };
+            self.lines.insert(0, band);
+        }
         self.lines.push(Line { points: curve::smoothed(line, most), stroke, kind: Kind::Line });
         // Of a fixed number of points, so that panels of one run are alike.
         let means = curve::smoothed(line, MOST_POINTS as usize);
@@ -93,12 +95,9 @@ impl Panel {
             .draw()?;
         // Many bands on top of each other only hide the lines.
         let bands = self.lines.iter().filter(|line| line.kind == Kind::Band).count();
-        let faint = if bands > 6 { 0.0 } else { 0.16 * (3.0 / bands as f64).min(1.0) };
+        let faint = 0.16 * (3.0 / bands as f64).min(1.0);
         for line in &self.lines {
             let points = line.points.clone();
-            if line.kind == Kind::Band && faint == 0.0 {
-                continue;
-            }
             if line.kind == Kind::Band {
                 chart.draw_series([Polygon::new(points, line.stroke.colour.mix(faint))])?;
                 continue;

@@ -178,6 +178,7 @@ impl Device {
             control: &self.control,
             loss: &self.loss,
             batch: None,
+            direction: None,
             commands: Commands::new(&mut encoder, &mut pass),
         };
         GradientSource::evaluate(mlp, &mut at).unwrap();
