@@ -28,7 +28,12 @@ fn widened(theta: &[f32]) -> Vec<f64> {
 fn every_method_agrees_with_the_oracle_over_100_steps() {
     for (problem, start, h) in problems() {
         for method in Method::all() {
-            let Method::Explicit(tableau) = &method else { panic!("{method}") };
+            let tableau = method.tableau();
+            // Where the terms of a point are a hundred gradients large and cancel,
+            // so does the rounding of f32 gradients show, whoever adds them up.
+            let size = |row: &Vec<f64>| row.iter().map(|a| a.abs()).sum::<f64>();
+            let large = tableau.rows().iter().map(size).fold(0.0, f64::max) > 64.0;
+            let h = if large { h / 8.0 } else { h };
             let mut expected = widened(&start);
             let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
             for _ in 0..100 {
@@ -95,20 +100,27 @@ fn fused_is_unfused_within_two_ulp() {
             };
             let (fused, unfused) =
                 (stepped(Fusion::Full, &mut source), stepped(Fusion::None, &mut source));
-            // hΣ|a k| from the oracle's stages, of the row that has most of it.
-            let Method::Explicit(tableau) = &method else { panic!("{method}") };
+            // u|θ| + uhΣ|a k| of each row, from the oracle's stages, and hΣ|a|λ times
+            // what the points before it are off by.
+            let tableau = method.tableau();
             let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
             let step =
                 textbook::step(tableau, f64::from(h), &widened(&start), &mut gradient).unwrap();
             let mut worst: f64 = 0.0;
             for i in 0..n {
-                let sum = |row: &[f64]| -> f64 {
-                    row.iter().zip(&step.gradients).map(|(a, k)| (a * k[i]).abs()).sum()
+                let mut off: Vec<f64> = Vec::new();
+                let bound = |row: &[f64], off: &[f64]| -> f64 {
+                    let terms = row.iter().zip(&step.gradients).zip(off);
+                    let size = |((a, k), off): ((&f64, &Vec<f64>), &f64)| {
+                        a.abs() * (f64::from(f32::EPSILON) * k[i].abs() + eigenvalues[i] * off)
+                    };
+                    f64::from(f32::EPSILON * start[i].abs())
+                        + f64::from(h) * terms.map(size).sum::<f64>()
                 };
-                let rows = tableau.rows().iter().map(|row| sum(row));
-                let moved = rows.fold(sum(tableau.b()), f64::max);
-                let size = f64::from(start[i].abs()) + f64::from(h) * moved;
-                let ulp = f64::from(f32::EPSILON) * size;
+                for row in tableau.rows() {
+                    off.push(if off.is_empty() { 0.0 } else { bound(row, &off) });
+                }
+                let ulp = bound(tableau.b(), &off);
                 worst = worst.max(f64::from((fused[i] - unfused[i]).abs()) / ulp);
             }
             assert!(worst <= 2.0, "{method}, h = {h}: {worst} ulp");
@@ -205,19 +217,16 @@ fn forty_million_parameters_cross_the_binding_limit() {
 #[test]
 fn a_quadratic_decays_inside_the_stability_limit_and_grows_outside() {
     for method in Method::all() {
-        let Method::Explicit(tableau) = &method else { panic!("{method}") };
-        let limit = tableau.real_limit();
-        let end = |factor: f64| {
-            let problem = Problem::quadratic(&[1.0]).unwrap();
-            let mut source = Analytic::new(gpu(), &problem, 1).unwrap();
-            let mut optimizer = Optimizer::builder(method.clone())
-                .step_size(StepSize::constant((limit * factor) as f32))
-                .build(gpu(), source.layout(), &[1.0])
-                .unwrap();
-            optimizer.run(&mut source, 1000).unwrap();
-            optimizer.params().read().unwrap()[0].abs()
-        };
-        let (inside, outside) = (end(0.99), end(1.01));
+        let limit = method.tableau().real_limit();
+        let problem = Problem::quadratic(&[0.99 * limit, 1.01 * limit]).unwrap();
+        let mut source = Analytic::new(gpu(), &problem, 2).unwrap();
+        let mut optimizer = Optimizer::builder(method.clone())
+            .step_size(StepSize::constant(1.0))
+            .build(gpu(), source.layout(), &[1.0, 1.0])
+            .unwrap();
+        optimizer.run(&mut source, 1000).unwrap();
+        let end = optimizer.params().read().unwrap();
+        let (inside, outside) = (end[0].abs(), end[1].abs());
         assert!(
             inside < 0.1 && outside > 10.0,
             "{method}: {inside} inside, {outside} outside {limit}"

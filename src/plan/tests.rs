@@ -21,13 +21,23 @@ fn words_and_residents() {
         ("kutta3", 12, 13, 18, 4),
         ("heun3", 10, 11, 12, 4),
         ("ralston3", 11, 12, 15, 4),
+        ("wray3", 11, 12, 15, 4),
+        // The forms of Shu and Osher.
         ("ssprk33", 11, 12, 18, 3),
+        ("ssprk43", 13, 14, 30, 3),
         ("rk4", 14, 15, 21, 5),
         ("rk38", 18, 19, 30, 5),
         ("ralston4", 18, 19, 30, 5),
         ("heun-euler", 7, 8, 9, 3),
         ("bs3", 11, 12, 15, 4),
+        ("rkf45", 23, 24, 42, 6),
+        ("cash-karp", 27, 28, 57, 7),
         ("dp5", 28, 29, 60, 7),
+        ("tsit5", 31, 32, 63, 8),
+        ("verner6", 43, 44, 87, 9),
+        ("verner7", 54, 55, 111, 10),
+        ("verner8", 80, 81, 174, 11),
+        ("dop853", 80, 81, 174, 11),
     ];
     assert_eq!(expected.len(), Method::all().len());
     for (name, bare, guarded, unfused, residents) in expected {
@@ -77,6 +87,14 @@ fn awkward() -> Vec<Method> {
     vec![wide.into(), sparse.into()]
 }
 
+/// How much larger than a gradient the terms of a stage point are: where they
+/// cancel, rounding shows so many times over. 415 for Verner's 6(5), below 20 for
+/// most.
+fn amplification(tableau: &Tableau) -> f64 {
+    let size = |row: &Vec<f64>| row.iter().map(|a| a.abs()).sum::<f64>();
+    tableau.rows().iter().map(size).fold(1.0, f64::max)
+}
+
 #[test]
 fn every_plan_is_the_textbook() {
     let problems = [
@@ -106,7 +124,7 @@ fn every_plan_is_the_textbook() {
                     );
                     for (a, b) in replay.theta().iter().zip(&theta) {
                         assert!(
-                            (a - b).abs() < 1e-13 * (step + 1) as f64,
+                            (a - b).abs() < 1e-13 * amplification(tableau) * (step + 1) as f64,
                             "{method} {fusion:?} {problem}, step {step}: {a} is not {b}\n{plan}"
                         );
                     }
@@ -274,7 +292,7 @@ fn every_plan_with_ingredients_is_the_textbook() {
                     book.step(1e-3, &mut gradient).unwrap();
                     for (a, b) in replay.theta().iter().zip(book.theta()) {
                         assert!(
-                            (a - b).abs() < 1e-12,
+                            (a - b).abs() < 1e-12 * amplification(tableau),
                             "{method} {fusion:?} {ingredients:?}, step {step}: {a}, not {b}\n{plan}"
                         );
                     }
@@ -312,7 +330,7 @@ fn words_with_an_error_estimate() {
         assert_eq!((found, plan.resident_vectors()), (words, residents), "{plan}");
     }
     let message = Plan::with_ingredients(&Method::rk4(), &judged, Options::default()).unwrap_err();
-    assert!(message.to_string().contains("heun-euler, bs3, dp5"), "{message}");
+    assert!(message.to_string().contains("cash-karp, dp5, tsit5"), "{message}");
 }
 
 #[test]
@@ -338,14 +356,19 @@ fn every_judged_plan_is_the_textbook() {
                         let attempt = replay.attempt(h, &mut gradient).unwrap();
                         let what = format!("{method} {fusion:?} {ingredients:?}, step {step}");
                         let found = attempt.error.unwrap();
+                        // Of θ, in units of the tolerance.
+                        let rounding = 1e-9 + f64::EPSILON / tolerance;
+                        let rounding = rounding * amplification(method.tableau());
                         assert!(
-                            (found - error).abs() <= 1e-9 * error.max(1.0),
+                            found.total_cmp(&error).is_eq()
+                                || (found - error).abs() <= rounding * error.max(1.0),
                             "{what}: error {found}, not {error}\n{plan}"
                         );
                         assert_eq!(attempt.accepted, error <= 1.0, "{what}");
                         verdicts[usize::from(attempt.accepted)] += 1;
                         for (a, b) in replay.theta().iter().zip(book.theta()) {
-                            assert!((a - b).abs() < 1e-12, "{what}: {a}, not {b}\n{plan}");
+                            let bound = 1e-12 * amplification(method.tableau());
+                            assert!((a - b).abs() < bound, "{what}: {a}, not {b}\n{plan}");
                         }
                     }
                 }

@@ -7,8 +7,11 @@
 mod named;
 mod order;
 mod pairs;
+#[cfg(test)]
+mod precise_tests;
 mod registry;
 mod stability;
+mod text;
 
 use crate::error::TableauError;
 

@@ -24,14 +24,14 @@ const TOLERANCE: f64 = 1e-12;
 
 /// Trees to one node more than [`MAX_ORDER`], so that a method of that order
 /// can be seen to fail at the next.
-static TREES: LazyLock<Vec<RootedTree>> = LazyLock::new(|| rooted_trees(MAX_ORDER + 1));
+pub(super) static TREES: LazyLock<Vec<RootedTree>> = LazyLock::new(|| rooted_trees(MAX_ORDER + 1));
 
 /// A rooted tree, its subtrees as indices into the list it stands in.
-struct RootedTree {
-    nodes: usize,
+pub(super) struct RootedTree {
+    pub(super) nodes: usize,
     /// γ
-    density: f64,
-    subtrees: Vec<usize>,
+    pub(super) density: f64,
+    pub(super) subtrees: Vec<usize>,
 }
 
 /// All rooted trees of up to `nodes` nodes, the smaller ones first.

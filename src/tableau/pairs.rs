@@ -2,32 +2,79 @@
 //! same stages, whose difference estimates the error of a step.
 //!
 //! Each docstring shows c | A over b over b̂. As for the others, the order
-//! conditions of `tests/tableau.rs` show that they are right.
+//! conditions in 70 digits show that they are right.
 
 use super::Tableau;
-use super::named::known;
-use super::registry::Entry;
+use super::registry::{Entry, known};
 
 pub(super) static ENTRIES: &[Entry] = &[
-    Entry { name: "heun-euler", aliases: &["heuneuler21"], build: Tableau::heun_euler },
-    Entry { name: "bs3", aliases: &["bs32", "rk23", "bogackishampine"], build: Tableau::bs3 },
-    Entry { name: "dp5", aliases: &["dopri5", "rk45", "dormandprince"], build: Tableau::dp5 },
+    Entry {
+        name: "heun-euler",
+        aliases: &["heuneuler21"],
+        source: "Hairer, Nørsett, Wanner I, II.4",
+        text: include_str!("tables/heun-euler.txt"),
+    },
+    Entry {
+        name: "bs3",
+        aliases: &["bs32", "rk23", "bogackishampine"],
+        source: "Bogacki, Shampine, Appl. Math. Lett. 2, 1989",
+        text: include_str!("tables/bs3.txt"),
+    },
+    Entry {
+        name: "rkf45",
+        aliases: &["fehlberg", "fehlberg45"],
+        source: "Fehlberg, NASA TR R-315, 1969",
+        text: include_str!("tables/rkf45.txt"),
+    },
+    Entry {
+        name: "cash-karp",
+        aliases: &["ck5", "rkck"],
+        source: "Cash, Karp, ACM Trans. Math. Softw. 16, 1990",
+        text: include_str!("tables/cash-karp.txt"),
+    },
+    Entry {
+        name: "dp5",
+        aliases: &["dopri5", "rk45", "dormandprince"],
+        source: "Dormand, Prince, J. Comp. Appl. Math. 6, 1980",
+        text: include_str!("tables/dp5.txt"),
+    },
+    Entry {
+        name: "tsit5",
+        aliases: &["tsitouras5"],
+        source: "Tsitouras, Comput. Math. Appl. 62, 2011",
+        text: include_str!("tables/tsit5.txt"),
+    },
+    Entry {
+        name: "verner6",
+        aliases: &["vern6", "verner65"],
+        source: "Verner, Numer. Algorithms 53, 2010, pair 6(5)",
+        text: include_str!("tables/verner6.txt"),
+    },
+    Entry {
+        name: "verner7",
+        aliases: &["vern7", "verner76"],
+        source: "Verner, Numer. Algorithms 53, 2010, pair 7(6)",
+        text: include_str!("tables/verner7.txt"),
+    },
+    Entry {
+        name: "verner8",
+        aliases: &["vern8", "verner87"],
+        source: "Verner, Numer. Algorithms 53, 2010, pair 8(7)",
+        text: include_str!("tables/verner8.txt"),
+    },
+    Entry {
+        name: "dop853",
+        aliases: &["dormandprince8", "rk853"],
+        source: "Hairer, Nørsett, Wanner I, II.5",
+        text: include_str!("tables/dop853.txt"),
+    },
 ];
 
 impl Tableau {
-    /// Coefficients that a test passes through the checks of
-    /// [`Tableau::with_embedded`].
-    fn pair(self, b_hat: &[f64]) -> Self {
-        Self { b_hat: Some(b_hat.into()), ..self }
-    }
-
     /// Heun's method with Euler's, 2(1).
     ///
     /// ```text
-    /// 0 |
-    /// 1 | 1
-    ///   | 1/2  1/2
-    ///   | 1    0
+    #[doc = include_str!("tables/heun-euler.txt")]
     /// ```
     /// Source: Hairer, Nørsett, Wanner I, II.4.
     ///
@@ -36,19 +83,13 @@ impl Tableau {
     /// assert_eq!((pair.order(), pair.embedded_order()), (2, Some(1)));
     /// ```
     pub fn heun_euler() -> Self {
-        let source = "Hairer, Nørsett, Wanner I, II.4";
-        known("heun-euler", source, &[&[], &[1.0]], &[0.5, 0.5], &[0.0, 1.0]).pair(&[1.0, 0.0])
+        known("heun-euler")
     }
 
     /// The pair 3(2) of Bogacki and Shampine, first same as last.
     ///
     /// ```text
-    /// 0   |
-    /// 1/2 | 1/2
-    /// 3/4 | 0    3/4
-    /// 1   | 2/9  1/3  4/9
-    ///     | 2/9  1/3  4/9  0
-    ///     | 7/24 1/4  1/3  1/8
+    #[doc = include_str!("tables/bs3.txt")]
     /// ```
     /// Source: Bogacki, Shampine, Appl. Math. Lett. 2, 1989.
     ///
@@ -58,29 +99,13 @@ impl Tableau {
     /// assert!(pair.first_same_as_last());
     /// ```
     pub fn bs3() -> Self {
-        let last = [2.0 / 9.0, 1.0 / 3.0, 4.0 / 9.0];
-        known(
-            "bs3",
-            "Bogacki, Shampine, Appl. Math. Lett. 2, 1989",
-            &[&[], &[0.5], &[0.0, 0.75], &last],
-            &[last[0], last[1], last[2], 0.0],
-            &[0.0, 0.5, 0.75, 1.0],
-        )
-        .pair(&[7.0 / 24.0, 0.25, 1.0 / 3.0, 0.125])
+        known("bs3")
     }
 
     /// The pair 5(4) of Dormand and Prince, first same as last.
     ///
     /// ```text
-    /// 0    |
-    /// 1/5  | 1/5
-    /// 3/10 | 3/40        9/40
-    /// 4/5  | 44/45       -56/15       32/9
-    /// 8/9  | 19372/6561  -25360/2187  64448/6561  -212/729
-    /// 1    | 9017/3168   -355/33      46732/5247  49/176   -5103/18656
-    /// 1    | 35/384      0            500/1113    125/192  -2187/6784     11/84
-    ///      | 35/384      0            500/1113    125/192  -2187/6784     11/84     0
-    ///      | 5179/57600  0            7571/16695  393/640  -92097/339200  187/2100  1/40
+    #[doc = include_str!("tables/dp5.txt")]
     /// ```
     /// Source: Dormand, Prince, J. Comp. Appl. Math. 6, 1980.
     ///
@@ -90,38 +115,114 @@ impl Tableau {
     /// assert!(pair.first_same_as_last());
     /// ```
     pub fn dp5() -> Self {
-        let last =
-            [35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0];
-        let [b1, b2, b3, b4, b5, b6] = last;
-        known(
-            "dp5",
-            "Dormand, Prince, J. Comp. Appl. Math. 6, 1980",
-            &[
-                &[],
-                &[0.2],
-                &[3.0 / 40.0, 9.0 / 40.0],
-                &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
-                &[19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0],
-                &[
-                    9017.0 / 3168.0,
-                    -355.0 / 33.0,
-                    46732.0 / 5247.0,
-                    49.0 / 176.0,
-                    -5103.0 / 18656.0,
-                ],
-                &last,
-            ],
-            &[b1, b2, b3, b4, b5, b6, 0.0],
-            &[0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0, 1.0],
-        )
-        .pair(&[
-            5179.0 / 57600.0,
-            0.0,
-            7571.0 / 16695.0,
-            393.0 / 640.0,
-            -92097.0 / 339200.0,
-            187.0 / 2100.0,
-            1.0 / 40.0,
-        ])
+        known("dp5")
+    }
+
+    /// The pair 4(5) of Fehlberg: the step is the method of order 4.
+    ///
+    /// ```text
+    #[doc = include_str!("tables/rkf45.txt")]
+    /// ```
+    /// Source: Fehlberg, NASA TR R-315, 1969.
+    ///
+    /// ```
+    /// let pair = kutta::Tableau::rkf45();
+    /// assert_eq!((pair.order(), pair.embedded_order()), (4, Some(5)));
+    /// ```
+    pub fn rkf45() -> Self {
+        known("rkf45")
+    }
+
+    /// The pair 5(4) of Cash and Karp.
+    ///
+    /// ```text
+    #[doc = include_str!("tables/cash-karp.txt")]
+    /// ```
+    /// Source: Cash, Karp, ACM Trans. Math. Softw. 16, 1990.
+    ///
+    /// ```
+    /// let pair = kutta::Tableau::cash_karp();
+    /// assert_eq!((pair.order(), pair.embedded_order()), (5, Some(4)));
+    /// ```
+    pub fn cash_karp() -> Self {
+        known("cash-karp")
+    }
+
+    /// The pair 5(4) of Tsitouras, first same as last.
+    ///
+    /// ```text
+    #[doc = include_str!("tables/tsit5.txt")]
+    /// ```
+    /// Source: Tsitouras, Comput. Math. Appl. 62, 2011.
+    ///
+    /// ```
+    /// let pair = kutta::Tableau::tsit5();
+    /// assert_eq!((pair.order(), pair.embedded_order()), (5, Some(4)));
+    /// assert!(pair.first_same_as_last());
+    /// ```
+    pub fn tsit5() -> Self {
+        known("tsit5")
+    }
+
+    /// Verner's "most efficient" pair 6(5), first same as last.
+    ///
+    /// ```text
+    #[doc = include_str!("tables/verner6.txt")]
+    /// ```
+    /// Source: Verner, Numer. Algorithms 53, 2010.
+    ///
+    /// ```
+    /// let pair = kutta::Tableau::verner6();
+    /// assert_eq!((pair.order(), pair.embedded_order()), (6, Some(5)));
+    /// assert!(pair.first_same_as_last());
+    /// ```
+    pub fn verner6() -> Self {
+        known("verner6")
+    }
+
+    /// Verner's "most efficient" pair 7(6).
+    ///
+    /// ```text
+    #[doc = include_str!("tables/verner7.txt")]
+    /// ```
+    /// Source: Verner, Numer. Algorithms 53, 2010.
+    ///
+    /// ```
+    /// let pair = kutta::Tableau::verner7();
+    /// assert_eq!((pair.order(), pair.embedded_order()), (7, Some(6)));
+    /// ```
+    pub fn verner7() -> Self {
+        known("verner7")
+    }
+
+    /// Verner's "most efficient" pair 8(7).
+    ///
+    /// ```text
+    #[doc = include_str!("tables/verner8.txt")]
+    /// ```
+    /// Source: Verner, Numer. Algorithms 53, 2010.
+    ///
+    /// ```
+    /// let pair = kutta::Tableau::verner8();
+    /// assert_eq!((pair.order(), pair.embedded_order()), (8, Some(7)));
+    /// ```
+    pub fn verner8() -> Self {
+        known("verner8")
+    }
+
+    /// The method of order 8 by Dormand and Prince in Hairer's 12 stages, with his
+    /// embedded weights of order 5.
+    ///
+    /// ```text
+    #[doc = include_str!("tables/dop853.txt")]
+    /// ```
+    /// Source: Hairer, Nørsett, Wanner I, II.5.
+    ///
+    /// ```
+    /// let pair = kutta::Tableau::dop853();
+    /// assert_eq!((pair.order(), pair.embedded_order()), (8, Some(5)));
+    /// ```
+    pub fn dop853() -> Self {
+        known("dop853")
     }
 }

@@ -3,20 +3,37 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Tableau, named, pairs};
+use super::{Tableau, named, pairs, text};
 use crate::error::TableauError;
 
 /// A method that can be asked for by name.
 pub(super) struct Entry {
     pub(super) name: &'static str,
     pub(super) aliases: &'static [&'static str],
-    pub(super) build: fn() -> Tableau,
+    pub(super) source: &'static str,
+    /// c | A over b and b̂.
+    pub(super) text: &'static str,
+}
+
+impl Entry {
+    /// A test passes the coefficients through the checks of [`Tableau::new`]
+    /// and [`Tableau::with_embedded`].
+    fn tableau(&self) -> Tableau {
+        let text::Table { c, rows, b, b_hat } = text::read(self.text, text::quotient);
+        Tableau { name: self.name.into(), source: self.source.into(), rows, b, b_hat, c }
+    }
+}
+
+/// The method of exactly this name.
+pub(super) fn known(name: &str) -> Tableau {
+    let entry = entries().find(|entry| entry.name == name);
+    entry.unwrap_or_else(|| unreachable!("no method `{name}`")).tableau()
 }
 
 /// Every family of named methods; a new one is a new line here.
 static FAMILIES: [&[Entry]; 2] = [named::ENTRIES, pairs::ENTRIES];
 
-fn entries() -> impl Iterator<Item = &'static Entry> {
+pub(super) fn entries() -> impl Iterator<Item = &'static Entry> {
     FAMILIES.into_iter().flatten()
 }
 
@@ -38,7 +55,7 @@ impl Tableau {
     /// # Ok::<(), kutta::Error>(())
     /// ```
     pub fn all() -> Vec<Tableau> {
-        entries().map(|entry| (entry.build)()).collect()
+        entries().map(Entry::tableau).collect()
     }
 
     /// The names that [`FromStr`] knows, aliases left out.
@@ -74,7 +91,7 @@ impl FromStr for Tableau {
         let wanted = plain(name);
         entries()
             .find(|e| plain(e.name) == wanted || e.aliases.iter().any(|a| plain(a) == wanted))
-            .map(|entry| (entry.build)())
+            .map(Entry::tableau)
             .ok_or_else(|| TableauError::Unknown {
                 name: name.into(),
                 known: Self::names().collect::<Vec<_>>().join(", "),
@@ -92,7 +109,7 @@ mod tests {
     fn names_and_aliases_lead_back_to_one_method_each() {
         let mut seen = HashSet::new();
         for entry in entries() {
-            let tableau = (entry.build)();
+            let tableau = entry.tableau();
             assert_eq!(tableau.name(), entry.name);
             for name in entry.aliases.iter().chain([&entry.name]) {
                 assert!(seen.insert(plain(name)), "`{name}` is there twice");

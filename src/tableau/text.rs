@@ -1,0 +1,41 @@
+//! Tableaus as text, a line for each row of c | A, and one for b and b̂ each.
+//! Coefficients stand there exactly, as fractions or with all known digits, so
+//! that they can be read with more precision than f64 has.
+
+/// What such a text holds, in the numbers that the reader made of it.
+pub(super) struct Table<T> {
+    pub(super) c: Vec<T>,
+    /// Row i has the i entries left of the diagonal.
+    pub(super) rows: Vec<Vec<T>>,
+    pub(super) b: Vec<T>,
+    pub(super) b_hat: Option<Vec<T>>,
+}
+
+/// Reads a text that comes with kutta; `number` makes p/q of p and q, where q is
+/// `1` for a whole or a decimal number.
+pub(super) fn read<T>(text: &str, number: impl Fn(&str, &str) -> T) -> Table<T> {
+    let number = |word: &str| {
+        let (p, q) = word.split_once('/').unwrap_or((word, "1"));
+        number(p, q)
+    };
+    let (mut c, mut rows, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+    for line in text.lines() {
+        let (at, entries) = line.split_once('|').unwrap_or(("", line));
+        let entries = entries.split_whitespace().map(number).collect();
+        match at.trim() {
+            "" => weights.push(entries),
+            at => {
+                c.push(number(at));
+                rows.push(entries);
+            }
+        }
+    }
+    let mut weights = weights.into_iter();
+    Table { c, rows, b: weights.next().unwrap_or_default(), b_hat: weights.next() }
+}
+
+/// p/q to the nearest f64, but for the last bit where p or q is beyond 2⁵³.
+pub(super) fn quotient(p: &str, q: &str) -> f64 {
+    let parse = |x: &str| x.parse().unwrap_or(f64::NAN);
+    parse(p) / parse(q)
+}
