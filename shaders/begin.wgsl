@@ -9,8 +9,7 @@
 @compute @workgroup_size(1)
 fn main() {
     // An attempt whose source failed may have left something.
-    atomicStore(&partials.flags[0], 0u);
-    atomicStore(&partials.flags[1], 0u);
+    forgive_stages();
     loss[0] = NO_LOSS;
     if control.restart != settings.restart {
         control.restart = settings.restart;

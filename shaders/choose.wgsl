@@ -30,7 +30,7 @@ fn sum_of(bank: u32, lane: u32) -> f32 {
 // What is not finite before the stages is the batch's fault, as at stage 1.
 fn blame(x: f32) {
     if !is_finite(x) {
-        atomicOr(&partials.flags[0], 1u);
+        blame_stage(1u);
     }
 }
 
@@ -140,8 +140,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
                 control.next_curvature = control.curvature;
             }
         }
-        atomicStore(&partials.flags[0], 0u);
-        atomicStore(&partials.flags[1], 0u);
+        forgive_stages();
         prepare();
     }
 }

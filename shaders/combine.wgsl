@@ -55,8 +55,7 @@ fn main(
         dst[i] = sums.base + (sums.points - sums.gradients);
     }
     if CHECK != 0u && not_finite(sums.largest) {
-        atomicOr(&partials.flags[0], combine.stages.x);
-        atomicOr(&partials.flags[1], combine.stages.y);
+        blame_stage(combine.stage);
     }
     if NORM != 0u {
         put_partial(combine.chunk, workgroup.x, lane, sums.squares);

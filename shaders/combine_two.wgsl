@@ -12,10 +12,11 @@ struct CombineTwo {
     // Weights of gradient j at [j / 4][j % 4].
     weights: array<vec4<f32>, 2>,
     also: array<vec4<f32>, 2>,
-    // Stages whose gradients this kernel checks, as bits of Partials.flags.
-    stages: vec2<u32>,
+    // The first stage whose gradient this kernel checks; 0 if it checks none.
+    stage: u32,
     unused_0: u32,
     unused_1: u32,
+    unused_2: u32,
     chunk: Chunk,
 }
 

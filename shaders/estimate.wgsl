@@ -10,11 +10,11 @@ struct Estimate {
     // d and b of gradient j.
     errors: vec4<f32>,
     steps: vec4<f32>,
-    // The last stage, as bits of Partials.flags: a candidate that is not
-    // finite is its fault.
-    stages: vec2<u32>,
+    // The last one: a candidate that is not finite is its fault.
+    stage: u32,
     rtol: f32,
     atol: f32,
+    unused: u32,
     chunk: Chunk,
 }
 
@@ -79,8 +79,7 @@ fn main(
         squares += scaled * scaled;
     }
     if not_finite(largest) {
-        atomicOr(&partials.flags[0], estimate.stages.x);
-        atomicOr(&partials.flags[1], estimate.stages.y);
+        blame_stage(estimate.stage);
     }
     put_partial(estimate.chunk, workgroup.x, lane, squares);
 }

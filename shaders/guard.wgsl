@@ -1,4 +1,4 @@
-// flags |= (k has a NaN or an infinity); partials = Σ kᵢ² where NORM
+// Blames k's stage for a NaN or an infinity; partials = Σ kᵢ² where NORM
 // Moves one word: k.
 // Recorded before the verdict for a gradient that no combine has read.
 override NORM: bool = false;
@@ -6,10 +6,11 @@ override NORM: bool = false;
 override SQUARES: bool = false;
 
 struct Guard {
-    // The gradient's stage, as bits of Partials.flags.
-    stages: vec2<u32>,
+    // The gradient's.
+    stage: u32,
     unused_0: u32,
     unused_1: u32,
+    unused_2: u32,
     chunk: Chunk,
 }
 
@@ -33,8 +34,7 @@ fn main(
         }
     }
     if not_finite(largest) {
-        atomicOr(&partials.flags[0], guard.stages.x);
-        atomicOr(&partials.flags[1], guard.stages.y);
+        blame_stage(guard.stage);
     }
     if NORM {
         put_partial(guard.chunk, workgroup.x, lane, squares);

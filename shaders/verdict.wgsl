@@ -18,15 +18,9 @@ override REUSED: bool = false;
 @group(0) @binding(5) var<storage, read_write> last_loss: array<u32>;
 
 fn first_bad_stage() -> u32 {
-    let low = atomicLoad(&partials.flags[0]);
-    let high = atomicLoad(&partials.flags[1]);
-    if low != 0u {
-        return 1u + firstTrailingBit(low);
-    }
-    if high != 0u {
-        return 33u + firstTrailingBit(high);
-    }
-    return select(0u, 1u, loss[0] != NO_LOSS && (loss[0] & 0x7fffffffu) >= 0x7f800000u);
+    let stage = first_blamed();
+    let infinite = loss[0] != NO_LOSS && (loss[0] & 0x7fffffffu) >= 0x7f800000u;
+    return select(stage, 1u, stage == 0u && infinite);
 }
 
 @compute @workgroup_size(256)
@@ -124,8 +118,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     record.non_finite = control.non_finite;
     ring[record.attempt % settings.ring] = record;
 
-    atomicStore(&partials.flags[0], 0u);
-    atomicStore(&partials.flags[1], 0u);
+    forgive_stages();
     if !REUSE {
         loss[0] = NO_LOSS;
     } else if control.accept == 1u {

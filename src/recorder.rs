@@ -550,8 +550,7 @@ impl<'a> Builder<'a> {
         let pipeline = self.gpu.pipeline(&guard::KERNEL, &constants);
         let (walk, state) = (self.walk, self.state);
         for (range, chunk, groups) in walk.chunks(self.most) {
-            let stages = combine::stage_bits(&[stage]);
-            let uniform = guard::Guard { stages, chunk, ..Default::default() };
+            let uniform = guard::Guard { stage, chunk, ..Default::default() };
             let offset = self.push(bytemuck::bytes_of(&uniform));
             let resources = [
                 self.uniform(offset, size_of::<guard::Guard>()),

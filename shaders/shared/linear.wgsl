@@ -22,10 +22,11 @@ override INPUTS: u32 = FIRST_TERM + TERMS;
 struct Combine {
     // Weight of input i at [i / 4][i % 4].
     weights: array<vec4<f32>, 2>,
-    // Stages whose gradients this kernel checks, as bits of Partials.flags.
-    stages: vec2<u32>,
+    // The first stage whose gradient this kernel checks; 0 if it checks none.
+    stage: u32,
     unused_0: u32,
     unused_1: u32,
+    unused_2: u32,
     chunk: Chunk,
 }
 

@@ -1,8 +1,27 @@
 // What kernels leave for the verdict. Host side: src/gpu/partials.rs.
 struct Partials {
-    // Bit i − 1: the gradient of stage i held a NaN or an infinity.
-    flags: array<atomic<u32>, 2>,
+    // 2³² − 1 − i for the first stage i whose gradient held a NaN or an infinity;
+    // 0 if none did.
+    worst: atomic<u32>,
+    unused: u32,
     // Partial sums of ‖k₁‖²: one a workgroup, or one a lane.
     sums: array<f32>,
+}
+
+// Stage 0 is nobody's.
+fn blame_stage(stage: u32) {
+    if stage != 0u {
+        atomicMax(&partials.worst, 0xffffffffu - stage);
+    }
+}
+
+// 0 if all were finite.
+fn first_blamed() -> u32 {
+    let worst = atomicLoad(&partials.worst);
+    return select(0u, 0xffffffffu - worst, worst != 0u);
+}
+
+fn forgive_stages() {
+    atomicStore(&partials.worst, 0u);
 }
 

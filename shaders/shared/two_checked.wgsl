@@ -7,8 +7,7 @@ fn take_last(two: ptr<function, Two>, i: u32) {}
 
 fn leave(two: Two, workgroup: u32, lane: u32) {
     if CHECK != 0u && not_finite(two.largest) {
-        atomicOr(&partials.flags[0], combine.stages.x);
-        atomicOr(&partials.flags[1], combine.stages.y);
+        blame_stage(combine.stage);
     }
     if NORM != 0u {
         put_partial(combine.chunk, workgroup, lane, two.squares);

@@ -13,9 +13,10 @@ wgsl_struct! {
     /// One dispatch's weights and chunk.
     pub(crate) struct Combine {
         pub(crate) weights: [[f32; 4]; 2],
-        pub(crate) stages: [u32; 2],
+        pub(crate) stage: u32,
         pub(crate) unused_0: u32,
         pub(crate) unused_1: u32,
+        pub(crate) unused_2: u32,
         pub(crate) chunk: Chunk,
     }
 }
@@ -76,12 +77,6 @@ pub(crate) const PRECONDITIONED: Kernel = Kernel {
     structs: &[Control::LAYOUT, Combine::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
 
-/// Bits of `Partials.flags` for some stages.
-pub(crate) fn stage_bits(stages: &[u32]) -> [u32; 2] {
-    let bits = stages.iter().fold(0u64, |bits, stage| bits | 1 << (stage - 1));
-    [bits as u32, (bits >> 32) as u32]
-}
-
 /// The kernel for an operation.
 pub(crate) fn kernel(linear: &Linear) -> &'static Kernel {
     if linear.diagonal == Diagonal::None { &KERNEL } else { &PRECONDITIONED }
@@ -138,5 +133,5 @@ pub(crate) fn uniform(linear: &Linear, chunk: Chunk) -> Combine {
     for (i, weight) in base.into_iter().chain(terms).enumerate() {
         weights[i / 4][i % 4] = weight;
     }
-    Combine { weights, stages: stage_bits(&linear.checks), chunk, ..Combine::default() }
+    Combine { weights, stage: linear.first_checked(), chunk, ..Combine::default() }
 }

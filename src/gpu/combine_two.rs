@@ -1,6 +1,5 @@
 //! Host side of `shaders/combine_two.wgsl`.
 
-use super::combine::stage_bits;
 use super::control::{CONTROL_WGSL, Control};
 use super::kernel::{Access, Constants, Kernel, wgsl_struct};
 use super::traversal::{Chunk, Traversal};
@@ -12,9 +11,10 @@ wgsl_struct! {
     pub(crate) struct CombineTwo {
         pub(crate) weights: [[f32; 4]; 2],
         pub(crate) also: [[f32; 4]; 2],
-        pub(crate) stages: [u32; 2],
+        pub(crate) stage: u32,
         pub(crate) unused_0: u32,
         pub(crate) unused_1: u32,
+        pub(crate) unused_2: u32,
         pub(crate) chunk: Chunk,
     }
 }
@@ -108,8 +108,7 @@ pub(crate) fn constants(linear: &Linear, also: &Also, walk: &Traversal) -> Const
 }
 
 pub(crate) fn uniform(linear: &Linear, also: &Also, chunk: Chunk) -> CombineTwo {
-    let mut uniform =
-        CombineTwo { stages: stage_bits(&linear.checks), chunk, ..Default::default() };
+    let mut uniform = CombineTwo { stage: linear.first_checked(), chunk, ..Default::default() };
     for (j, ((weight, _), other)) in linear.gradients.iter().zip(&also.weights).enumerate() {
         uniform.weights[j / 4][j % 4] = *weight as f32;
         uniform.also[j / 4][j % 4] = *other as f32;

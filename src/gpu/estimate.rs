@@ -1,6 +1,5 @@
 //! Host side of `shaders/estimate.wgsl`.
 
-use super::combine::stage_bits;
 use super::control::{CONTROL_WGSL, Control};
 use super::kernel::{Access, Constants, Kernel, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
@@ -14,9 +13,10 @@ wgsl_struct! {
     pub(crate) struct Estimate {
         pub(crate) errors: [f32; 4],
         pub(crate) steps: [f32; 4],
-        pub(crate) stages: [u32; 2],
+        pub(crate) stage: u32,
         pub(crate) rtol: f32,
         pub(crate) atol: f32,
+        pub(crate) unused: u32,
         pub(crate) chunk: Chunk,
     }
 }
@@ -69,7 +69,7 @@ pub(crate) fn uniform(
     chunk: Chunk,
 ) -> Estimate {
     let mut uniform = Estimate {
-        stages: stage_bits(&[stages]),
+        stage: stages,
         rtol: adaptive.rtol as f32,
         atol: adaptive.atol as f32,
         chunk: Chunk { first_partial: chunk.first_partial + bank as u32, ..chunk },

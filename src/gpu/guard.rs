@@ -7,9 +7,10 @@ use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGR
 wgsl_struct! {
     /// The guarded gradient's stage and one dispatch's chunk.
     pub(crate) struct Guard {
-        pub(crate) stages: [u32; 2],
+        pub(crate) stage: u32,
         pub(crate) unused_0: u32,
         pub(crate) unused_1: u32,
+        pub(crate) unused_2: u32,
         pub(crate) chunk: Chunk,
     }
 }

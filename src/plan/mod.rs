@@ -252,6 +252,11 @@ impl Linear {
         self.base.slot == self.target.slot
     }
 
+    /// The first stage whose gradient is checked here; 0 if none is.
+    pub fn first_checked(&self) -> u32 {
+        self.checks.iter().copied().min().unwrap_or(0)
+    }
+
     /// Everything read: base, points, gradients.
     pub fn inputs(&self) -> impl Iterator<Item = Operand> + '_ {
         let rest = self.points.iter().chain(&self.gradients).map(|&(_, operand)| operand);
