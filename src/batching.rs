@@ -167,6 +167,7 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
         self.inner.evaluate(&mut Evaluation {
             gpu: at.gpu,
             key: at.key,
+            purpose: at.purpose,
             point: at.point,
             gradient: at.gradient,
             direction: at.direction,
@@ -307,6 +308,7 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
             self.inner.evaluate(&mut Evaluation {
                 gpu: at.gpu,
                 key: at.key,
+                purpose: at.purpose,
                 point: at.point,
                 gradient: &self.part,
                 direction: at.direction,

@@ -182,7 +182,14 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
         }
         source.evaluate(&mut Evaluation {
             gpu,
-            key: EvaluationKey { optimizer: *optimizer, purpose },
+            key: EvaluationKey {
+                optimizer: *optimizer,
+                point,
+                gradient,
+                direction,
+                loss: loss as u8,
+            },
+            purpose,
             point: &state.vectors[point],
             gradient: &state.vectors[gradient],
             direction: direction.map(|slot| &state.vectors[slot]),

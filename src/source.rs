@@ -7,9 +7,8 @@ use crate::plan::Purpose;
 
 /// Gives the gradient of a loss at points the optimizer asks for.
 ///
-/// For one [`Purpose`] the point and gradient buffers are the same for the
-/// optimizer's whole life, so a source makes its bind groups once, keyed by
-/// [`Evaluation::key`]. All vectors are flat `f32` in the layout that the
+/// The buffers of equal [`Evaluation::key`]s are the same for the optimizer's
+/// whole life, so a source makes its bind groups once for each. All vectors are flat `f32` in the layout that the
 /// optimizer was built with; padding between tensors must stay as it is
 /// (zero).
 pub trait GradientSource {
@@ -74,18 +73,25 @@ pub enum Batches {
     One,
 }
 
-/// Names one pair of point and gradient buffers of one optimizer.
+/// Names the buffers of one kind of evaluation of one optimizer. Methods of many
+/// stages evaluate them all in a few buffers, and so with a few keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EvaluationKey {
     /// Unique to an optimizer within this process.
     pub optimizer: u64,
-    pub purpose: Purpose,
+    /// The plan's slots of point and gradient, and of a product's direction.
+    pub point: usize,
+    pub gradient: usize,
+    pub direction: Option<usize>,
+    /// Which of its buffers for losses the optimizer wants this one in.
+    pub loss: u8,
 }
 
 /// One gradient evaluation to be recorded.
 pub struct Evaluation<'a> {
     pub(crate) gpu: &'a Gpu,
     pub(crate) key: EvaluationKey,
+    pub(crate) purpose: Purpose,
     pub(crate) point: &'a Vector,
     pub(crate) gradient: &'a Vector,
     pub(crate) direction: Option<&'a Vector>,
@@ -98,7 +104,7 @@ pub struct Evaluation<'a> {
 impl Evaluation<'_> {
     /// What this gradient is for.
     pub fn purpose(&self) -> Purpose {
-        self.key.purpose
+        self.purpose
     }
 
     /// Names the buffers of this evaluation: equal keys, equal buffers.

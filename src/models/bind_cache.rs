@@ -37,12 +37,17 @@ impl<T> BindCache<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Purpose;
 
     #[test]
     fn entries_are_made_once_and_old_optimizers_leave() {
         let mut cache = BindCache::default();
-        let key = |optimizer, stage| EvaluationKey { optimizer, purpose: Purpose::Stage(stage) };
+        let key = |optimizer, point| EvaluationKey {
+            optimizer,
+            point,
+            gradient: 1,
+            direction: None,
+            loss: 0,
+        };
         for optimizer in 0..20 {
             for stage in 1..=4 {
                 assert_eq!(

@@ -155,7 +155,7 @@ impl Device {
     fn evaluate(
         &self,
         mlp: &mut Mlp,
-        key: (u64, Purpose),
+        (optimizer, purpose): (u64, Purpose),
         theta: &[f32],
         batch: u32,
     ) -> (f32, Vec<f32>) {
@@ -172,7 +172,8 @@ impl Device {
         let mut pass = None;
         let mut at = Evaluation {
             gpu,
-            key: EvaluationKey { optimizer: key.0, purpose: key.1 },
+            key: EvaluationKey { optimizer, point: 0, gradient: 1, direction: None, loss: 0 },
+            purpose,
             point: &self.point,
             gradient: &self.gradient,
             control: &self.control,
