@@ -206,9 +206,7 @@ fn reference(
     problem: &Problem,
     start: &[f32],
 ) -> Result<Vec<Row>, Box<dyn Error>> {
-    let Method::Explicit(tableau) = &options.method else {
-        return Err(format!("the reference has no method {}", options.method).into());
-    };
+    let tableau = options.method.tableau();
     let ingredients = options.ingredients();
     ingredients.check()?;
     // What no device could plan, the reference refuses too.

@@ -8,6 +8,8 @@
 //   3 himmelblau   (a² + b − 11)² + (a + b² − 7)²
 //   4 beale        (3/2 − a + ab)² + (9/4 − a + ab²)² + (21/8 − a + ab³)²
 override PROBLEM: u32 = 0u;
+// g is added to what is there: a word more.
+override ADDS: bool = false;
 
 @group(0) @binding(0) var<uniform> chunk: Chunk;
 @group(0) @binding(1) var<storage, read> theta: array<vec4<f32>>;
@@ -62,7 +64,11 @@ fn main(
             g = vec4<f32>(first.yz, second.yz);
             l = vec4<f32>(first.x, 0.0, second.x, 0.0);
         }
-        gradient[i] = parameters_only(g, i, chunk.elements);
+        g = parameters_only(g, i, chunk.elements);
+        if ADDS {
+            g += gradient[i];
+        }
+        gradient[i] = g;
         loss += parameters_only(l, i, chunk.elements);
     }
     let own = (loss.x + loss.y) + (loss.z + loss.w);

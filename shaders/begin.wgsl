@@ -19,5 +19,7 @@ fn main() {
         control.rejections = 0u;
         control.failure = 0u;
     }
+    control.stages = 0u;
+    control.per_attempt = settings.stages;
     prepare();
 }

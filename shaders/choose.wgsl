@@ -10,6 +10,15 @@ const FIRST_PROBE = 4u;
 const FIRST_STEP = 5u;
 const FIRST_CURVATURE = 6u;
 const MULTIPLIED = 7u;
+const RADIUS_START = 8u;
+const RADIUS = 9u;
+const OPENED = 10u;
+
+const FLAT = 1u;
+const NEGATIVE = 2u;
+const NOT_FINITE = 4u;
+// √u of f32: what a step along the eigenvector is of θ's norm.
+const REACH = 0.000244140625;
 
 // ε‖v‖ of a probe.
 const PROBE = 0.01;
@@ -68,6 +77,54 @@ fn sgd_g2(squares: f32, product: f32) -> f32 {
     return select((1.0 - beta) * best, beta * h + (1.0 - beta) * best, best >= h);
 }
 
+// Sommeijer, Shampine, Verwer 1998; a vector of ±1 where there is none yet.
+fn start_radius(size: f32) {
+    if control.has_vector == 0u {
+        control.vector_norm = sqrt(settings.count);
+    }
+    control.has_vector = 1u;
+    control.radius_state = 0u;
+    control.reach = REACH * max(1.0, sqrt(size));
+    control.probe = control.reach / control.vector_norm;
+}
+
+fn iterate_radius(squares: f32, product: f32) {
+    control.evaluations += control.alive;
+    // Nothing is left to go on with.
+    if control.has_vector == 0u {
+        return;
+    }
+    let norm = sqrt(squares);
+    if !is_finite(norm) || !is_finite(norm / control.reach) {
+        control.has_vector = 0u;
+        control.radius_state = NOT_FINITE;
+        return;
+    }
+    control.radius = norm / control.reach;
+    control.vector_norm = norm;
+    control.radius_state = select(0u, NEGATIVE, product < 0.0);
+    // A norm whose reciprocal is beyond f32 is none.
+    if norm < 1e-30 {
+        control.radius = 0.0;
+        control.has_vector = 0u;
+        control.radius_state = FLAT;
+        return;
+    }
+    control.probe = control.reach / norm;
+}
+
+// The first attempt may begin, if it knows all that it needs.
+fn open(gradients: u32) -> bool {
+    if control.opened == 1u {
+        return false;
+    }
+    control.evaluations += gradients;
+    if (control.radius_state & NOT_FINITE) == 0u || control.radius > 0.0 {
+        control.opened = 1u;
+    }
+    return true;
+}
+
 // Hairer, Nørsett, Wanner I, II.4: the automatic first step.
 fn first_probe(slope: f32, size: f32) -> f32 {
     let d1 = sqrt(slope / settings.count);
@@ -98,6 +155,10 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         first = sum_of(1u, lane);
         workgroupBarrier();
         other = sum_of(2u, lane);
+        if CHOICE == RADIUS_START {
+            workgroupBarrier();
+            first = sum_of(3u, lane);
+        }
     }
     if lane != 0u {
         return;
@@ -126,16 +187,21 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     } else if CHOICE == NEXT {
         let moved = control.h * control.clip * settings.rule_2;
         control.next_curvature = select(0.0, sqrt(first / other) / moved, other > 0.0);
+    } else if CHOICE == RADIUS_START {
+        start_radius(first);
+    } else if CHOICE == RADIUS {
+        iterate_radius(first, other);
     } else if CHOICE == FIRST_PROBE {
         control.probe = first_probe(first, other) * control.clip;
     } else {
         // An opening is recorded until the host knows that one has run.
-        if control.opened == 0u {
-            control.opened = 1u;
-            control.evaluations += 2u;
+        if open(select(2u, 1u, CHOICE == OPENED)) {
             if CHOICE == FIRST_STEP {
-                control.next_h = first_step(first);
-            } else {
+                // Unless the user gave one.
+                if settings.first_h == 0.0 {
+                    control.next_h = first_step(first);
+                }
+            } else if CHOICE == FIRST_CURVATURE {
                 control.curvature = probed_curvature(first);
                 control.next_curvature = control.curvature;
             }

@@ -1,4 +1,4 @@
-// e = h D ⊙ Σ dⱼ kⱼ, partials = Σ (e / (atol + rtol·max(|θ|, |θ'|)))²; MAKES: θ' = θ − h D ⊙ Σ bⱼ kⱼ
+// e = drift (θ − θ') + h D ⊙ Σ dⱼ kⱼ, partials = Σ (e / (atol + rtol·max(|θ|, |θ'|)))²; MAKES: θ' = θ − h D ⊙ Σ bⱼ kⱼ
 // Moves a word for each gradient, one for θ, one for θ', and one of state.
 // Recorded before the verdict of methods with an embedded pair.
 override TERMS: u32 = 1u;
@@ -14,7 +14,7 @@ struct Estimate {
     stage: u32,
     rtol: f32,
     atol: f32,
-    unused: u32,
+    drift: f32,
     chunk: Chunk,
 }
 
@@ -71,11 +71,12 @@ fn main(
         } else {
             next = candidate[i];
         }
+        e = h * (d * e) + estimate.drift * (at - next);
         next = parameters_only(next, i, estimate.chunk.elements);
         largest = max(largest, magnitude_bits(next));
         // With atol = 0, an element at zero has no scale, and no error either.
         let scale = max(estimate.atol + estimate.rtol * max(abs(at), abs(next)), vec4<f32>(LEAST));
-        let scaled = parameters_only(h * (d * e) / scale, i, estimate.chunk.elements);
+        let scaled = parameters_only(e / scale, i, estimate.chunk.elements);
         squares += scaled * scaled;
     }
     if not_finite(largest) {

@@ -54,6 +54,9 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     record.grad_norm = sqrt(squares);
     record.error = sqrt(errors / settings.count);
     record.curvature = control.curvature;
+    record.stages = control.stages;
+    record.radius = control.radius;
+    record.radius_state = control.radius_state;
 
     control.attempts += 1u;
     control.accept = 0u;
@@ -62,7 +65,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         record.verdict = MEASURED;
         control.evaluations += 1u;
     } else if control.alive == 1u {
-        control.evaluations += settings.stages - select(0u, 1u, REUSED);
+        control.evaluations += control.per_attempt - select(0u, 1u, REUSED);
         let finite = record.stage == 0u && is_finite(record.error);
         if !finite {
             control.non_finite += 1u;

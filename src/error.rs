@@ -134,6 +134,16 @@ pub enum OptimizerError {
          (`GradientSource::products`); take its curvature from a probe or from the stages"
     )]
     NoProducts,
+    #[error(
+        "method `{method}` was built with {stages} stages; {found} are not another form of it that \
+         its buffers have room for"
+    )]
+    Stages { method: String, stages: u32, found: u32 },
+    #[error(
+        "gradients are to be added up where they are written, and this gradient source does not \
+         (`GradientSource::adds`); leave `.adds(true)` out of the builder"
+    )]
+    NotAdding,
     #[error("this gradient source submits work of its own; use `step` or `run`, not `record`")]
     SourceSubmits,
 }
@@ -238,6 +248,18 @@ pub enum TableauError {
     EmbeddedEqual { tableau: String },
     #[error("no method `{name}`; there are: {known}")]
     Unknown { name: String, known: String },
+    #[error(
+        "{family} has no form of {found} stages; the next number that it has is {next}, the most \
+         is {most}"
+    )]
+    StageCount { family: &'static str, found: u32, next: u32, most: u32 },
+    #[error("the damping of {family} must be above 0 and at most 100; this one is {damping:?}")]
+    Damping { family: &'static str, damping: f64 },
+    #[error(
+        "`{part}` in `{method}` is not understood; write NAME:stages=N or NAME:most=N, and for \
+         rkc1 and rkcd damping=X"
+    )]
+    Parameter { method: String, part: String },
 }
 
 /// What the f64 reference refuses to compute.

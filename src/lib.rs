@@ -49,14 +49,15 @@ mod throughput_tests;
 pub use error::Error;
 pub use gpu::Gpu;
 pub use ingredients::{
-    Adaptive, Controller, Group, Ingredients, Momentum, Preconditioner, Rejection, StepSize,
+    Adaptive, Controller, Group, Ingredients, Momentum, Preconditioner, Rejection, SpectralRadius,
+    StepSize,
 };
 pub use layout::{Init, ParamLayout};
 pub use method::Method;
 pub use optimizer::{Optimizer, Pace};
 pub use params::Params;
 pub use plan::{Fusion, Guard, Plan, Purpose};
-pub use reports::{Report, Verdict};
+pub use reports::{Fallback, Report, Verdict};
 pub use source::{Batches, Evaluation, GradientSource, SourceError};
 pub use tableau::Tableau;
 pub use wgpu;

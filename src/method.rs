@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::TableauError;
-use crate::tableau::Tableau;
+use crate::tableau::{LowStorage, Stabilised, Tableau};
 
 /// A method for the gradient flow.
 ///
@@ -13,6 +13,8 @@ use crate::tableau::Tableau;
 /// let method: Method = "rk4".parse()?;
 /// assert_eq!(method, Method::rk4());
 /// assert_eq!(method.to_string(), "rk4");
+/// let stabilised: Method = "rkc2:stages=8".parse()?;
+/// assert_eq!(stabilised.stages(), 8);
 /// # Ok::<(), kutta::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +22,10 @@ use crate::tableau::Tableau;
 pub enum Method {
     /// An explicit Runge–Kutta method, by its Butcher tableau.
     Explicit(Tableau),
+    /// One that needs two or three registers, whatever its stages are.
+    LowStorage(LowStorage),
+    /// One whose stages buy large steps.
+    Stabilised(Stabilised),
 }
 
 impl Method {
@@ -38,21 +44,49 @@ impl Method {
         Tableau::rk4().into()
     }
 
-    /// Every named method.
+    /// Runge–Kutta–Chebyshev of order 2: steps as long as its stages allow, and as
+    /// many stages as the steps need.
+    pub fn rkc2() -> Self {
+        Stabilised::rkc2().into()
+    }
+
+    /// Every named method; the stabilised ones with as many stages as a step needs.
     pub fn all() -> Vec<Self> {
-        Tableau::all().into_iter().map(Self::from).collect()
+        let explicit = Tableau::all().into_iter().map(Self::from);
+        let low_storage = LowStorage::all().into_iter().map(Self::from);
+        explicit.chain(low_storage).chain(Stabilised::all().into_iter().map(Self::from)).collect()
     }
 
-    /// The coefficients of an explicit method.
+    /// The coefficients of the method, or of the tableau it is equivalent to: with
+    /// the number of stages it has, or about ten where a step takes as many as it
+    /// needs.
     pub fn tableau(&self) -> &Tableau {
-        let Self::Explicit(tableau) = self;
-        tableau
+        match self {
+            Self::Explicit(tableau) => tableau,
+            Self::LowStorage(method) => method.tableau(),
+            Self::Stabilised(method) => method.tableau(),
+        }
     }
 
-    /// Gradient evaluations of one step.
+    /// Gradient evaluations of one step, as [`Method::tableau`] has it; what an
+    /// error estimate reads besides is not counted for stabilised methods.
     pub fn stages(&self) -> usize {
-        let Self::Explicit(tableau) = self;
-        tableau.stages()
+        match self {
+            Self::Stabilised(method) => method.shown_stages() as usize,
+            _ => self.tableau().stages(),
+        }
+    }
+
+    /// A stabilised method with a fixed number of stages, the next admissible one
+    /// from `stages` on; every other method as it is.
+    ///
+    /// # Errors
+    /// More stages than there are.
+    pub fn with_stages(self, stages: u32) -> Result<Self, TableauError> {
+        match self {
+            Self::Stabilised(method) => Ok(method.with_stages(stages)?.into()),
+            other => Ok(other),
+        }
     }
 }
 
@@ -62,17 +96,47 @@ impl From<Tableau> for Method {
     }
 }
 
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Explicit(tableau) = self;
-        tableau.fmt(f)
+impl From<LowStorage> for Method {
+    fn from(method: LowStorage) -> Self {
+        Self::LowStorage(method)
     }
 }
 
+impl From<Stabilised> for Method {
+    fn from(method: Stabilised) -> Self {
+        Self::Stabilised(method)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Explicit(tableau) => tableau.fmt(f),
+            Self::LowStorage(method) => method.fmt(f),
+            Self::Stabilised(method) => method.fmt(f),
+        }
+    }
+}
+
+/// By name, in any case; stabilised methods may have parameters: `rkc2:stages=8`.
 impl FromStr for Method {
     type Err = TableauError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        name.parse::<Tableau>().map(Self::from)
+        let family = name.split(':').next().unwrap_or(name).trim().to_lowercase();
+        if Stabilised::names().any(|known| known == family) {
+            return name.parse::<Stabilised>().map(Self::from);
+        }
+        if let Ok(method) = name.parse::<LowStorage>() {
+            return Ok(method.into());
+        }
+        name.parse::<Tableau>().map(Self::from).map_err(|_| TableauError::Unknown {
+            name: name.into(),
+            known: Tableau::names()
+                .chain(LowStorage::names())
+                .chain(Stabilised::names())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
     }
 }

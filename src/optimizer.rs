@@ -10,19 +10,22 @@ use tracing::Instrument as _;
 use crate::error::{Error, GpuError, OptimizerError};
 use crate::gpu::Gpu;
 use crate::gpu::commands::Commands;
+use crate::gpu::control::Control;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::ingredients::{
-    Adaptive, Group, Ingredients, Momentum, Preconditioner, Rejection, Rule, StepSize,
+    Adaptive, ENLARGED, Group, Ingredients, Momentum, Preconditioner, Rejection, Rule,
+    SpectralRadius, StepSize,
 };
 use crate::layout::ParamLayout;
 use crate::method::Method;
 use crate::params::Params;
 use crate::plan::{Fusion, Guard, Options, Plan};
 use crate::recorder::{Context, Recorder};
-use crate::reports::{Progress, Report, Reports};
+use crate::reports::{OnItsWay, Progress, Report, Reports};
 use crate::source::{Batches, GradientSource};
 use crate::state::{RING, State};
+use crate::tableau::{Stabilised, Stages};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -32,6 +35,16 @@ const ATTEMPTS_PER_SUBMIT: u32 = 32;
 
 /// Submits on their way before `run` waits for the oldest.
 const SUBMITS_AHEAD: usize = 2;
+
+/// Gradients in a submit of a method whose stages vary: what is recorded can only
+/// be right for so long.
+const GRADIENTS_PER_SUBMIT: u32 = 256;
+
+/// Attempts from one estimate of ρ to the next.
+const ATTEMPTS_PER_RADIUS: u32 = 25;
+
+/// Numbers of stages that stay recorded.
+const VARIANTS: usize = 16;
 
 /// Attempts in a row without an accepted one before `run_accepted` and
 /// `run_until` give up.
@@ -58,9 +71,13 @@ pub struct Optimizer {
     gpu: Gpu,
     id: u64,
     layout: ParamLayout,
-    plan: Plan,
+    method: Method,
+    /// One, or for stabilised methods one for each number of stages that was
+    /// wanted lately; the first is in use.
+    variants: VecDeque<Variant>,
+    walk: Traversal,
+    most: usize,
     state: State,
-    recorder: Recorder,
     reports: Reports,
     settings: Settings,
     step_size: StepSize,
@@ -68,7 +85,19 @@ pub struct Optimizer {
     pace: Pace,
     /// The first attempt wants an opening.
     opens: bool,
+    /// Attempts recorded since ρ was renewed, and refused ones as of then.
+    since_radius: u32,
+    refused_then: u32,
+    /// The control block after the newest submit that is known to be done.
+    settled: Option<Control>,
     in_flight: VecDeque<Fence>,
+}
+
+/// What is recorded for one number of stages.
+#[derive(Debug)]
+struct Variant {
+    plan: Plan,
+    recorder: Recorder,
 }
 
 /// One submit that may still be running.
@@ -76,6 +105,7 @@ pub struct Optimizer {
 struct Fence {
     index: wgpu::SubmissionIndex,
     done: OneshotReceiver<()>,
+    copy: Option<OnItsWay>,
 }
 
 /// Options of an [`Optimizer`]; see [`Optimizer::builder`].
@@ -208,6 +238,21 @@ impl Builder {
         self
     }
 
+    /// Where ρ of D·H comes from, which bounds the steps of stabilised methods and
+    /// of [`StepSize::stable`]. Default: it is estimated.
+    pub fn spectral_radius(mut self, radius: SpectralRadius) -> Self {
+        self.ingredients.radius = radius;
+        self
+    }
+
+    /// The source adds gradients to what is there, so that a method of two registers
+    /// needs no other vector for them: θ and the register, with [`Guard::Off`], else
+    /// a working point too. Default: false.
+    pub fn adds(mut self, adds: bool) -> Self {
+        self.options.adds = adds;
+        self
+    }
+
     /// Attempts that `run` puts into one submit, 1 to 1024. Default: 32.
     pub fn attempts_per_submit(mut self, attempts: u32) -> Self {
         self.per_submit = attempts;
@@ -254,6 +299,8 @@ impl Builder {
         step_size.check()?;
         self.ingredients.rule = step_size.rule();
         self.ingredients.grouped = !self.groups.is_empty();
+        self.ingredients.adaptive =
+            self.ingredients.adaptive.map(|adaptive| adaptive.for_method(&self.method));
         self.ingredients.check()?;
         if self.ingredients.adaptive.is_some() && !step_size.is_constant() {
             return Err(OptimizerError::AdaptiveSchedule.into());
@@ -272,6 +319,7 @@ impl Builder {
         let multipliers = self.multipliers(layout)?;
         let state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
+        let estimates = !plan.renewing().is_empty();
         let mut settings = Settings {
             accepted_limit: u32::MAX,
             stages: plan.evaluations(),
@@ -300,14 +348,19 @@ impl Builder {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             layout: layout.clone(),
             reports: Reports::new(gpu, &plan)?,
-            plan,
+            method: self.method,
+            variants: VecDeque::from([Variant { plan, recorder }]),
+            walk,
+            most,
             state,
-            recorder,
             settings,
             step_size,
             per_submit: if self.pace == Pace::Wait { 1 } else { self.per_submit },
             pace: self.pace,
-            opens: automatic || self.ingredients.adaptive.is_none(),
+            opens: automatic || estimates || self.ingredients.adaptive.is_none(),
+            since_radius: 0,
+            refused_then: 0,
+            settled: None,
             in_flight: VecDeque::new(),
         };
         optimizer.write_settings();
@@ -330,9 +383,136 @@ impl Optimizer {
         }
     }
 
-    /// What one attempt does, as data.
+    /// What one attempt does, as data; for stabilised methods with the number of
+    /// stages last used.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.variant().plan
+    }
+
+    fn variant(&self) -> &Variant {
+        self.variants.front().unwrap_or_else(|| unreachable!("there is always one variant"))
+    }
+
+    fn recorder(&self) -> &Recorder {
+        &self.variant().recorder
+    }
+
+    /// Stages of the attempts that are recorded from now on.
+    pub fn stages(&self) -> u32 {
+        match &self.method {
+            Method::Stabilised(_) => self.plan().bound_stages(),
+            _ => self.plan().stages(),
+        }
+    }
+
+    /// How many stages a stabilised method is recorded with from now on; where it
+    /// takes as many as it needs, `run` and its like choose again.
+    ///
+    /// ```no_run
+    /// # fn f(mut optimizer: kutta::Optimizer) -> Result<(), kutta::Error> {
+    /// optimizer.set_stages(12)?; // for `record`, which keeps what it is told
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// A number that the method does not have; every other method has just its own.
+    pub fn set_stages(&mut self, stages: u32) -> Result<(), Error> {
+        let Method::Stabilised(stabilised) = &self.method else {
+            if stages == self.stages() {
+                return Ok(());
+            }
+            let (method, found) = (self.method.to_string(), stages);
+            return Err(OptimizerError::Stages { method, stages: self.stages(), found }.into());
+        };
+        // Names what there is.
+        let family = stabilised.family();
+        Stabilised::new(family, Stages::Fixed(stages))?;
+        self.take_variant(stages)
+    }
+
+    /// Puts the variant of so many stages first, made if it is not there.
+    fn take_variant(&mut self, stages: u32) -> Result<(), Error> {
+        let known = self.variants.iter().position(|v| v.plan.bound_stages() == stages);
+        let variant = match known.and_then(|at| self.variants.remove(at)) {
+            Some(variant) => variant,
+            None => {
+                let (ingredients, options) = (*self.plan().ingredients(), self.plan().options());
+                let plan = Plan::with_stages(&self.method, stages, &ingredients, options)?;
+                let widths = |plan: &Plan| (plan.state_width(), plan.mean_halves());
+                if plan.slots() > self.state.vectors.len() || widths(&plan) != widths(self.plan()) {
+                    let (method, found) = (self.method.to_string(), stages);
+                    let stages = self.stages();
+                    return Err(OptimizerError::Stages { method, stages, found }.into());
+                }
+                let recorder = Recorder::new(&self.gpu, &plan, &self.state, self.walk, self.most)?;
+                Variant { plan, recorder }
+            }
+        };
+        self.variants.push_front(variant);
+        self.variants.truncate(VARIANTS);
+        Ok(())
+    }
+
+    /// Whether a submit depends on what became of the one before the last.
+    fn paced(&self) -> bool {
+        let Method::Stabilised(stabilised) = &self.method else { return false };
+        let automatic = matches!(stabilised.stages(), Stages::Auto { .. });
+        let estimated = !self.plan().renewing().is_empty();
+        automatic || (estimated && self.plan().ingredients().adaptive.is_some())
+    }
+
+    /// Readies the next submit: waits for the one before the last, and chooses the
+    /// number of stages by what it left.
+    async fn choose_stages(&mut self, source: &mut impl GradientSource) -> Result<(), Error> {
+        if !self.paced() {
+            return Ok(());
+        }
+        if self.opens && !self.plan().opening().is_empty() && self.settled.is_none() {
+            // Nothing is known yet: the opening by itself.
+            self.submit(source, 0)?;
+            self.settle(0).await?;
+        } else {
+            self.settle(1).await?;
+        }
+        let Method::Stabilised(stabilised) = &self.method else { return Ok(()) };
+        let control = self.settled.unwrap_or_default();
+        if control.refused != self.refused_then {
+            self.refused_then = control.refused;
+            self.since_radius = ATTEMPTS_PER_RADIUS;
+        }
+        let Stages::Auto { most } = stabilised.stages() else { return Ok(()) };
+        let family = stabilised.family();
+        let ingredients = self.plan().ingredients();
+        let rho = match ingredients.radius {
+            SpectralRadius::Given(rho) => rho,
+            SpectralRadius::Estimated => ENLARGED * f64::from(control.radius),
+        };
+        // Steps that the next submit may take; two others may be under way.
+        let ahead = u64::from(3 * self.per_submit);
+        let h = if ingredients.adaptive.is_some() {
+            let known = self.settled.is_some();
+            f64::from(if known { control.next_h } else { self.settings.first_h })
+        } else if ingredients.rule.is_some() && control.wanted_h > 0.0 {
+            f64::from(control.wanted_h)
+        } else {
+            let accepted = u64::from(control.accepted);
+            (accepted..accepted + ahead).map(|n| self.step_size.at(n)).fold(0.0, f64::max)
+        };
+        // One stage would keep other state than several do.
+        let least = family.admissible(2).unwrap_or(2);
+        let largest = (least..=most).rev().find(|&s| family.admissible(s) == Some(s));
+        let stages = family.stages_for(h * rho).unwrap_or(most).max(least);
+        let stages = stages.min(largest.unwrap_or(least));
+        tracing::trace!(optimizer = self.id, stages, h, rho, "stages");
+        self.take_variant(stages)
+    }
+
+    /// Attempts in a submit.
+    fn attempts_per_submit(&self) -> u32 {
+        match self.paced() {
+            true => (GRADIENTS_PER_SUBMIT / self.plan().evaluations()).clamp(1, self.per_submit),
+            false => self.per_submit,
+        }
     }
 
     pub fn layout(&self) -> &ParamLayout {
@@ -348,13 +528,13 @@ impl Optimizer {
     /// [`Builder::average`] asked for it; to be read and evaluated like
     /// [`Optimizer::params`].
     pub fn average(&self) -> Option<Params<'_>> {
-        let kept = self.plan.ingredients().average.is_some();
+        let kept = self.plan().ingredients().average.is_some();
         kept.then(|| Params::new(&self.gpu, &self.state.average, &self.layout))
     }
 
     /// Kernels of kutta's own that one attempt dispatches.
     pub fn dispatches_per_attempt(&self) -> usize {
-        self.recorder.attempt_dispatches().len()
+        self.recorder().attempt_dispatches().len()
     }
 
     /// Another step size from the next submit or `record` on; a schedule's
@@ -367,7 +547,7 @@ impl Optimizer {
         step_size.check()?;
         let kind =
             |rule: Option<Rule>| rule.map(|rule| (std::mem::discriminant(&rule), rule.curvature()));
-        if kind(step_size.rule()) != kind(self.plan.ingredients().rule) {
+        if kind(step_size.rule()) != kind(self.plan().ingredients().rule) {
             return Err(OptimizerError::OtherRule.into());
         }
         if let Some(rule) = step_size.rule() {
@@ -375,7 +555,7 @@ impl Optimizer {
             self.settings.restart = self.settings.restart.wrapping_add(1);
             self.settings.first_h = rule.at_curvature(0.0) as f32;
         }
-        if self.plan.ingredients().adaptive.is_some() {
+        if self.plan().ingredients().adaptive.is_some() {
             if !step_size.is_constant() {
                 return Err(OptimizerError::AdaptiveSchedule.into());
             }
@@ -437,7 +617,8 @@ impl Optimizer {
     ) -> Result<(), Error> {
         let mut left = n;
         while left > 0 {
-            let now = left.min(u64::from(self.per_submit)) as u32;
+            self.choose_stages(source).await?;
+            let now = left.min(u64::from(self.attempts_per_submit())) as u32;
             self.submit(source, now)?;
             self.settle(if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD }).await?;
             left -= u64::from(now);
@@ -503,7 +684,7 @@ impl Optimizer {
         // What the device will take as the end.
         let end = f64::from(self.settings.end_high) + f64::from(self.settings.end_low);
         let step_size = self.step_size.clone();
-        let adaptive = self.plan.ingredients().adaptive.is_some();
+        let adaptive = self.plan().ingredients().adaptive.is_some();
         let result = self
             .drive(source, |p| {
                 if p.time >= end {
@@ -547,7 +728,8 @@ impl Optimizer {
                 return Err(OptimizerError::Stalled { attempts: fruitless }.into());
             }
             let before = self.reports.progress().attempts;
-            let now = wanted.min(u64::from(self.per_submit)) as u32;
+            self.choose_stages(source).await?;
+            let now = wanted.min(u64::from(self.attempts_per_submit())) as u32;
             self.submit(source, now)?;
             under_way += u64::from(now);
             self.settle(if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD - 1 }).await?;
@@ -571,7 +753,7 @@ impl Optimizer {
             return Err(OptimizerError::SourceSubmits.into());
         }
         self.check_source(source, false)?;
-        self.record_attempts(encoder, source, 1)
+        self.record_attempts(encoder, source, 1, &mut None)
     }
 
     /// Loss and ‖∇L‖ at the parameters, on the batch that comes next. Changes
@@ -595,11 +777,11 @@ impl Optimizer {
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let mut pass = None;
         let mut commands = Commands::new(&mut encoder, &mut pass);
-        self.recorder.begin(&mut commands);
+        self.recorder().begin(&mut commands);
         let (gpu, state) = (&self.gpu, &self.state);
         let batch = Some(self.reports.progress().batch);
         let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
-        let result = self.recorder.measurement(context);
+        let result = self.recorder().measurement(context);
         drop(pass);
         result?;
         self.fetch(encoder).await?;
@@ -645,7 +827,8 @@ impl Optimizer {
     /// As [`Optimizer::wait`].
     pub async fn wait_async(&mut self) -> Result<(), Error> {
         // What the host submitted has no fence of ours: this one is behind it.
-        self.submit_encoder(self.gpu.device().create_command_encoder(&Default::default()));
+        let encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.submit_encoder(encoder, None);
         self.settle(0).await?;
         // All copies of the ring may have been on their way when the last
         // attempts were recorded. Now they are back.
@@ -667,10 +850,10 @@ impl Optimizer {
             self.reports.collect()?;
             arrived = self.reports.record_copy(&self.state, &mut encoder);
         }
-        self.submit_encoder(encoder);
+        self.submit_encoder(encoder, None);
         self.settle(0).await?;
-        if let Some(arrived) = arrived {
-            arrived.receive().await;
+        if let Some(copy) = arrived {
+            copy.arrived.receive().await;
         }
         self.take_reports()
     }
@@ -678,21 +861,22 @@ impl Optimizer {
     fn submit(&mut self, source: &mut impl GradientSource, attempts: u32) -> Result<(), Error> {
         let _entered = tracing::trace_span!("submit", optimizer = self.id, attempts).entered();
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        let result = self.record_attempts(&mut encoder, source, attempts);
+        let mut copy = None;
+        let result = self.record_attempts(&mut encoder, source, attempts, &mut copy);
         // After an error too: the attempts before it are whole, and what is
         // there of the failed one touches neither θ nor the control block.
-        self.submit_encoder(encoder);
+        self.submit_encoder(encoder, copy);
         result
     }
 
-    fn submit_encoder(&mut self, encoder: wgpu::CommandEncoder) {
+    fn submit_encoder(&mut self, encoder: wgpu::CommandEncoder, copy: Option<OnItsWay>) {
         let (sender, done) = oneshot_channel();
         encoder.on_submitted_work_done(move || {
             // The receiver is gone only with the optimizer.
             let _ = sender.send(());
         });
         let index = self.gpu.queue().submit([encoder.finish()]);
-        self.in_flight.push_back(Fence { index, done });
+        self.in_flight.push_back(Fence { index, done, copy });
     }
 
     fn record_attempts(
@@ -700,32 +884,36 @@ impl Optimizer {
         encoder: &mut wgpu::CommandEncoder,
         source: &mut impl GradientSource,
         attempts: u32,
+        copy: &mut Option<OnItsWay>,
     ) -> Result<(), Error> {
         let _entered = tracing::trace_span!("record", optimizer = self.id, attempts).entered();
         self.check_source(source, self.pace == Pace::Wait)?;
         let batch = (self.pace == Pace::Wait).then_some(self.reports.progress().batch);
         let mut pass = None;
         let mut commands = Commands::new(encoder, &mut pass);
-        self.recorder.begin(&mut commands);
+        self.recorder().begin(&mut commands);
         let mut result = Ok(());
         if self.opens && !self.reports.progress().opened {
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
             let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
-            self.recorder.opening(context)?;
+            self.recorder().opening(context)?;
+            self.since_radius = 0;
         }
         for i in 0..attempts {
+            let renews = self.since_radius >= ATTEMPTS_PER_RADIUS;
+            self.since_radius = if renews { 1 } else { self.since_radius + 1 };
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
             let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
-            result = self.recorder.attempt(i == 0, context);
+            result = self.recorder().attempt(i == 0, renews, context);
             if result.is_err() {
                 break;
             }
         }
         drop(pass);
         // Whoever asks for reports collects it.
-        let _ = self.reports.record_copy(&self.state, encoder);
+        *copy = self.reports.record_copy(&self.state, encoder);
         Ok(result?)
     }
 
@@ -737,13 +925,16 @@ impl Optimizer {
         waits: bool,
     ) -> Result<(), OptimizerError> {
         let retried = |adaptive: Adaptive| adaptive.rejection == Rejection::Retry;
-        let lost = self.plan.ingredients().adaptive.is_some_and(retried)
+        let lost = self.plan().ingredients().adaptive.is_some_and(retried)
             && source.batches() == Batches::Host
             && !waits;
         if lost {
             return Err(OptimizerError::HostBatches);
         }
-        match self.plan.multiplies() && !source.products() {
+        if self.plan().adds() && !source.adds() {
+            return Err(OptimizerError::NotAdding);
+        }
+        match self.plan().multiplies() && !source.products() {
             true => Err(OptimizerError::NoProducts),
             false => Ok(()),
         }
@@ -757,6 +948,13 @@ impl Optimizer {
             let waiting = tracing::trace_span!("wait", optimizer = self.id);
             let done = self.gpu.wait_for(fence.index, fence.done.receive());
             done.instrument(waiting).await.ok_or_else(lost)?;
+            if let Some(copy) = fence.copy
+                && self.paced()
+            {
+                copy.arrived.receive().await;
+                self.reports.collect()?;
+                self.settled = self.reports.control(copy.age).or(self.settled);
+            }
         }
         self.take_reports()
     }

@@ -11,19 +11,27 @@ use crate::gpu::vector::Vector;
 use crate::gpu::verdict::Kind;
 use crate::gpu::{
     Gpu, Pipeline, average, choose, combine, combine_two, commit, decay, estimate, field, finish,
-    guard, verdict,
+    fit, guard, radius, registers, verdict,
 };
+use crate::ingredients::{ENLARGED, SpectralRadius};
 use crate::layout::ALIGNMENT;
 use crate::plan::{
     Also, Choice, Diagonal, Estimate, Field, Finish, Linear, MAX_ESTIMATE_TERMS, MAX_INPUTS,
-    MAX_INPUTS_WITH_STATE, Name, Op, Operand, Plan, Purpose, Slot,
+    MAX_INPUTS_WITH_STATE, Name, Op, Operand, Plan, Purpose, Radius, Registers, Slot,
 };
 use crate::source::{Batches, Evaluation, EvaluationKey, GradientSource, SourceError};
 use crate::state::State;
 
 #[derive(Debug)]
 enum Item {
-    Evaluate { purpose: Purpose, point: Slot, gradient: Slot, direction: Option<Slot>, loss: Loss },
+    Evaluate {
+        purpose: Purpose,
+        point: Slot,
+        gradient: Slot,
+        direction: Option<Slot>,
+        loss: Loss,
+        adds: bool,
+    },
     Dispatch(Dispatch),
 }
 
@@ -57,12 +65,20 @@ impl Dispatch {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     begin: Dispatch,
-    attempt: Vec<Item>,
+    attempt: Attempts,
+    /// One that renews ρ, where that is estimated.
+    renewing: Option<Attempts>,
+    opening: Vec<Item>,
+    measurement: Vec<Item>,
+}
+
+/// The forms of one kind of attempt.
+#[derive(Debug)]
+struct Attempts {
+    alone: Vec<Item>,
     /// Where the last gradient can serve the next attempt: one that keeps it
     /// for the next, and one that takes it from the one before.
     reusing: Option<[Vec<Item>; 2]>,
-    opening: Vec<Item>,
-    measurement: Vec<Item>,
 }
 
 impl Recorder {
@@ -78,11 +94,16 @@ impl Recorder {
         let mut builder = Builder::new(gpu, plan, state, walk, most)?;
         let judged = plan.ingredients().adaptive.is_some();
         let kind = Kind { judged, ..Kind::default() };
-        let attempt = builder.items(plan.ops(), kind);
-        let reusing = plan.reuses().then(|| {
-            [false, true]
-                .map(|reused| builder.items(plan.ops(), Kind { reuse: true, reused, ..kind }))
-        });
+        let mut attempts = |ops: &[Op]| {
+            let alone = builder.items(ops, kind);
+            let reuse = |reused| Kind { reuse: true, reused, ..kind };
+            let reusing = plan
+                .reuses()
+                .then(|| [false, true].map(|reused| builder.items(ops, reuse(reused))));
+            Attempts { alone, reusing }
+        };
+        let attempt = attempts(plan.ops());
+        let renewing = (!plan.renewing().is_empty()).then(|| attempts(plan.renewing()));
         let opening = builder.items(plan.opening(), kind);
         let measurement = builder.items(&measurement, Kind { measure: true, ..Kind::default() });
         let pipeline = gpu.pipeline(&verdict::BEGIN, &vec![]);
@@ -97,7 +118,7 @@ impl Recorder {
         Ok(Self {
             begin: Dispatch::new(&pipeline, bind_group, 1),
             attempt,
-            reusing,
+            renewing,
             opening,
             measurement,
         })
@@ -109,8 +130,15 @@ impl Recorder {
     }
 
     /// One attempt; not the `first` of a chunk may use what the one before left.
-    pub(crate) fn attempt(&self, first: bool, context: Context<'_>) -> Result<(), SourceError> {
-        let items = match &self.reusing {
+    /// One that `renews` ρ does so, if it is estimated.
+    pub(crate) fn attempt(
+        &self,
+        first: bool,
+        renews: bool,
+        context: Context<'_>,
+    ) -> Result<(), SourceError> {
+        let kind = self.renewing.as_ref().filter(|_| renews).unwrap_or(&self.attempt);
+        let items = match &kind.reusing {
             Some([keeps, takes]) if context.source.batches() == Batches::One => {
                 if first {
                     keeps
@@ -118,7 +146,7 @@ impl Recorder {
                     takes
                 }
             }
-            _ => &self.attempt,
+            _ => &kind.alone,
         };
         record(items, context)
     }
@@ -147,7 +175,7 @@ impl Recorder {
                 Item::Evaluate { .. } => None,
             }
         }
-        self.attempt.iter().filter_map(own).collect()
+        self.attempt.alone.iter().filter_map(own).collect()
     }
 }
 
@@ -164,13 +192,13 @@ pub(crate) struct Context<'a> {
 
 fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
     for item in items {
-        let (purpose, point, gradient, direction, loss) = match item {
+        let (purpose, point, gradient, direction, loss, adds) = match item {
             Item::Dispatch(dispatch) => {
                 dispatch.record(&mut context.commands);
                 continue;
             }
-            Item::Evaluate { purpose, point, gradient, direction, loss } => {
-                (*purpose, *point, *gradient, *direction, *loss)
+            Item::Evaluate { purpose, point, gradient, direction, loss, adds } => {
+                (*purpose, *point, *gradient, *direction, *loss, *adds)
             }
         };
         let Context { gpu, optimizer, state, batch, commands, source } = &mut context;
@@ -188,6 +216,7 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
                 gradient,
                 direction,
                 loss: loss as u8,
+                adds,
             },
             purpose,
             point: &state.vectors[point],
@@ -234,14 +263,17 @@ impl<'a> Builder<'a> {
             .max(size_of::<combine_two::CombineTwo>())
             .max(size_of::<estimate::Estimate>())
             .max(size_of::<field::Field>())
+            .max(size_of::<registers::Registers>())
             .max(size_of::<finish::Finish>());
         let stride =
             size.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
         // The state's vectors share a binding.
         let width = plan.state_width() + usize::from(plan.ingredients().grouped);
         let most = most / width.max(plan.mean_halves()).max(1);
-        // Three variants, and two more for the measurement's decay and guard.
-        let slots = (3 * plan.ops().len() + plan.opening().len() + 2) * walk.chunks(most).count();
+        // Three forms of an attempt, and two more for the measurement's decay and
+        // guard.
+        let ops = 3 * (plan.ops().len() + plan.renewing().len()) + plan.opening().len() + 2;
+        let slots = ops * walk.chunks(most).count();
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("weights", (slots * stride) as u64, usage)?;
         let kinds = Kinds::of(plan);
@@ -281,11 +313,12 @@ impl<'a> Builder<'a> {
                 }
                 Op::Decay { gradient, point } => self.decay(*gradient, *point, &mut items),
                 Op::Average => self.average(&mut items),
-                Op::Evaluate { purpose, point, gradient } => items.push(Item::Evaluate {
+                Op::Evaluate { purpose, point, gradient, adds } => items.push(Item::Evaluate {
                     purpose: *purpose,
                     point: point.slot,
                     gradient: gradient.slot,
                     direction: (*purpose == Purpose::Product).then_some(self.first),
+                    adds: *adds,
                     loss: match (purpose, point.name) {
                         (Purpose::Stage(1), _) => Loss::AtTheta,
                         (_, Name::Candidate) => Loss::AtCandidate,
@@ -303,6 +336,9 @@ impl<'a> Builder<'a> {
                 Op::Finish(finish) => self.finish(finish, &mut items),
                 Op::Field(field) => self.field(field, &mut items),
                 Op::Choose(choice) => items.push(self.choose(*choice)),
+                Op::Radius(radius) => self.radius(radius, &mut items),
+                Op::Fit { interval, stages } => items.push(self.fit(*interval, *stages)),
+                Op::Registers(op) => self.registers(op, &mut items),
                 Op::Estimate(estimate) => self.estimate(estimate, &mut items),
                 Op::Commit { from, to } => self.commit(*from, *to, &mut items),
                 Op::Reuse { from, to } => {
@@ -415,6 +451,98 @@ impl<'a> Builder<'a> {
                 state.vectors[0].binding(range.clone()),
                 state.vectors[op.a.slot].binding(range.clone()),
                 state.vectors[op.b.unwrap_or(op.a).slot].binding(range),
+            ];
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+    }
+
+    fn radius(&mut self, op: &Radius, items: &mut Vec<Item>) {
+        let pipeline =
+            self.gpu.pipeline(&radius::KERNEL, &radius::constants(op, self.kinds, &self.walk));
+        let (walk, state) = (self.walk, self.state);
+        let [first, beside] = op.others.map_or([0, 0], |others| others.map(|o| o.slot));
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let (bank, offset) = (walk.partials() as u32, range.start as u32);
+            let uniform = radius::Radius { bank, offset, chunk, ..Default::default() };
+            let offset = self.push(bytemuck::bytes_of(&uniform));
+            let resources = [
+                state.control.as_entire_binding(),
+                self.uniform(offset, size_of::<radius::Radius>()),
+                state.moments.as_entire_binding(),
+                state.vectors[op.vector.slot].binding(range.clone()),
+                state.partials.as_entire_binding(),
+                self.second(&range),
+                state.vectors[0].binding(range.clone()),
+                state.vectors[first].binding(range.clone()),
+                state.vectors[beside].binding(range),
+            ];
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+    }
+
+    fn fit(&mut self, interval: f64, stages: u32) -> Item {
+        let pipeline = self.gpu.pipeline(&fit::KERNEL, &vec![]);
+        let (given, enlarged) = match self.plan.ingredients().radius {
+            SpectralRadius::Given(rho) => (rho as f32, 1.0),
+            SpectralRadius::Estimated => (0.0, ENLARGED),
+        };
+        let evaluations = self.plan.evaluations();
+        let interval = (interval / enlarged) as f32;
+        let uniform = fit::Fit { interval, given, stages, evaluations };
+        let offset = self.push(bytemuck::bytes_of(&uniform));
+        let resources = [
+            self.state.control.as_entire_binding(),
+            self.state.settings.as_entire_binding(),
+            self.uniform(offset, size_of::<fit::Fit>()),
+            self.state.partials.as_entire_binding(),
+        ];
+        let bind_group = pipeline.bind(self.gpu, &resources);
+        Item::Dispatch(Dispatch::new(&pipeline, bind_group, 1))
+    }
+
+    fn registers(&mut self, op: &Registers, items: &mut Vec<Item>) {
+        let constants = registers::constants(op, self.kinds, &self.walk);
+        let pipeline = self.gpu.pipeline(&registers::KERNEL, &constants);
+        let (walk, state) = (self.walk, self.state);
+        // What is not read is θ once more, or y where θ is written.
+        let spare_read = match op.point {
+            Some(point) if registers::to_theta(op) => point.slot,
+            _ => 0,
+        };
+        let to_theta = registers::to_theta(op);
+        let other = if to_theta { op.point.map_or(0, |point| point.slot) } else { 0 };
+        let gradient = op.gradient.map_or(spare_read, |o| o.slot);
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let offset = self.push(bytemuck::bytes_of(&registers::uniform(op, chunk)));
+            let spare = |i: usize| state.spare[0].binding(i * ALIGNMENT..(i + 1) * ALIGNMENT);
+            let written = |operand: Option<Operand>, i: usize| {
+                operand.map_or_else(
+                    || spare(i),
+                    |operand| state.vectors[operand.slot].binding(range.clone()),
+                )
+            };
+            // θ as the working point is bound for writing alone.
+            let read = |slot: Slot| {
+                if to_theta && slot == 0 {
+                    state.spare[1].binding(0..ALIGNMENT)
+                } else {
+                    state.vectors[slot].binding(range.clone())
+                }
+            };
+            let resources = [
+                state.control.as_entire_binding(),
+                self.uniform(offset, size_of::<registers::Registers>()),
+                state.moments.as_entire_binding(),
+                written(op.target, 0),
+                written(op.register, 1),
+                written(op.sum, 2),
+                state.partials.as_entire_binding(),
+                self.second(&range),
+                read(other),
+                read(gradient),
+                read(op.extra.map_or(gradient, |o| o.slot)),
             ];
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));

@@ -35,6 +35,12 @@ pub struct Report {
     pub error: Option<f32>,
     /// r = ‖Jv‖/‖v‖ along the direction of the step, where h follows it.
     pub curvature: Option<f32>,
+    /// Stages of the attempt: for stabilised methods they vary.
+    pub stages: u32,
+    /// ρ of D·H, as last estimated before the stages; `None` where it is not.
+    pub spectral_radius: Option<f32>,
+    /// What was odd about that estimate, if anything was.
+    pub fallback: Option<Fallback>,
     /// Attempts accepted up to and with this one.
     pub accepted: u64,
     /// Attempts skipped up to and with this one.
@@ -61,6 +67,30 @@ pub enum Verdict {
     /// first, or the error itself, was not finite: θ stays as it is, bit for
     /// bit, and h shrinks.
     Refused,
+}
+
+/// What an estimate of the spectral radius ran into, and what was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fallback {
+    /// No curvature: ρ = 0 bounds no step.
+    Flat,
+    /// Negative curvature along the eigenvector: |ρ| bounds the step.
+    Negative,
+    /// A gradient beside θ was not finite: the last ρ stays. Without one, attempts
+    /// are skipped until there is one.
+    NotFinite,
+}
+
+impl Fallback {
+    fn of(state: u32) -> Option<Self> {
+        match state {
+            1 => Some(Self::Flat),
+            2 => Some(Self::Negative),
+            4 => Some(Self::NotFinite),
+            _ => None,
+        }
+    }
 }
 
 const FREE: u8 = 0;
@@ -108,7 +138,22 @@ pub(crate) struct Reports {
     norms: bool,
     judged: bool,
     curved: bool,
+    /// Stages where their number does not vary.
+    stages: u32,
+    estimated: bool,
+    /// The control block as it was at each of the newest copies, by age.
+    controls: VecDeque<(u64, Control)>,
 }
+
+/// A copy of the ring on its way.
+#[derive(Debug)]
+pub(crate) struct OnItsWay {
+    pub(crate) age: u64,
+    pub(crate) arrived: OneshotReceiver<()>,
+}
+
+/// Control blocks kept: more than there are copies.
+const CONTROLS: usize = 2 * COPIES;
 
 /// How far the device has come, as far as the host knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -162,6 +207,9 @@ impl Reports {
             measured: None,
             norms: plan.sums_gradient_norm(),
             judged: plan.error_order() > 0,
+            stages: plan.stages(),
+            estimated: !plan.renewing().is_empty(),
+            controls: VecDeque::new(),
             curved: plan.ingredients().rule.is_some_and(|rule| rule.curvature().is_some()),
         })
     }
@@ -174,7 +222,7 @@ impl Reports {
         &mut self,
         state: &State,
         encoder: &mut wgpu::CommandEncoder,
-    ) -> Option<OneshotReceiver<()>> {
+    ) -> Option<OnItsWay> {
         let free = |copy: &&mut Staging| copy.state.load(Ordering::Acquire) == FREE;
         let copy = self.copies.iter_mut().find(free)?;
         encoder.copy_buffer_to_buffer(&state.ring, 0, &copy.buffer, 0, RING_BYTES);
@@ -188,7 +236,12 @@ impl Reports {
         encoder.map_buffer_on_submit(&copy.buffer, wgpu::MapMode::Read, .., move |result| {
             on_map.state.store(if result.is_ok() { MAPPED } else { FAILED }, Ordering::Release);
         });
-        Some(arrived)
+        Some(OnItsWay { age: self.age, arrived })
+    }
+
+    /// The control block at the end of a submit, by its copy's age.
+    pub(crate) fn control(&self, age: u64) -> Option<Control> {
+        self.controls.iter().find(|(known, _)| *known == age).map(|(_, control)| *control)
     }
 
     /// Takes in the copies that have arrived.
@@ -210,6 +263,10 @@ impl Reports {
             drop(mapped);
             buffer.unmap();
             self.copies[i].state.store(FREE, Ordering::Release);
+            self.controls.push_back((self.copies[i].age, control));
+            if self.controls.len() > CONTROLS {
+                self.controls.pop_front();
+            }
             self.take(&records, &control);
         }
         Ok(())
@@ -255,6 +312,9 @@ impl Reports {
                 .then_some(record.grad_norm),
             error: (self.judged && record.verdict != verdict::MEASURED).then_some(record.error),
             curvature: self.curved.then_some(record.curvature),
+            stages: if record.stages == 0 { self.stages } else { record.stages },
+            spectral_radius: self.estimated.then_some(record.radius),
+            fallback: Fallback::of(record.radius_state).filter(|_| self.estimated),
             accepted: last.accepted,
             skipped: last.skipped,
             refused: last.refused,

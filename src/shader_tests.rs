@@ -13,7 +13,8 @@ use crate::gpu::kernel::{Access, Constants, Kernel};
 use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::{
-    average, choose, combine, combine_two, commit, decay, estimate, field, finish, guard, verdict,
+    average, choose, combine, combine_two, commit, decay, estimate, field, finish, fit, guard,
+    radius, registers, verdict,
 };
 use crate::ingredients::{Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rule};
 use crate::method::Method;
@@ -25,28 +26,34 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     let (mut guards, mut finishes) = (Vec::new(), Vec::new());
     let (mut twos, mut estimates) = ([Vec::new(), Vec::new()], Vec::new());
     let (mut commits, mut fields, mut choices) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut registered, mut radii) = (Vec::new(), Vec::new());
     let methods = Method::all().into_iter().chain([widest().into()]);
     for method in methods {
         for (fusion, ingredients) in recipes() {
             for software in [true, false] {
                 let walk = Traversal::new(1, software);
-                let options = Options { fusion, guard: Guard::On };
+                let options = Options { fusion, ..Options::default() };
                 let curvature = ingredients.rule.and_then(|rule| rule.curvature());
-                if curvature == Some(Curvature::Stages) && method.stages() == 1 {
+                let stabilised = matches!(method, Method::Stabilised(_));
+                if curvature == Some(Curvature::Stages) && (method.stages() == 1 || stabilised) {
                     continue;
                 }
                 let judged = method.tableau().b_hat().map(|_| Adaptive::new(1e-3, 1e-6));
                 let judged = judged.filter(|_| ingredients.rule.is_none());
                 for adaptive in judged.into_iter().map(Some).chain([None]) {
                     let ingredients = Ingredients { adaptive, ..ingredients };
-                    let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
-                    let kinds = Kinds::of(&plan);
+                    let plans = forms(&method, &ingredients, options);
+                    let ops = plans.iter().flat_map(|plan| {
+                        plan.opening().iter().chain(plan.ops()).chain(plan.renewing())
+                    });
+                    let plan = &plans[0];
+                    let kinds = Kinds::of(plan);
                     let mut linear = |l: &Linear, advance| {
                         let plain = l.diagonal == Diagonal::None;
                         let sets = if plain { &mut combines } else { &mut preconditioned };
                         sets.push(combine::constants(l, advance, kinds, &walk));
                     };
-                    for op in plan.opening().iter().chain(plan.ops()) {
+                    for op in ops {
                         match op {
                             Op::Combine(l) => match &l.also {
                                 None => linear(l, false),
@@ -65,7 +72,11 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
                             Op::Commit { .. } | Op::Reuse { .. } => {
                                 commits.push(commit::constants(&walk));
                             }
-                            Op::Evaluate { .. } | Op::Control => {}
+                            Op::Registers(r) => {
+                                registered.push(registers::constants(r, kinds, &walk));
+                            }
+                            Op::Radius(r) => radii.push(radius::constants(r, kinds, &walk)),
+                            Op::Evaluate { .. } | Op::Fit { .. } | Op::Control => {}
                         }
                     }
                 }
@@ -107,12 +118,24 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         (field::KERNEL, distinct(fields)),
         (estimate::KERNEL, distinct(estimates)),
         (finish::KERNEL, distinct(finishes)),
+        (fit::KERNEL, vec![vec![]]),
+        (radius::KERNEL, distinct(radii)),
+        (registers::KERNEL, distinct(registered)),
         (guard::KERNEL, distinct(guards)),
         (verdict::BEGIN, vec![vec![]]),
         (verdict::VERDICT, verdicts),
     ];
     all.extend(crate::models::kernels());
     all
+}
+
+/// The plan, and with registers those that the source adds to or that are θ itself.
+fn forms(method: &Method, ingredients: &Ingredients, options: Options) -> Vec<Plan> {
+    let plan = |options| Plan::with_ingredients(method, ingredients, options).ok();
+    let off = Options { guard: Guard::Off, ..options };
+    let others = [off, Options { adds: true, ..off }, Options { adds: true, ..options }];
+    let others = others.into_iter().filter_map(plan);
+    plan(options).into_iter().chain(others).collect()
 }
 
 /// Both fusions plain, and fused every preconditioner with every momentum.

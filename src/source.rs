@@ -32,6 +32,13 @@ pub trait GradientSource {
         false
     }
 
+    /// True for a source that adds to the gradient buffer where
+    /// [`Evaluation::adds`] says so. Methods of two registers then need one vector
+    /// less: [`Builder::adds`](crate::optimizer::Builder::adds).
+    fn adds(&self) -> bool {
+        false
+    }
+
     /// True for a source that submits work of its own instead of recording.
     /// Such a source works with `step` and `run`; `record` refuses it.
     fn submits(&self) -> bool {
@@ -50,6 +57,10 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
 
     fn products(&self) -> bool {
         (**self).products()
+    }
+
+    fn adds(&self) -> bool {
+        (**self).adds()
     }
 
     fn submits(&self) -> bool {
@@ -85,6 +96,8 @@ pub struct EvaluationKey {
     pub direction: Option<usize>,
     /// Which of its buffers for losses the optimizer wants this one in.
     pub loss: u8,
+    /// The gradient is to be added to what is there.
+    pub adds: bool,
 }
 
 /// One gradient evaluation to be recorded.
@@ -122,9 +135,15 @@ impl Evaluation<'_> {
         self.point
     }
 
-    /// ∇L(θ): write every element of every tensor; leave padding alone.
+    /// ∇L(θ): write (or, where [`Evaluation::adds`], add to) every element of every tensor; leave padding alone.
     pub fn gradient(&self) -> &Vector {
         self.gradient
+    }
+
+    /// The gradient is to be added to what its buffer holds. Never so for a source
+    /// whose [`GradientSource::adds`] is false.
+    pub fn adds(&self) -> bool {
+        self.key.adds
     }
 
     /// v of a Hessian-vector product; `None` for every other purpose.

@@ -26,6 +26,9 @@ pub(crate) struct State {
     pub(crate) mean: Vector,
     /// The average of θ; a stub where there is none.
     pub(crate) average: Vector,
+    /// For bindings that a kernel has and this operation has no use for: three
+    /// blocks to be written, as none may be bound twice, and one to be read.
+    pub(crate) spare: [Vector; 2],
     pub(crate) moments: wgpu::Buffer,
     pub(crate) control: wgpu::Buffer,
     pub(crate) settings: wgpu::Buffer,
@@ -53,7 +56,11 @@ impl State {
         let width = plan.state_width() + usize::from(grouped);
         let chunk = walk.least_chunk() * width.max(plan.mean_halves()).max(1);
         let decides = ingredients.adaptive.is_some() || ingredients.rule.is_some();
-        let banks = if decides { 3 } else { 1 };
+        let banks = match plan.renewing().is_empty() {
+            false => 4,
+            true if decides => 3,
+            true => 1,
+        };
         let partials = banks * walk.partials();
         let least = 4 * chunk.max(partials + 2) as u64;
         gpu.check_limits("the optimizer", least)?;
@@ -86,6 +93,10 @@ impl State {
             second,
             mean,
             average,
+            spare: [
+                Vector::zeros(gpu, "spare bindings", 3 * ALIGNMENT)?,
+                Vector::zeros(gpu, "spare binding", ALIGNMENT)?,
+            ],
             moments,
             control: small("control", size_of::<Control>(), both)?,
             settings: small("settings", size_of::<Settings>(), Usage::UNIFORM | Usage::COPY_DST)?,

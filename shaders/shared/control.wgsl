@@ -58,6 +58,21 @@ struct Control {
     next_curvature: f32,
     // 1 once the first attempt of all has what it needs.
     opened: u32,
+    // ρ of D·H as last estimated, and what was odd about it: 1 there is no
+    // curvature, 2 it is negative, 4 it is not finite.
+    radius: f32,
+    radius_state: u32,
+    // 1 while there is a vector to go on with; its norm, and how far along it the
+    // next iteration looks.
+    has_vector: u32,
+    vector_norm: f32,
+    reach: f32,
+    // Stages of the attempt under way where their number varies, else 0; and all
+    // its gradients.
+    stages: u32,
+    per_attempt: u32,
+    // h before stability bounded it.
+    wanted_h: f32,
     unused_0: u32,
     unused_1: u32,
 }

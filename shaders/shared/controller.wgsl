@@ -12,7 +12,8 @@ fn factor(error: f32) -> f32 {
     let now = power(error, -settings.exponent_0);
     let past = power(control.error_1, settings.exponent_1)
         * power(control.error_2, -settings.exponent_2);
-    return clamp(settings.safety * now * past, SHRINK, GROW);
+    let x = min(settings.safety * now * past, 1e6);
+    return select(clamp(x, SHRINK, GROW), 1.0 + atan(x - 1.0), settings.arctan == 1u);
 }
 
 // After an accepted attempt.

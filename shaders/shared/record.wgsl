@@ -20,6 +20,11 @@ struct Record {
     // ‖Hv‖/‖v‖; 0 where nothing measures it.
     curvature: f32,
     non_finite: u32,
+    // As in the control block.
+    stages: u32,
+    radius: f32,
+    radius_state: u32,
+    unused: u32,
 }
 
 const IDLE: u32 = 0u;

@@ -4,6 +4,8 @@ const DAL = 1u;
 const RESCALED_DAL = 2u;
 const POLYAK = 3u;
 const SGD_G2 = 4u;
+// What bounds it comes later: shaders/fit.wgsl.
+const STABLE = 5u;
 
 fn power(x: f32, y: f32) -> f32 {
     return select(exp2(y * log2(x)), 1.0, y == 0.0);
@@ -15,7 +17,7 @@ fn is_finite(x: f32) -> bool {
 
 // h for a curvature r; the h that stands in for it where the rule needs more.
 fn ruled(r: f32) -> f32 {
-    if settings.rule == POLYAK {
+    if settings.rule == POLYAK || settings.rule == STABLE {
         return settings.rule_0;
     }
     if settings.rule == SGD_G2 {

@@ -60,7 +60,8 @@ struct Settings {
     rule: u32,
     // 1/k of the automatic first step.
     first_exponent: f32,
-    unused: u32,
+    // 1: factors are limited smoothly.
+    arctan: u32,
     // Pieces that are not there begin at the last of all steps.
     schedule: array<Piece, PIECES>,
 }

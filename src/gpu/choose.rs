@@ -41,6 +41,9 @@ pub(crate) fn constants(choice: Choice) -> Constants {
         Choice::FirstStep => 5.0,
         Choice::FirstCurvature => 6.0,
         Choice::Multiplied => 7.0,
+        Choice::RadiusStart => 8.0,
+        Choice::Radius => 9.0,
+        Choice::Opened => 10.0,
     };
     vec![("CHOICE", number)]
 }

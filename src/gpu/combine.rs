@@ -108,7 +108,7 @@ pub(crate) fn constants(
         ("POINTS", linear.points.len() as f64),
         ("TERMS", linear.gradients.len() as f64),
         ("TIMES_H", flag(linear.scale != Scale::One)),
-        ("PROBE", flag(linear.scale == Scale::Probe)),
+        ("PROBE", flag(matches!(linear.scale, Scale::Probe | Scale::Direction))),
         ("ADVANCE", flag(advance)),
         ("CHECK", f64::from(check)),
         ("NORM", first.map_or(0.0, |(i, _)| (i + 1) as f64)),

@@ -72,6 +72,21 @@ wgsl_struct! {
         pub next_curvature: f32,
         /// 1 once the first attempt of all has what it needs.
         pub opened: u32,
+        /// ρ of D·H as last estimated.
+        pub radius: f32,
+        /// What was odd about it: bits of [`Fallback`](crate::reports::Fallback).
+        pub radius_state: u32,
+        /// 1 while there is a vector for the power iteration to go on with.
+        pub has_vector: u32,
+        pub vector_norm: f32,
+        /// How far along that vector the next iteration looks.
+        pub reach: f32,
+        /// Stages of the attempt under way where their number varies, else 0.
+        pub stages: u32,
+        /// Gradients of the attempt under way.
+        pub per_attempt: u32,
+        /// h before stability bounded it.
+        pub wanted_h: f32,
         pub unused_0: u32,
         pub unused_1: u32,
     }

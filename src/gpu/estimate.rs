@@ -16,7 +16,7 @@ wgsl_struct! {
         pub(crate) stage: u32,
         pub(crate) rtol: f32,
         pub(crate) atol: f32,
-        pub(crate) unused: u32,
+        pub(crate) drift: f32,
         pub(crate) chunk: Chunk,
     }
 }
@@ -70,6 +70,7 @@ pub(crate) fn uniform(
 ) -> Estimate {
     let mut uniform = Estimate {
         stage: stages,
+        drift: estimate.drift as f32,
         rtol: adaptive.rtol as f32,
         atol: adaptive.atol as f32,
         chunk: Chunk { first_partial: chunk.first_partial + bank as u32, ..chunk },

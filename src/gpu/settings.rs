@@ -2,7 +2,7 @@
 //! `shaders/shared/settings.wgsl`.
 
 use super::kernel::wgsl_struct;
-use crate::ingredients::{Adaptive, Curve, MAX_PIECES, Rejection, Rule, StepSize};
+use crate::ingredients::{Adaptive, Curve, Limiter, MAX_PIECES, Rejection, Rule, StepSize};
 
 wgsl_struct! {
     /// A piece of a schedule.
@@ -50,7 +50,8 @@ wgsl_struct! {
         pub rule_2: f32,
         pub rule: u32,
         pub first_exponent: f32,
-        pub unused: u32,
+        /// 1: the smooth limiter.
+        pub arctan: u32,
         pub schedule: [Piece; MAX_PIECES],
     }
 }
@@ -79,8 +80,9 @@ impl Settings {
 
     /// How errors, of order `k`, are judged.
     pub fn set_adaptive(&mut self, adaptive: &Adaptive, k: usize) {
-        let [now, last, before] = adaptive.controller.exponents(k);
+        let [now, last, before] = adaptive.exponents(k);
         (self.rtol, self.atol) = (adaptive.rtol as f32, adaptive.atol as f32);
+        self.arctan = u32::from(adaptive.limiter == Some(Limiter::Arctan));
         self.safety = adaptive.safety as f32;
         self.exponent_0 = now as f32;
         self.exponent_1 = last as f32;
@@ -98,6 +100,7 @@ impl Settings {
             Rule::RescaledDal { c, p, .. } => (2, c, p),
             Rule::Polyak { h_max } => (3, h_max, 0.0),
             Rule::SgdG2 { h, beta } => (4, h, beta),
+            Rule::Stable { h_max, .. } => (5, h_max, 0.0),
         };
         (self.rule, self.rule_0, self.rule_1) = (number, first as f32, second as f32);
         self.rule_2 = lead.abs() as f32;

@@ -28,6 +28,10 @@ wgsl_struct! {
         pub(crate) evaluations: u32,
         pub(crate) curvature: f32,
         pub(crate) non_finite: u32,
+        pub(crate) stages: u32,
+        pub(crate) radius: f32,
+        pub(crate) radius_state: u32,
+        pub(crate) unused: u32,
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::check_positive;
 use crate::error::IngredientError;
+use crate::method::Method;
 
 /// h by the embedded error estimate of the method: an attempt whose error is
 /// above the tolerance is refused, and every verdict proposes the next h.
@@ -12,10 +13,10 @@ use crate::error::IngredientError;
 ///
 /// ```text
 /// err = √( Σ (eᵢ / (atol + rtol·max(|θᵢ|, |θ'ᵢ|)))² / n ),  accepted if err ≤ 1
-/// h'  = h · clamp(γ err_n^(−β₁) err_{n−1}^(β₂) err_{n−2}^(−β₃), 0.2, 10)
+/// h'  = h · limited(γ err_n^(−β₁) err_{n−1}^(β₂) err_{n−2}^(−β₃))
 /// ```
 ///
-/// where [`Controller`] gives β, γ = 0.9, the factor is at most 0.9 at a
+/// where [`Controller`] gives β, [`Limiter`] the limits, γ = 0.9, the factor is at most 0.9 at a
 /// refusal and at most 1 at the acceptance after one, and h stays within
 /// [`Adaptive::bounds`]. Source: Hairer, Nørsett, Wanner I, II.4; Söderlind
 /// 2003 for the history terms.
@@ -31,7 +32,8 @@ use crate::error::IngredientError;
 pub struct Adaptive {
     pub(crate) rtol: f64,
     pub(crate) atol: f64,
-    pub(crate) controller: Controller,
+    pub(crate) controller: Option<Controller>,
+    pub(crate) limiter: Option<Limiter>,
     pub(crate) safety: f64,
     pub(crate) h_min: f64,
     pub(crate) h_max: f64,
@@ -56,6 +58,16 @@ pub enum Controller {
     Pi,
     /// And of the one before that.
     Pid { p: f64, i: f64, d: f64 },
+}
+
+/// How far one attempt's factor x may change h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Limiter {
+    /// x, at least 0.2 and at most 10.
+    #[default]
+    Clamp,
+    /// 1 + arctan(x − 1), which is smooth: Söderlind, Wang 2006.
+    Arctan,
 }
 
 /// What follows a refused attempt.
@@ -106,13 +118,14 @@ impl Controller {
 }
 
 impl Adaptive {
-    /// An I-controller with γ = 0.9, any h, refused attempts retried, and at
-    /// most 30 refusals in a row.
+    /// The method's own controller, which for most is I, with γ = 0.9, any h,
+    /// refused attempts retried, and at most 30 refusals in a row.
     pub fn new(rtol: f64, atol: f64) -> Self {
         Self {
             rtol,
             atol,
-            controller: Controller::I,
+            controller: None,
+            limiter: None,
             safety: 0.9,
             h_min: 1e-12,
             h_max: f64::from(f32::MAX),
@@ -122,8 +135,33 @@ impl Adaptive {
     }
 
     pub fn controller(mut self, controller: Controller) -> Self {
-        self.controller = controller;
+        self.controller = Some(controller);
         self
+    }
+
+    pub fn limiter(mut self, limiter: Limiter) -> Self {
+        self.limiter = Some(limiter);
+        self
+    }
+
+    /// With what its authors optimised for this method, as far as nothing else was
+    /// asked for: [`LowStorage::controller`](crate::tableau::LowStorage::controller)
+    /// and the smooth limiter.
+    pub fn for_method(mut self, method: &Method) -> Self {
+        if let Method::LowStorage(low_storage) = method
+            && let Some([now, last, before]) = low_storage.controller()
+            && self.controller.is_none()
+        {
+            let (d, p) = (before, -last - 2.0 * before);
+            self.controller = Some(Controller::Pid { p, i: now - p - d, d });
+            self.limiter = self.limiter.or(Some(Limiter::Arctan));
+        }
+        self
+    }
+
+    /// β for an error of order k.
+    pub(crate) fn exponents(&self, k: usize) -> [f64; 3] {
+        self.controller.unwrap_or_default().exponents(k)
     }
 
     /// γ, between 0 and 1: how far below the proposed h to stay.
@@ -162,11 +200,15 @@ impl Adaptive {
     /// assert_eq!(adaptive.factor(5, 0.0, &mut history), 10.0);
     /// ```
     pub fn factor(&self, k: usize, error: f64, history: &mut History) -> f64 {
-        let [now, last, before] = self.controller.exponents(k);
+        let [now, last, before] = self.exponents(k);
         let [e1, e2] = history.errors;
         let factor = if error.is_finite() {
             let raw = self.safety * error.powf(-now) * e1.powf(last) * e2.powf(-before);
-            if error == 0.0 { GROW } else { raw.clamp(SHRINK, GROW) }
+            match self.limiter.unwrap_or_default() {
+                _ if error == 0.0 => GROW,
+                Limiter::Clamp => raw.clamp(SHRINK, GROW),
+                Limiter::Arctan => 1.0 + (raw - 1.0).atan(),
+            }
         } else {
             SHRINK
         };
@@ -204,7 +246,7 @@ impl Adaptive {
         if !(self.safety > 0.0 && self.safety <= 1.0) {
             return out("safety", self.safety, "above 0 and at most 1");
         }
-        if let Controller::Pid { p, i, d } = self.controller {
+        if let Some(Controller::Pid { p, i, d }) = self.controller {
             for (key, found) in [("p", p), ("i", i), ("d", d)] {
                 if found.is_nan() || found.abs() > 2.0 {
                     return out(key, found, "between -2 and 2");

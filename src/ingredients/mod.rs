@@ -6,13 +6,16 @@ mod group;
 mod momentum;
 mod parse;
 mod preconditioner;
+mod radius;
 mod rule;
 mod step_size;
 
-pub use adaptive::{Adaptive, Controller, History, Rejection};
+pub use adaptive::{Adaptive, Controller, History, Limiter, Rejection};
 pub use group::Group;
 pub use momentum::Momentum;
 pub use preconditioner::Preconditioner;
+pub(crate) use radius::ENLARGED;
+pub use radius::SpectralRadius;
 pub(crate) use rule::PROBE;
 pub use rule::{Curvature, Rule};
 pub(crate) use step_size::Curve;
@@ -42,6 +45,8 @@ pub struct Ingredients {
     pub grouped: bool,
     /// Chooses h by what an attempt sees.
     pub rule: Option<Rule>,
+    /// Where steps are bounded by stability: how far D·H reaches.
+    pub radius: SpectralRadius,
 }
 
 impl Ingredients {
@@ -54,6 +59,7 @@ impl Ingredients {
         self.adaptive.map_or(Ok(()), |adaptive| adaptive.check())?;
         self.clip.map_or(Ok(()), |clip| check_positive("clipping", "the largest norm", clip))?;
         self.rule.map_or(Ok(()), |rule| rule.check())?;
+        self.radius.check()?;
         if self.rule.is_some() && self.adaptive.is_some() {
             return Err(IngredientError::TwoRules);
         }

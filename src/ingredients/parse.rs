@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use super::{Adaptive, Controller, Curvature, Momentum, Preconditioner, Rejection, Rule, StepSize};
+use super::{
+    Adaptive, Controller, Curvature, Limiter, Momentum, Preconditioner, Rejection, Rule, StepSize,
+};
 use crate::error::IngredientError;
 
 /// A name with its values; whoever knows the name takes them out.
@@ -157,6 +159,10 @@ impl FromStr for StepSize {
                 from: source.unwrap_or_default(),
             }),
             "polyak" => Some(Rule::Polyak { h_max: spec.take("h-max", 1.0) }),
+            "stable" => Some(Rule::Stable {
+                fraction: spec.take("fraction", 1.0),
+                h_max: spec.take("h-max", 1.0),
+            }),
             "sgd-g2" => Some(Rule::SgdG2 { h: spec.need("h")?, beta: spec.take("beta", 0.9) }),
             _ => None,
         };
@@ -177,7 +183,7 @@ impl FromStr for StepSize {
             _ => {
                 return spec.unknown(
                     "a number, constant, linear, cosine, exponential, stairs, one-cycle, dal, \
-                     rescaled-dal, polyak, sgd-g2",
+                     rescaled-dal, polyak, stable, sgd-g2",
                 );
             }
         };
@@ -208,7 +214,7 @@ fn curvature(text: &str) -> Result<(String, Option<Curvature>), IngredientError>
 }
 
 /// `rtol=…,atol=…` with, if wanted, `controller=i|pi|pid`, `p=…,i=…,d=…` of a
-/// PID controller, `safety=…`, `h-min=…`, `h-max=…`, `rejection=retry|skip`,
+/// PID controller, `limiter=clamp|arctan`, `safety=…`, `h-min=…`, `h-max=…`, `rejection=retry|skip`,
 /// `most-rejections=…`. Without values rtol is 1e-3 and atol 1e-6.
 impl FromStr for Adaptive {
     type Err = IngredientError;
@@ -235,14 +241,27 @@ impl FromStr for Adaptive {
                 }
                 "controller" => {
                     made.controller = match value {
-                        "i" => Controller::I,
-                        "pi" => Controller::Pi,
-                        "pid" => Controller::pid(),
+                        "i" => Some(Controller::I),
+                        "pi" => Some(Controller::Pi),
+                        "pid" => Some(Controller::pid()),
                         _ => {
                             let found = value.to_owned();
                             return Err(IngredientError::UnknownName {
                                 found,
                                 names: "i, pi, pid",
+                            });
+                        }
+                    }
+                }
+                "limiter" => {
+                    made.limiter = match value {
+                        "clamp" => Some(Limiter::Clamp),
+                        "arctan" => Some(Limiter::Arctan),
+                        _ => {
+                            let found = value.to_owned();
+                            return Err(IngredientError::UnknownName {
+                                found,
+                                names: "clamp, arctan",
                             });
                         }
                     }
@@ -263,7 +282,7 @@ impl FromStr for Adaptive {
                 _ => return Err(fault(part)),
             }
         }
-        if let Controller::Pid { p, i, d } = &mut made.controller {
+        if let Some(Controller::Pid { p, i, d }) = &mut made.controller {
             (*p, *i, *d) = pid;
         }
         made.check()?;

@@ -13,6 +13,7 @@ use crate::error::IngredientError;
 /// | DAL-p | min(2/rᵖ, h_max) |
 /// | rescaled DAL-p | c / (1 + (c/2) rᵖ) |
 /// | Polyak | min(L/⟨g, v⟩, h_max) |
+/// | stable | min(fraction β/ρ, h_max), β the method's real stability limit |
 /// | SGD-G2 | from ⟨v − ṽ, v⟩ and ‖v − ṽ‖², ṽ at θ − hv |
 ///
 /// Sources: Rosca et al., arXiv 2302.01952 (DAL); Dherin et al., arXiv
@@ -26,6 +27,7 @@ pub enum Rule {
     RescaledDal { c: f64, p: f64, from: Curvature },
     Polyak { h_max: f64 },
     SgdG2 { h: f64, beta: f64 },
+    Stable { fraction: f64, h_max: f64 },
 }
 
 /// Where r = ‖Jv‖/‖v‖ comes from.
@@ -60,7 +62,7 @@ impl Rule {
         match *self {
             Self::Dal { p, h_max, .. } => (2.0 / power(p)).min(h_max),
             Self::RescaledDal { c, p, .. } => c / (1.0 + 0.5 * c * power(p)),
-            Self::Polyak { h_max } => h_max,
+            Self::Polyak { h_max } | Self::Stable { h_max, .. } => h_max,
             Self::SgdG2 { h, .. } => h,
         }
     }
@@ -75,7 +77,7 @@ impl Rule {
     pub fn curvature(&self) -> Option<Curvature> {
         match *self {
             Self::Dal { from, .. } | Self::RescaledDal { from, .. } => Some(from),
-            Self::Polyak { .. } | Self::SgdG2 { .. } => None,
+            Self::Polyak { .. } | Self::SgdG2 { .. } | Self::Stable { .. } => None,
         }
     }
 
@@ -97,6 +99,15 @@ impl Rule {
                 check_positive("rescaled DAL", "c", c)
             }
             Self::Polyak { h_max } => check_positive("Polyak's step size", "h_max", h_max),
+            Self::Stable { fraction, h_max } => {
+                if !(fraction > 0.0 && fraction <= 1.0) {
+                    let (key, range) = ("fraction", "above 0 and at most 1");
+                    let ingredient = "the stable step size";
+                    let found = fraction;
+                    return Err(IngredientError::OutOfRange { ingredient, key, found, range });
+                }
+                check_positive("the stable step size", "h_max", h_max)
+            }
             Self::SgdG2 { h, beta } => {
                 check_positive("SGD-G2", "h", h)?;
                 check_open("SGD-G2", "beta", beta)
@@ -120,6 +131,9 @@ impl fmt::Display for Rule {
                 write!(f, "rescaled-dal:c={c},p={p},from={}", name(from))
             }
             Self::Polyak { h_max } => write!(f, "polyak:h-max={h_max}"),
+            Self::Stable { fraction, h_max } => {
+                write!(f, "stable:fraction={fraction},h-max={h_max}")
+            }
             Self::SgdG2 { h, beta } => write!(f, "sgd-g2:h={h},beta={beta}"),
         }
     }

@@ -77,6 +77,13 @@ impl StepSize {
         Self::ruled(Rule::SgdG2 { h, beta })
     }
 
+    /// The largest step that is stable along the real axis, fraction·β/ρ, but at
+    /// most `h_max`: [`SpectralRadius`](super::SpectralRadius) says where ρ comes
+    /// from.
+    pub fn stable(fraction: f64, h_max: f64) -> Self {
+        Self::ruled(Rule::Stable { fraction, h_max })
+    }
+
     /// Curvature from elsewhere than a probe; nothing for rules without one.
     pub fn with_curvature(mut self, source: Curvature) -> Self {
         if let Some(Rule::Dal { from, .. } | Rule::RescaledDal { from, .. }) = &mut self.rule {

@@ -46,15 +46,18 @@ pub(crate) fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     let gradients = [true, false]
         .into_iter()
         .flat_map(|software| {
-            (0..5).map(move |problem| gradient_constants(problem, &Traversal::new(2, software)))
+            [false, true].into_iter().flat_map(move |adds| {
+                let walk = Traversal::new(2, software);
+                (0..5).map(move |problem| gradient_constants(problem, adds, &walk))
+            })
         })
         .collect();
     vec![(GRADIENT, gradients), (ADD_LOSS, vec![vec![]])]
 }
 
-fn gradient_constants(problem: u32, walk: &Traversal) -> Constants {
+fn gradient_constants(problem: u32, adds: bool, walk: &Traversal) -> Constants {
     let mut constants = walk.sum_constants();
-    constants.push(("PROBLEM", f64::from(problem)));
+    constants.extend([("PROBLEM", f64::from(problem)), ("ADDS", f64::from(u8::from(adds)))]);
     constants
 }
 
@@ -82,7 +85,8 @@ pub struct Analytic {
     layout: ParamLayout,
     walk: Traversal,
     most: usize,
-    gradient: Pipeline,
+    /// Of a gradient that is written, and of one that is added.
+    gradients: [Pipeline; 2],
     add_loss: Pipeline,
     eigenvalues: Option<Vector>,
     uniforms: wgpu::Buffer,
@@ -127,7 +131,9 @@ impl Analytic {
         }
         gpu.upload(&uniforms, &bytes);
         Ok(Self {
-            gradient: gpu.pipeline(&GRADIENT, &gradient_constants(number(problem), &walk)),
+            gradients: [false, true].map(|adds| {
+                gpu.pipeline(&GRADIENT, &gradient_constants(number(problem), adds, &walk))
+            }),
             add_loss: gpu.pipeline(&ADD_LOSS, &vec![]),
             sums: gpu.buffer("partial losses", 4 * walk.partials() as u64, Usage::STORAGE)?,
             cache: BindCache::default(),
@@ -159,13 +165,26 @@ impl GradientSource for Analytic {
         Batches::One
     }
 
+    fn adds(&self) -> bool {
+        true
+    }
+
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
         let n = self.layout.len();
         if at.point().len() != n {
             return Err(format!("{} parameters for a problem of {n}", at.point().len()).into());
         }
         let Self {
-            walk, most, gradient, add_loss, eigenvalues, uniforms, stride, sums, cache, ..
+            walk,
+            most,
+            gradients,
+            add_loss,
+            eigenvalues,
+            uniforms,
+            stride,
+            sums,
+            cache,
+            ..
         } = self;
         let uniform = |slot: u64| {
             wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -174,6 +193,7 @@ impl GradientSource for Analytic {
                 size: wgpu::BufferSize::new(16),
             })
         };
+        let gradient = &gradients[usize::from(at.adds())];
         let recorded = cache.get(at.key(), || {
             let mut recorded = Vec::new();
             for (slot, (range, _, groups)) in (1..).zip(walk.chunks(*most)) {

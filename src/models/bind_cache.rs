@@ -47,6 +47,7 @@ mod tests {
             gradient: 1,
             direction: None,
             loss: 0,
+            adds: false,
         };
         for optimizer in 0..20 {
             for stage in 1..=4 {

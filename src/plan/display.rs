@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{
-    Choice, Diagonal, Estimate, FieldSums, Finish, Linear, Name, Op, Operand, Plan, Purpose, Scale,
+    Choice, Diagonal, Estimate, FieldSums, Finish, Linear, Name, Op, Operand, Plan, Purpose,
+    Registers, Scale, Weights,
 };
 use crate::ingredients::{Ingredients, Momentum};
 
@@ -25,6 +26,7 @@ impl fmt::Display for Name {
             Name::Candidate => "θ'".to_owned(),
             Name::Beside => "z".to_owned(),
             Name::GradientBeside => "g̃".to_owned(),
+            Name::Eigenvector => "w".to_owned(),
         };
         f.pad(&text)
     }
@@ -78,12 +80,13 @@ impl fmt::Display for Linear {
         let h = match (self.scale, self.diagonal) {
             (Scale::Probe, Diagonal::None) => "ε",
             (Scale::Probe, _) => "ε D",
+            (Scale::Direction, _) => "ε",
             (_, Diagonal::None) => "h",
             _ => "h D",
         };
         match (self.gradients.as_slice(), self.scale) {
             ([], _) => {}
-            ([(a, k)], Scale::StepSize | Scale::Probe) => {
+            ([(a, k)], Scale::StepSize | Scale::Probe | Scale::Direction) => {
                 text += &format!("{}{}{h} {}", signed(false, -a < 0.0), weighted(*a), k.name);
             }
             (terms, scale) => {
@@ -128,7 +131,11 @@ impl Estimate {
         };
         let step =
             if self.makes { format!("θ' = θ − h{d}({});  ", part(1)) } else { String::new() };
-        format!("{step}‖e‖, e = h{d}({})", part(0))
+        let drift = match self.drift {
+            0.0 => String::new(),
+            drift => format!("{}(θ − θ') + ", weighted(drift)),
+        };
+        format!("{step}‖e‖, e = {drift}h{d}({})", part(0))
     }
 }
 
@@ -164,11 +171,108 @@ fn state(diagonal: Diagonal) -> (&'static str, &'static str) {
     }
 }
 
+impl Registers {
+    /// r and q stand for the registers, whose names change as they are written.
+    fn row(&self) -> [String; 3] {
+        let Weights { register: r, sum: q, point: y, slope } = self.weights;
+        let name = |operand: Option<Operand>| {
+            operand.map_or_else(String::new, |operand| operand.name.to_string())
+        };
+        let (k, from, extra) = (name(self.gradient), name(self.point), name(self.extra));
+        let moved = format!("({from} − θ)");
+        let old = "r";
+        let sum = |terms: &[(f64, &str)]| -> Vec<(f64, String)> {
+            let terms = terms.iter().filter(|(w, _)| *w != 0.0);
+            terms.map(|(w, name)| (*w, (*name).to_owned())).collect()
+        };
+        let text = |terms: &[(f64, String)]| -> String {
+            let terms = terms.iter().enumerate();
+            terms
+                .map(|(i, (w, name))| {
+                    format!("{}{}{name}", signed(i == 0, *w < 0.0), weighted(w.abs()))
+                })
+                .collect()
+        };
+        // A q that is only read is another vector's name.
+        let kept = if self.writes_sum { "q".to_owned() } else { name(self.sum) };
+        let mut parts = Vec::new();
+        let d = if self.diagonal == Diagonal::None { "" } else { " D" };
+        let old_weight = if self.reads_register { r.old } else { 0.0 };
+        let mut register = sum(&[(old_weight, old), (r.point, &moved), (r.sum, &kept)]);
+        if self.sloped {
+            let slope = text(&sum(&[(slope.gradient, &k), (r.extra, &extra)]));
+            register.push((-1.0, format!("h{d}({slope})")));
+        } else {
+            register.extend(sum(&[(r.gradient, &k), (r.extra, &extra)]));
+        }
+        let same = register == [(1.0, "r".to_owned())];
+        let new = if same { "r" } else { "r'" };
+        if !register.is_empty() && !same {
+            parts.push(format!("r' = {}", text(&register)));
+        }
+        if self.writes_sum {
+            let before = if self.reads_sum { q.sum } else { 0.0 };
+            let terms = sum(&[(before, "q"), (q.old, old), (q.register, new), (q.gradient, &k)]);
+            parts.push(format!("q' = {}", text(&terms)));
+        }
+        if let Some(target) = self.target {
+            let mut all = vec![(1.0, if self.based { "θ".to_owned() } else { from.clone() })];
+            all.extend(sum(&[(y.point, &moved), (y.register, new)]));
+            let slope = sum(&[
+                (slope.old, old),
+                (slope.gradient, &k),
+                (slope.register, new),
+                (slope.sum, "q'"),
+            ]);
+            let slope = match slope.as_slice() {
+                _ if self.sloped => String::new(),
+                [(w, name)] => format!("{}{}h{d} {name}", signed(false, *w > 0.0), weighted(*w)),
+                terms => format!(" − h{d}({})", text(terms)),
+            };
+            let target = match target.name {
+                Name::Theta => "θ'".to_owned(),
+                name => name.to_string(),
+            };
+            parts.push(format!("{target} = {}{slope}", text(&all)));
+        }
+        if self.checks != 0 {
+            parts.push(format!("finite {}?", Name::Gradient(self.checks)));
+        }
+        if self.norm {
+            parts.push("‖k₁‖".into());
+        }
+        if self.diagonal == Diagonal::Update {
+            parts.push("D from k₁".into());
+        }
+        let (read, written) = state(self.diagonal);
+        let theta = if self.based { "θ·0 " } else { "" };
+        let keep = |flag: bool, operand: Option<Operand>| operand.filter(|_| flag);
+        let reads = [
+            self.point,
+            keep(self.reads_register, self.register),
+            keep(self.reads_sum, self.sum),
+            self.gradient,
+            self.extra,
+        ];
+        let writes = [
+            self.target,
+            keep(self.writes_register, self.register),
+            keep(self.writes_sum, self.sum),
+        ];
+        [
+            parts.join(";  "),
+            format!("{theta}{}{read}", names(reads.into_iter().flatten())),
+            names(writes.into_iter().flatten()) + written,
+        ]
+    }
+}
+
 impl Op {
     fn row(&self, ingredients: &Ingredients) -> [String; 3] {
         match self {
-            Op::Evaluate { purpose, point, gradient } => {
+            Op::Evaluate { purpose, point, gradient, adds } => {
                 let what = match purpose {
+                    _ if *adds => format!("{0} += ∇L({1})", gradient.name, point.name),
                     Purpose::Stage(i) => format!("k{} = ∇L({})", subscript(*i), point.name),
                     Purpose::Product => format!("{} = H(θ) k₁", gradient.name),
                     _ => format!("{} = ∇L({})", gradient.name, point.name),
@@ -235,6 +339,22 @@ impl Op {
                 let (read, written) = state(field.diagonal);
                 [what, names(std::iter::once(field.a).chain(field.b)) + read, written.into()]
             }
+            Op::Radius(radius) => {
+                let Some([k, z]) = radius.others else {
+                    let what = "w = ±1, if there is none;  ‖θ‖".into();
+                    return [what, "θ·0".into(), names([radius.vector].into_iter())];
+                };
+                let d = if radius.diagonal == Diagonal::None { "" } else { "D " };
+                let what = format!("w = {d}(w − k₁);  ‖w‖, ⟨z − θ, w⟩, ‖θ‖");
+                let (read, written) = state(radius.diagonal);
+                let reads = format!("θ·0 {}{read}", names([radius.vector, k, z].into_iter()));
+                [what, reads, names([radius.vector].into_iter()) + written]
+            }
+            Op::Fit { interval, stages } => {
+                let what = format!("h ≤ {}/ρ for {stages} stages", coefficient(*interval));
+                [what, String::new(), String::new()]
+            }
+            Op::Registers(registers) => registers.row(),
             Op::Decay { gradient, point } => {
                 let what = format!("{0} = {0} + λ {1}", gradient.name, point.name);
                 let reads = names([*gradient, *point].into_iter());
@@ -251,6 +371,9 @@ impl Op {
                     Choice::FirstProbe => "how far the first probe goes",
                     Choice::FirstStep => "the first h",
                     Choice::FirstCurvature => "the first curvature",
+                    Choice::RadiusStart => "how far along w to look",
+                    Choice::Radius => "ρ = ‖w‖/‖z − θ‖",
+                    Choice::Opened => "the first attempt may begin",
                 };
                 [what.into(), String::new(), String::new()]
             }

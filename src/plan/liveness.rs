@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     Also, Choice, Diagonal, Estimate, Field, FieldSums, Finish, Linear, Name, Op, Operand, Purpose,
-    Scale, Slot,
+    Radius, Registers, Scale, Slot, Weights,
 };
 use crate::ingredients::Ingredients;
 
@@ -15,6 +15,8 @@ pub(super) enum Step {
         purpose: Purpose,
         point: Name,
         gradient: Name,
+        /// The source adds to what is there.
+        adds: bool,
     },
     Linear {
         target: Name,
@@ -25,7 +27,9 @@ pub(super) enum Step {
         diagonal: Diagonal,
         also: Option<Emission>,
     },
+    Registers(RegisterStep),
     Reduce {
+        gradient: Name,
         stage: u32,
         squares: bool,
     },
@@ -36,6 +40,7 @@ pub(super) enum Step {
     },
     Estimate {
         makes: bool,
+        drift: f64,
         terms: Vec<([f64; 2], Name)>,
         diagonal: Diagonal,
     },
@@ -44,6 +49,14 @@ pub(super) enum Step {
         b: Option<Name>,
         diagonal: Diagonal,
         sums: FieldSums,
+    },
+    Radius {
+        start: bool,
+        diagonal: Diagonal,
+    },
+    Fit {
+        interval: f64,
+        stages: u32,
     },
     Choose(Choice),
     Decay {
@@ -67,24 +80,66 @@ pub(super) struct Emission {
     pub(super) checks: bool,
 }
 
+/// A [`Registers`] before its vectors have a place.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub(super) struct RegisterStep {
+    pub(super) target: Option<Name>,
+    pub(super) point: Option<Name>,
+    pub(super) based: bool,
+    pub(super) register: Option<Name>,
+    pub(super) register_into: Option<Name>,
+    pub(super) sum: Option<Name>,
+    pub(super) sum_into: Option<Name>,
+    pub(super) gradient: Option<Name>,
+    pub(super) extra: Option<Name>,
+    /// The register holds the gradient of this stage already.
+    pub(super) added: bool,
+    pub(super) stage: u32,
+    /// The register is in units of θ: the slope goes there.
+    pub(super) sloped: bool,
+    pub(super) weights: Weights,
+    pub(super) diagonal: Diagonal,
+    /// Recorded after the verdict.
+    pub(super) after: bool,
+}
+
+impl RegisterStep {
+    /// Gradients that this step looks at for the first time, or did before.
+    pub(super) fn checked(&self) -> impl Iterator<Item = Name> {
+        let added = self.added.then_some(Name::Gradient(self.stage));
+        self.gradient.into_iter().chain(added)
+    }
+}
+
 impl Step {
     /// The gradient vectors a linear step reads.
     pub(super) fn gradients(&self) -> impl Iterator<Item = Name> + '_ {
-        let terms = match self {
-            Step::Linear { gradients, .. } | Step::Finish { gradients, .. } => gradients.as_slice(),
-            _ => &[],
+        let (terms, alone) = match self {
+            Step::Linear { gradients, .. } | Step::Finish { gradients, .. } => {
+                (gradients.as_slice(), None)
+            }
+            Step::Registers(step) => (&[][..], step.checked().next()),
+            _ => (&[][..], None),
         };
-        terms.iter().map(|&(_, name)| name)
+        terms.iter().map(|&(_, name)| name).chain(alone)
     }
 
     fn reads(&self) -> Vec<Name> {
         match self {
-            Step::Evaluate { point, .. } => vec![*point],
+            Step::Evaluate { point, gradient, adds, .. } => {
+                std::iter::once(*point).chain(adds.then_some(*gradient)).collect()
+            }
+            Step::Registers(step) => {
+                let read = [step.point, step.register, step.sum, step.gradient, step.extra];
+                read.into_iter().flatten().collect()
+            }
+            Step::Radius { start: true, .. } => vec![],
+            Step::Radius { .. } => vec![Name::Gradient(1), Name::Beside],
             Step::Linear { base, points, .. } => std::iter::once(*base)
                 .chain(points.iter().map(|&(_, name)| name))
                 .chain(self.gradients())
                 .collect(),
-            Step::Reduce { stage, .. } => vec![Name::Gradient(*stage)],
+            Step::Reduce { gradient, .. } => vec![*gradient],
             Step::Finish { .. } => self.gradients().collect(),
             Step::Estimate { makes, terms, .. } => {
                 let candidate = (!makes).then_some(Name::Candidate);
@@ -94,7 +149,7 @@ impl Step {
             Step::Reuse { stage } => vec![Name::Gradient(*stage), Name::Gradient(1)],
             Step::Field { a, b, .. } => std::iter::once(*a).chain(*b).collect(),
             Step::Decay { gradient, point } => vec![*gradient, *point],
-            Step::Choose(_) | Step::Control => vec![],
+            Step::Choose(_) | Step::Control | Step::Fit { .. } => vec![],
         }
     }
 }
@@ -113,7 +168,9 @@ impl Draft {
 
     /// Linear scan: lifetimes in straight-line code are intervals, for which
     /// taking the lowest free buffer is optimal.
-    pub(super) fn new(steps: Vec<Step>) -> Self {
+    ///
+    /// The eigenvector outlives every attempt, and so has a buffer of its own.
+    pub(super) fn new(steps: Vec<Step>, eigenvector: bool) -> Self {
         let mut last_read: HashMap<Name, usize> = HashMap::new();
         for (at, step) in steps.iter().enumerate() {
             last_read.extend(step.reads().into_iter().map(|name| (name, at)));
@@ -121,6 +178,9 @@ impl Draft {
         let mut scan = Scan { last_read, ..Scan::default() };
         scan.place.insert(Name::Theta, 0);
         scan.slots = 1;
+        if eigenvector {
+            scan.take(Name::Eigenvector);
+        }
         let ops = steps.into_iter().enumerate().map(|(at, step)| scan.place(at, step)).collect();
         Self { ops, slots: scan.slots }
     }
@@ -149,10 +209,15 @@ impl Scan {
     }
 
     fn dies(&self, name: Name, at: usize) -> bool {
-        name != Name::Theta && self.last_read.get(&name).is_none_or(|&last| last <= at)
+        !matches!(name, Name::Theta | Name::Eigenvector)
+            && self.last_read.get(&name).is_none_or(|&last| last <= at)
     }
 
+    /// A buffer for a vector; its own, if one of that name is still there.
     fn take(&mut self, name: Name) -> Operand {
+        if let Some(&slot) = self.place.get(&name) {
+            return Operand { name, slot };
+        }
         let slot = self.free.pop_first().unwrap_or(self.slots);
         self.slots = self.slots.max(slot + 1);
         self.place.insert(name, slot);
@@ -182,6 +247,15 @@ impl Scan {
         match step {
             Step::Control => Op::Control,
             Step::Choose(choice) => Op::Choose(choice),
+            Step::Fit { interval, stages } => Op::Fit { interval, stages },
+            Step::Radius { start, diagonal } => {
+                let vector = self.operand(Name::Eigenvector);
+                let others =
+                    (!start).then(|| [self.operand(Name::Gradient(1)), self.operand(Name::Beside)]);
+                self.release(&reads, at, 0);
+                Op::Radius(Radius { vector, others, diagonal })
+            }
+            Step::Registers(step) => self.registers(at, step),
             Step::Decay { gradient, point } => {
                 let (gradient, point) = (self.operand(gradient), self.operand(point));
                 self.release(&reads, at, 0);
@@ -192,9 +266,9 @@ impl Scan {
                 self.release(&reads, at, 0);
                 Op::Field(Field { a, b, diagonal, sums })
             }
-            Step::Reduce { stage, squares } => {
+            Step::Reduce { gradient, stage, squares } => {
                 self.checked.insert(stage);
-                let gradient = self.operand(Name::Gradient(stage));
+                let gradient = self.operand(gradient);
                 Op::Reduce { gradient, stage, norm: stage == 1, squares }
             }
             Step::Finish { target, gradients, diagonal } => {
@@ -204,12 +278,12 @@ impl Scan {
                 self.release(&reads, at, 0);
                 Op::Finish(finish)
             }
-            Step::Estimate { makes, terms, diagonal } => {
+            Step::Estimate { makes, drift, terms, diagonal } => {
                 let name = Name::Candidate;
                 let candidate = if makes { self.take(name) } else { self.operand(name) };
                 let terms = terms.into_iter().map(|(w, k)| (w, self.operand(k))).collect();
                 self.release(&reads, at, 0);
-                Op::Estimate(Estimate { candidate, makes, terms, diagonal })
+                Op::Estimate(Estimate { candidate, makes, drift, terms, diagonal })
             }
             Step::Commit => {
                 let (from, to) = (self.operand(Name::Candidate), self.operand(Name::Theta));
@@ -219,17 +293,17 @@ impl Scan {
                 let from = self.operand(Name::Gradient(stage));
                 Op::Reuse { from, to: self.operand(Name::Gradient(1)) }
             }
-            Step::Evaluate { purpose, point, gradient } => {
+            Step::Evaluate { purpose, point, gradient, adds } => {
                 let point = self.operand(point);
                 let gradient = self.take(gradient);
                 self.release(&[point.name, gradient.name], at, 0);
-                Op::Evaluate { purpose, point, gradient }
+                Op::Evaluate { purpose, point, gradient, adds }
             }
             Step::Linear {
                 target: Name::Theta, base, points, gradients, scale, diagonal, ..
             } => {
                 // θ must be the base if it is read at all: it is bound for writing.
-                let lead = |w: f64, name| if name == Name::Theta { f64::INFINITY } else { w };
+                let lead = |w: f64, name| (name == Name::Theta, w);
                 let (base, points) = with_base_by(base, points, lead);
                 let target = self.operand(Name::Theta);
                 let linear = self.linear(target, base, points, gradients, scale);
@@ -243,7 +317,7 @@ impl Scan {
                 let alone = also.is_none();
                 let reusable = |name| alone && self.dies(name, at) && !first_seen(name);
                 // A base that dies here gives its buffer to the target.
-                let lead = |w: f64, name| if reusable(name) { 1.0 + w } else { w };
+                let lead = |w: f64, name| (reusable(name), w);
                 let (base, points) = with_base_by(base, points, lead);
                 let target = if reusable(base) {
                     let slot = self.place[&base];
@@ -264,6 +338,70 @@ impl Scan {
                 Op::Combine(Linear { checks: unchecked, norm, diagonal, also, ..linear })
             }
         }
+    }
+
+    fn registers(&mut self, at: usize, step: RegisterStep) -> Op {
+        let reads = Step::Registers(step.clone()).reads();
+        let seen: Vec<Name> = step.checked().collect();
+        // After the verdict, what is not checked yet has had its guard.
+        let unchecked = if step.after { vec![] } else { self.unchecked(&seen) };
+        let read = |scan: &Self, name: Option<Name>| name.map(|name| scan.operand(name));
+        let (point, gradient) = (read(self, step.point), read(self, step.gradient));
+        let extra = read(self, step.extra);
+        // What is read and written is one buffer; its old name ends here.
+        let mut pair = |from: Option<Name>, into: Option<Name>| {
+            let old = from.map(|name| self.operand(name));
+            match (old, into) {
+                (Some(old), Some(into)) => {
+                    debug_assert!(old.name == into || self.dies(old.name, at), "{old:?}");
+                    self.place.remove(&old.name);
+                    self.place.insert(into, old.slot);
+                    Some(Operand { name: into, slot: old.slot })
+                }
+                (None, Some(into)) => Some(self.take(into)),
+                (old, None) => old,
+            }
+        };
+        let register = pair(step.register, step.register_into);
+        let sum = pair(step.sum, step.sum_into);
+        let target = match (step.target, point) {
+            (None, _) => None,
+            (Some(Name::Theta), _) => Some(self.operand(Name::Theta)),
+            (Some(name), Some(point)) => {
+                debug_assert!(self.dies(point.name, at), "{point:?}");
+                self.place.remove(&point.name);
+                self.place.insert(name, point.slot);
+                Some(Operand { name, slot: point.slot })
+            }
+            (Some(name), None) => Some(self.take(name)),
+        };
+        let kept = target.map_or(0, |target| target.slot);
+        let reads: Vec<Name> =
+            reads.into_iter().filter(|name| self.place.contains_key(name)).collect();
+        self.release(&reads, at, kept);
+        let written: Vec<Name> =
+            [register, sum, target].into_iter().flatten().map(|o| o.name).collect();
+        self.release(&written, at, 0);
+        Op::Registers(Registers {
+            target,
+            point,
+            based: step.based,
+            reads_register: step.register.is_some(),
+            writes_register: step.register_into.is_some(),
+            register,
+            reads_sum: step.sum.is_some(),
+            writes_sum: step.sum_into.is_some(),
+            sum,
+            gradient,
+            extra,
+            added: step.added,
+            sloped: step.sloped,
+            checks: unchecked.first().copied().unwrap_or(0),
+            norm: unchecked.contains(&1),
+            weights: step.weights,
+            diagonal: step.diagonal,
+            after: step.after,
+        })
     }
 
     fn linear(
@@ -290,7 +428,7 @@ impl Scan {
 fn with_base_by(
     base: Name,
     points: Vec<(f64, Name)>,
-    lead: impl Fn(f64, Name) -> f64,
+    lead: impl Fn(f64, Name) -> (bool, f64),
 ) -> (Name, Vec<(f64, Name)>) {
     let base_weight = 1.0 - points.iter().map(|&(w, _)| w).sum::<f64>();
     let mut all = points;

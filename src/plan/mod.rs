@@ -7,14 +7,23 @@
 mod display;
 mod explicit;
 mod liveness;
+mod low_storage;
+mod passes;
+mod registers;
 mod search;
+mod stabilised;
 #[cfg(test)]
 mod tests;
 
+pub use registers::{
+    PointWeights, RegisterWeights, Registers, SlopeWeights, SumWeights, Values, Weights,
+};
+
 use crate::error::PlanError;
-use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner};
+use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule};
 use crate::method::Method;
-use crate::tableau::Tableau;
+use crate::tableau::{Registers as Kept, Stages};
+use passes::{Assembly, Bound, Shape};
 
 /// How much of a step goes into one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -72,6 +81,8 @@ pub enum Name {
     /// A point beside θ along v = D k₁, and its gradient.
     Beside,
     GradientBeside,
+    /// w of the power iteration for ρ, which stays from attempt to attempt.
+    Eigenvector,
 }
 
 /// A resident buffer, by number; 0 is θ.
@@ -92,6 +103,8 @@ pub enum Scale {
     StepSize,
     /// The control block's distance of a probe.
     Probe,
+    /// The same, along a direction that D is already in.
+    Direction,
 }
 
 /// What an operation does with the preconditioner's state.
@@ -151,12 +164,15 @@ pub struct Finish {
     pub diagonal: Diagonal,
 }
 
-/// e = h D Σ d k, and the sum of (e / (atol + rtol·max(|θ|, |θ'|)))².
+/// e = drift (θ − θ') + h D Σ d k, and the sum of (e / (atol + rtol·max(|θ|, |θ'|)))².
 ///
-/// Made from gradients alone, so that rounding at |θ| does not enter e.
+/// Made from gradients alone wherever they are still there, so that rounding at |θ|
+/// does not enter e.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate {
     pub candidate: Operand,
+    /// This much of θ − θ' is in e too.
+    pub drift: f64,
     /// The candidate is made here too: θ' = θ − h D Σ b k.
     pub makes: bool,
     /// d = b − b̂ and b of each gradient.
@@ -205,13 +221,36 @@ pub enum Choice {
     FirstStep,
     /// And the first curvature, by a probe.
     FirstCurvature,
+    /// How far along the eigenvector the next iteration for ρ looks.
+    RadiusStart,
+    /// ρ by one iteration.
+    Radius,
+    /// The first attempt of all has what it needs.
+    Opened,
+}
+
+/// w ← D (w − k₁), where w held the gradient at a point z beside θ, and its sums:
+/// ‖w‖², ⟨z − θ, w⟩, ‖θ‖². At the start of an iteration w is left alone, unless
+/// there is none yet: then its elements are ±1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Radius {
+    pub vector: Operand,
+    /// k₁ and z; none at the start.
+    pub others: Option<[Operand; 2]>,
+    pub diagonal: Diagonal,
 }
 
 /// One operation of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// The gradient source writes ∇L at a point.
-    Evaluate { purpose: Purpose, point: Operand, gradient: Operand },
+    Evaluate {
+        purpose: Purpose,
+        point: Operand,
+        gradient: Operand,
+        /// The source adds it to what is there.
+        adds: bool,
+    },
     /// A stage point or a partial sum.
     Combine(Linear),
     /// Looks for NaN and infinity in a gradient (in its squares, if those are
@@ -223,6 +262,12 @@ pub enum Op {
     Average,
     /// Sums over gradients that decide about h.
     Field(Field),
+    /// One iteration for the spectral radius ρ of D·H.
+    Radius(Radius),
+    /// h ← min(h, interval/ρ), for so many stages.
+    Fit { interval: f64, stages: u32 },
+    /// A stage of a method that passes registers on.
+    Registers(Registers),
     /// Decides about h, from the sums before it.
     Choose(Choice),
     /// The verdict: reads what the checks left, decides, writes the record.
@@ -295,11 +340,41 @@ impl Op {
                 1 + usize::from(field.b.is_some()) + theta + state(field.diagonal)
             }
             Op::Estimate(estimate) => estimate.terms.len() + 2 + state(estimate.diagonal),
+            Op::Registers(registers) => registers.words() + state(registers.diagonal),
+            // θ; then w, k₁, z, θ, and w again.
+            Op::Radius(radius) if radius.others.is_none() => 1,
+            Op::Radius(radius) => 5 + state(radius.diagonal),
             Op::Commit { .. } => 2,
             Op::Decay { .. } | Op::Average => 3,
             Op::Reduce { .. } => 1,
             // What it costs, the gradient that it spares more than pays for.
-            Op::Evaluate { .. } | Op::Choose(_) | Op::Control | Op::Reuse { .. } => 0,
+            Op::Evaluate { .. }
+            | Op::Choose(_)
+            | Op::Fit { .. }
+            | Op::Control
+            | Op::Reuse { .. } => 0,
+        }
+    }
+
+    /// Words where each weighted vector beyond a sum's first is added by a kernel of
+    /// its own.
+    fn words_by_axpy(&self, ingredients: &Ingredients) -> usize {
+        let state = |diagonal: Diagonal| diagonal.words(&ingredients.preconditioner);
+        match self {
+            _ if self.guards() => 0,
+            Op::Combine(linear) | Op::Advance(linear) => {
+                3 * (linear.points.len() + linear.gradients.len()) + state(linear.diagonal)
+            }
+            Op::Registers(registers) => registers.words_by_axpy() + state(registers.diagonal),
+            Op::Finish(finish) => {
+                let rest = finish.gradients.len() - 1;
+                self.words(ingredients) - rest + 3 * rest
+            }
+            Op::Estimate(estimate) => {
+                let rest = estimate.terms.len() - 1 + usize::from(estimate.drift != 0.0);
+                self.words(ingredients) + 1 - estimate.terms.len() + 3 * rest
+            }
+            _ => self.words(ingredients),
         }
     }
 
@@ -326,6 +401,67 @@ pub const MAX_ESTIMATE_TERMS: usize = 4;
 pub struct Options {
     pub fusion: Fusion,
     pub guard: Guard,
+    /// The source adds gradients to a register: methods of two registers then need
+    /// one vector less.
+    pub adds: bool,
+}
+
+/// Refuses what cannot be planned.
+fn check(method: &Method, ingredients: &Ingredients, options: Options) -> Result<(), PlanError> {
+    let tableau = method.tableau();
+    let unsupported = |reason| Err(PlanError::Unsupported { method: method.to_string(), reason });
+    if ingredients.adaptive.is_some() && tableau.b_hat().is_none() {
+        let pairs: Vec<_> = Method::all()
+            .into_iter()
+            .filter(|method| method.tableau().b_hat().is_some())
+            .map(|method| method.to_string())
+            .collect();
+        let (method, pairs) = (method.to_string(), pairs.join(", "));
+        return Err(PlanError::NoPair { method, pairs });
+    }
+    let from = ingredients.rule.and_then(|rule| rule.curvature());
+    if from == Some(Curvature::Stages) && tableau.a(1, 0) == 0.0 {
+        return unsupported(
+            "its curvature is to come from the first two stages, which are not two points; take \
+             it from a probe",
+        );
+    }
+    if let Method::Stabilised(stabilised) = method {
+        if from == Some(Curvature::Stages) {
+            return unsupported(
+                "its first two stages lie together the closer the more stages there are; take the \
+                 curvature from a probe",
+            );
+        }
+        let stable = matches!(ingredients.rule, Some(Rule::Stable { .. }));
+        if stable && matches!(stabilised.stages(), Stages::Auto { .. }) {
+            return unsupported(
+                "the largest stable step depends on the number of stages; give it: \
+                 NAME:stages=8",
+            );
+        }
+    }
+    let two = matches!(method, Method::LowStorage(m) if matches!(m.registers(), Kept::Two { .. }));
+    if options.adds && (!two || options.fusion == Fusion::None) {
+        return unsupported(
+            "gradients can be added up by the source only in the two registers of williamson3 \
+             and carpenter-kennedy, fused",
+        );
+    }
+    if options.adds && from == Some(Curvature::Stages) {
+        return unsupported(
+            "where the source adds gradients up, those of the first two stages are not there to \
+             take a curvature from; take it from a probe",
+        );
+    }
+    let preconditioned = ingredients.preconditioner != Preconditioner::None || ingredients.grouped;
+    if from == Some(Curvature::Product) && preconditioned {
+        return unsupported(
+            "curvature by products knows of no preconditioner and no parameter groups; take it \
+             from a probe",
+        );
+    }
+    Ok(())
 }
 
 /// The operations of one attempt, with the buffers they need.
@@ -348,6 +484,7 @@ pub struct Plan {
     stages: u32,
     evaluations: u32,
     opening: Vec<Op>,
+    renewing: Vec<Op>,
     error_order: usize,
     unfused_words: usize,
 }
@@ -382,33 +519,75 @@ impl Plan {
         ingredients: &Ingredients,
         options: Options,
     ) -> Result<Self, PlanError> {
-        let Method::Explicit(tableau) = method;
-        let pairless = ingredients.adaptive.is_some() && tableau.b_hat().is_none();
-        if pairless {
-            let pairs: Vec<_> = Tableau::all()
-                .into_iter()
-                .filter(|tableau| tableau.b_hat().is_some())
-                .map(|tableau| tableau.name().to_owned())
-                .collect();
-            let (method, pairs) = (tableau.name().to_owned(), pairs.join(", "));
-            return Err(PlanError::NoPair { method, pairs });
+        let stages = match method {
+            Method::Stabilised(stabilised) => stabilised.shown_stages(),
+            _ => 0,
+        };
+        Self::with_stages(method, stages, ingredients, options)
+    }
+
+    /// Plans one attempt of a stabilised method with so many stages, which it must
+    /// have; every other method has its own number.
+    ///
+    /// # Errors
+    /// As [`Plan::with_ingredients`].
+    pub fn with_stages(
+        method: &Method,
+        stages: u32,
+        ingredients: &Ingredients,
+        options: Options,
+    ) -> Result<Self, PlanError> {
+        check(method, ingredients, options)?;
+        let judged = ingredients.adaptive.is_some();
+        let whole = match method {
+            Method::Stabilised(stabilised) => &stabilised.family().tableau(stages),
+            _ => method.tableau(),
+        };
+        let tableau = if judged { whole } else { &whole.without_estimate() };
+        let bound = match method {
+            Method::Stabilised(stabilised) => {
+                Some(Bound { interval: stabilised.family().interval(stages), stages })
+            }
+            _ => matches!(ingredients.rule, Some(Rule::Stable { .. })).then(|| {
+                let (interval, stages) = (tableau.real_limit(), tableau.stages() as u32);
+                Bound { interval, stages }
+            }),
+        };
+        let mut shape = Shape::new(tableau, ingredients);
+        if let Method::LowStorage(low_storage) = method
+            && matches!(low_storage.registers(), Kept::Two { .. })
+        {
+            shape.adds = options.adds;
+            shape.in_place = options.guard == Guard::Off && !shape.finish;
         }
-        let from = ingredients.rule.and_then(|rule| rule.curvature());
-        if from == Some(Curvature::Stages) && tableau.a(1, 0) == 0.0 {
-            let reason = "its curvature is to come from the first two stages, which are not two \
-                          points; take it from a probe";
-            return Err(PlanError::Unsupported { method: tableau.name().to_owned(), reason });
+        let assembly = Assembly { tableau, ingredients, options, shape, bound };
+        let unfused_options = Options { fusion: Fusion::None, ..options };
+        let unfused = Shape { adds: false, in_place: false, ..shape };
+        let unfused = Assembly { options: unfused_options, shape: unfused, ..assembly };
+        let direct = options.fusion == Fusion::None;
+        // With one kernel per axpy there are no registers: that is the tableau.
+        let steps = match method {
+            Method::LowStorage(low_storage) if !direct && low_storage::fits(low_storage, shape) => {
+                low_storage::steps(low_storage, shape)
+            }
+            Method::Stabilised(stabilised) if !direct => {
+                stabilised::steps(stabilised.family(), stages, shape)
+            }
+            _ if direct => explicit::steps(&unfused),
+            _ => explicit::steps(&Assembly { shape: unfused.shape, ..assembly }),
+        };
+        let name = method.to_string();
+        let assembly = if direct { &unfused } else { &assembly };
+        let mut plan = assembly.plan(&name, steps);
+        plan.unfused_words = match method {
+            Method::Explicit(_) => unfused.plan(&name, explicit::steps(&unfused)).words_bare(),
+            _ => plan.ops.iter().map(|op| op.words_by_axpy(ingredients)).sum(),
+        };
+        if let Method::Stabilised(stabilised) = method
+            && judged
+        {
+            plan.error_order = stabilised.family().error_order();
         }
-        let preconditioned =
-            ingredients.preconditioner != Preconditioner::None || ingredients.grouped;
-        if from == Some(Curvature::Product) && preconditioned {
-            let reason = "curvature by products knows of no preconditioner and no parameter \
-                          groups; take it from a probe";
-            return Err(PlanError::Unsupported { method: tableau.name().to_owned(), reason });
-        }
-        let unfused = Options { fusion: Fusion::None, ..options };
-        let mut plan = explicit::plan(tableau, ingredients, options);
-        plan.unfused_words = explicit::plan(tableau, ingredients, unfused).words_bare();
         Ok(plan)
     }
 
@@ -427,6 +606,16 @@ impl Plan {
     /// What comes once before the first attempt where its h is not known.
     pub fn opening(&self) -> &[Op] {
         &self.opening
+    }
+
+    /// An attempt that renews ρ, where it is estimated; else empty.
+    pub fn renewing(&self) -> &[Op] {
+        &self.renewing
+    }
+
+    /// Whether the source must add gradients to what is there.
+    pub fn adds(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Evaluate { adds: true, .. }))
     }
 
     /// Whether the source must give Hessian-vector products.
@@ -448,10 +637,11 @@ impl Plan {
     /// Halves of the preconditioner's state: two where it is written before
     /// the verdict.
     pub fn state_halves(&self) -> usize {
-        let before = self.ops.iter().any(|op| match op {
-            Op::Combine(Linear { diagonal, .. }) | Op::Field(Field { diagonal, .. }) => {
-                *diagonal == Diagonal::Update
-            }
+        let before = self.ops.iter().chain(&self.renewing).any(|op| match op {
+            Op::Combine(Linear { diagonal, .. })
+            | Op::Field(Field { diagonal, .. })
+            | Op::Radius(Radius { diagonal, .. })
+            | Op::Registers(Registers { diagonal, .. }) => *diagonal == Diagonal::Update,
             _ => false,
         });
         if before { 2 } else { 1 }
@@ -460,6 +650,15 @@ impl Plan {
     /// Stages of the method that an attempt makes.
     pub fn stages(&self) -> u32 {
         self.stages
+    }
+
+    /// Stages that stability bounds h for, if it does; else those of the method.
+    pub fn bound_stages(&self) -> u32 {
+        let fit = self.ops.iter().find_map(|op| match op {
+            Op::Fit { stages, .. } => Some(*stages),
+            _ => None,
+        });
+        fit.unwrap_or(self.stages)
     }
 
     /// Halves of the momentum: two where it is written before the verdict.
@@ -521,6 +720,7 @@ impl Plan {
         self.ops.iter().any(|op| match op {
             Op::Combine(linear) | Op::Advance(linear) => linear.norm,
             Op::Reduce { norm, .. } => *norm,
+            Op::Registers(registers) => registers.norm,
             _ => false,
         })
     }

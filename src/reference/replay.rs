@@ -2,7 +2,10 @@
 //! plan overwrites here is gone here too.
 
 use crate::error::ReferenceError;
-use crate::plan::{Choice, Diagonal, Estimate, Finish, Linear, Name, Op, Plan, Purpose, Scale};
+use crate::plan::{
+    Choice, Diagonal, Estimate, Finish, Linear, Name, Op, Operand, Plan, Purpose, Registers, Scale,
+    Values,
+};
 
 /// What one replayed attempt saw and did.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +61,7 @@ impl<'p> Replay<'p> {
         let mut attempt = Attempt { accepted: true, grad_norm: None, error: None };
         for op in self.plan.ops() {
             match op {
-                Op::Evaluate { purpose, point, gradient: into } => {
+                Op::Evaluate { purpose, point, gradient: into, adds } => {
                     let Purpose::Stage(stage) = *purpose else { continue };
                     let k = gradient(stage as usize, &self.slots[point.slot]);
                     let expected = self.slots[0].len();
@@ -69,8 +72,14 @@ impl<'p> Replay<'p> {
                             found: k.len(),
                         });
                     }
-                    self.slots[into.slot] = k;
+                    if *adds {
+                        let sum = &mut self.slots[into.slot];
+                        sum.iter_mut().zip(k).for_each(|(sum, k)| *sum += k);
+                    } else {
+                        self.slots[into.slot] = k;
+                    }
                 }
+                Op::Registers(registers) => self.registers(registers, h, &mut attempt),
                 Op::Combine(linear) => self.linear(linear, h, &mut attempt),
                 Op::Reduce { gradient, norm, squares, .. } => {
                     let k = &self.slots[gradient.slot];
@@ -100,7 +109,7 @@ impl<'p> Replay<'p> {
                 // The average changes nothing of what a replay shows.
                 Op::Average => {}
                 // h is the caller's choice.
-                Op::Choose(_) => {}
+                Op::Choose(_) | Op::Radius(_) | Op::Fit { .. } => {}
                 Op::Control => {
                     self.accepted += u64::from(attempt.accepted);
                     if attempt.accepted
@@ -157,7 +166,7 @@ impl<'p> Replay<'p> {
         let scale = match linear.scale {
             Scale::One => 1.0,
             Scale::StepSize => h * self.clip,
-            Scale::Probe => 0.0,
+            Scale::Probe | Scale::Direction => 0.0,
         };
         let at = |slot: usize, i: usize| self.slots[slot][i];
         let value = |i: usize| {
@@ -181,6 +190,61 @@ impl<'p> Replay<'p> {
             self.slots[also.target.slot] = values;
         }
         self.slots[linear.target.slot] = target;
+    }
+
+    fn registers(&mut self, op: &Registers, h: f64, attempt: &mut Attempt) {
+        let n = self.slots[0].len();
+        let newest = if op.added { op.register } else { op.gradient };
+        if let Some(k) = newest {
+            if op.checks != 0 {
+                attempt.accepted &= self.slots[k.slot].iter().all(|x| x.is_finite());
+            }
+            if op.norm {
+                attempt.grad_norm = Some(norm_of(&self.slots[k.slot]));
+            }
+            if op.diagonal == Diagonal::Update {
+                self.update(k.slot, attempt);
+            }
+        }
+        if op.after && !attempt.accepted {
+            return;
+        }
+        let preconditioner = self.plan.ingredients().preconditioner;
+        let half = if op.after { self.half } else { 1 - self.half };
+        let t = self.accepted + u64::from(!op.after);
+        let get = |flag: bool, operand: Option<Operand>, slots: &[Vec<f64>], i: usize| {
+            operand.filter(|_| flag).map_or(0.0, |operand| slots[operand.slot][i])
+        };
+        for i in 0..n {
+            let slots = &self.slots;
+            let theta = slots[0][i];
+            let y = get(true, op.point, slots, i);
+            let values = Values {
+                point: if op.based && op.point.is_some() { y - theta } else { 0.0 },
+                register: get(op.reads_register, op.register, slots, i),
+                sum: get(op.reads_sum, op.sum, slots, i),
+                gradient: get(true, op.gradient, slots, i),
+                extra: get(true, op.extra, slots, i),
+            };
+            let d = match op.diagonal {
+                Diagonal::None => 1.0,
+                _ => preconditioner.diagonal(&self.second[half][i], t),
+            };
+            let step = h * self.clip * d;
+            let made = op.weights.registers(&values, op.sloped, step);
+            let base = if op.based { theta } else { y };
+            let step = if op.sloped { 0.0 } else { step };
+            let next = base + op.weights.moved(&values, made, step);
+            let slots = &mut self.slots;
+            let mut put = |flag: bool, operand: Option<Operand>, value: f64| {
+                if let Some(operand) = operand.filter(|_| flag) {
+                    slots[operand.slot][i] = value;
+                }
+            };
+            put(op.writes_register, op.register, made[0]);
+            put(op.writes_sum, op.sum, made[1]);
+            put(true, op.target, next);
+        }
     }
 
     /// Takes a gradient into the attempt's half of the state.
@@ -220,6 +284,7 @@ impl<'p> Replay<'p> {
             if estimate.makes {
                 *candidate = theta - step;
             }
+            let e = e + estimate.drift * (theta - *candidate);
             squares += adaptive.scaled(e, theta, *candidate).powi(2);
         }
         let error = (squares / n as f64).sqrt();

@@ -5,7 +5,7 @@
 //! coefficients.
 
 use crate::error::ReferenceError;
-use crate::ingredients::{Curvature, Ingredients, PROBE, Rule};
+use crate::ingredients::{Curvature, ENLARGED, Ingredients, PROBE, Rule, SpectralRadius};
 use crate::tableau::Tableau;
 
 /// One step of size h from θ_n, with everything that happened on the way.
@@ -87,6 +87,32 @@ pub fn step(
         .b_hat()
         .map(|b_hat| elements.map(|e| h * weighted(&|i| b[i] - b_hat[i], e)).collect());
     Ok(Step { h, points, gradients, theta: next, error })
+}
+
+/// ρ of the Jacobian of `field` at θ: a hundred iterations w ← (f(θ + εw) − f(θ))/ε
+/// of the power method, from elements ±1, with ε‖w‖ = 2⁻²⁶ max(1, ‖θ‖).
+///
+/// ```
+/// use kutta::reference::textbook;
+/// let rho = textbook::spectral_radius(&[1.0, 1.0], &mut |x| vec![3.0 * x[0], -7.0 * x[1]]);
+/// assert!((rho - 7.0).abs() < 1e-6);
+/// ```
+pub fn spectral_radius(theta: &[f64], field: &mut dyn FnMut(&[f64]) -> Vec<f64>) -> f64 {
+    let here = field(theta);
+    let distance = norm(theta).max(1.0) / f64::from(1 << 26);
+    let mut w: Vec<f64> = (0..theta.len()).map(|i| if i % 3 == 0 { -1.0 } else { 1.0 }).collect();
+    let mut rho = 0.0;
+    for _ in 0..100 {
+        let epsilon = distance / norm(&w);
+        let beside: Vec<f64> = theta.iter().zip(&w).map(|(x, w)| x + epsilon * w).collect();
+        let there = field(&beside);
+        w = there.iter().zip(&here).map(|(a, b)| a - b).collect();
+        rho = norm(&w) / distance;
+        if rho == 0.0 || !rho.is_finite() {
+            break;
+        }
+    }
+    rho
 }
 
 /// A method with ingredients and the state they keep between steps.
@@ -171,6 +197,16 @@ impl<'t> Trainer<'t> {
             there.iter().zip(&v).map(|(a, b)| a - b).collect::<Vec<_>>()
         };
         match rule {
+            Rule::Stable { fraction, h_max } => {
+                let rho = match self.ingredients.radius {
+                    SpectralRadius::Given(rho) => rho,
+                    SpectralRadius::Estimated => {
+                        let mut there = |x: &[f64]| times(&decayed(l2, gradient, 0, x));
+                        ENLARGED * spectral_radius(&self.theta, &mut there)
+                    }
+                };
+                ((fraction * self.tableau.real_limit() / rho).min(h_max), None)
+            }
             Rule::Polyak { h_max } => ((loss / dot(&g, &v)).clamp(0.0, h_max), None),
             Rule::SgdG2 { beta, .. } => {
                 let u = change(-self.h * self.clip(&g), &self.theta);

@@ -4,18 +4,22 @@
 //! stability limits are computed from them, so a wrong coefficient cannot hide
 //! behind a right label.
 
+mod low_storage;
 mod named;
 mod order;
 mod pairs;
 #[cfg(test)]
 mod precise_tests;
 mod registry;
+mod stabilised;
 mod stability;
 mod text;
 
 use crate::error::TableauError;
 
+pub use low_storage::{LowStorage, Registers, Three};
 pub use order::MAX_ORDER;
+pub use stabilised::{Family, Recurrence, Stabilised, Stages};
 
 /// The most stages a tableau can have.
 pub const MAX_STAGES: usize = 64;
@@ -212,6 +216,27 @@ impl Tableau {
     pub fn first_same_as_last(&self) -> bool {
         let (last, before) = (self.stages() - 1, &self.b[..self.stages() - 1]);
         last > 0 && self.b[last] == 0.0 && self.rows[last] == before
+    }
+
+    /// The tableau of a method that is known by what follows each stage:
+    /// `follow[i]` has the coefficients of stage i + 2's point, the last one those
+    /// of the step. One weight more in b̂ than there are stages is that of the
+    /// gradient at the end of the step.
+    pub(crate) fn from_increments(
+        name: impl Into<String>,
+        source: impl Into<String>,
+        follow: Vec<Vec<f64>>,
+        b_hat: Option<Vec<f64>>,
+    ) -> Self {
+        let (mut rows, mut b) = (vec![vec![]], follow[follow.len() - 1].clone());
+        rows.extend(follow.iter().zip(1..).map(|(row, i)| row[..i].to_vec()));
+        if b_hat.as_ref().is_some_and(|b_hat| b_hat.len() == rows.len()) {
+            b.push(0.0);
+        } else {
+            rows.pop();
+        }
+        let c = rows.iter().map(|row| row.iter().fold(0.0, |sum, x| sum + x)).collect();
+        Self { name: name.into(), source: source.into(), rows, b, b_hat, c }
     }
 
     /// The same step without the stages that only the error estimate reads,

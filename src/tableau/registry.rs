@@ -38,7 +38,7 @@ pub(super) fn entries() -> impl Iterator<Item = &'static Entry> {
 }
 
 /// `SSPRK(3,3)` and `ssprk-33` are the same name.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     let separator = |c: char| c.is_whitespace() || "-_(),".contains(c);
     name.to_lowercase().replace(separator, "")
 }

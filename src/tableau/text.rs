@@ -14,14 +14,11 @@ pub(super) struct Table<T> {
 /// Reads a text that comes with kutta; `number` makes p/q of p and q, where q is
 /// `1` for a whole or a decimal number.
 pub(super) fn read<T>(text: &str, number: impl Fn(&str, &str) -> T) -> Table<T> {
-    let number = |word: &str| {
-        let (p, q) = word.split_once('/').unwrap_or((word, "1"));
-        number(p, q)
-    };
+    let number = fraction(number);
     let (mut c, mut rows, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     for line in text.lines() {
         let (at, entries) = line.split_once('|').unwrap_or(("", line));
-        let entries = entries.split_whitespace().map(number).collect();
+        let entries = entries.split_whitespace().map(&number).collect();
         match at.trim() {
             "" => weights.push(entries),
             at => {
@@ -32,6 +29,20 @@ pub(super) fn read<T>(text: &str, number: impl Fn(&str, &str) -> T) -> Table<T> 
     }
     let mut weights = weights.into_iter();
     Table { c, rows, b: weights.next().unwrap_or_default(), b_hat: weights.next() }
+}
+
+/// Reads `p/q`, `p` and decimals.
+fn fraction<T>(number: impl Fn(&str, &str) -> T) -> impl Fn(&str) -> T {
+    move |word| {
+        let (p, q) = word.split_once('/').unwrap_or((word, "1"));
+        number(p, q)
+    }
+}
+
+/// A text of nothing but numbers, line by line.
+pub(super) fn lines<T>(text: &str, number: impl Fn(&str, &str) -> T) -> Vec<Vec<T>> {
+    let number = fraction(number);
+    text.lines().map(|line| line.split_whitespace().map(&number).collect()).collect()
 }
 
 /// p/q to the nearest f64, but for the last bit where p or q is beyond 2⁵³.

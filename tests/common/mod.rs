@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use kutta::gpu::control::CONTROL_WGSL;
 use kutta::gpu::kernel::{Access, Kernel};
 use kutta::gpu::{GpuOptions, LimitsWanted};
-use kutta::{Evaluation, Gpu, GradientSource, Purpose, SourceError};
+use kutta::{Evaluation, Gpu, GradientSource, Method, Purpose, SourceError};
 
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
@@ -21,6 +21,15 @@ pub fn default_limits_gpu() -> &'static Gpu {
         let options = GpuOptions { limits: LimitsWanted::WebGpuDefaults, ..GpuOptions::default() };
         Gpu::with_options(&options).expect("the tests need an adapter")
     })
+}
+
+/// Every named method, the stabilised ones with the stages of their tableaus.
+pub fn methods() -> Vec<Method> {
+    let fixed = |method: Method| {
+        let stages = method.stages() as u32;
+        method.with_stages(stages).expect("a method has the stages that it shows")
+    };
+    Method::all().into_iter().map(fixed).collect()
 }
 
 /// max |a − b| / max(1, max |b|).

@@ -172,7 +172,14 @@ impl Device {
         let mut pass = None;
         let mut at = Evaluation {
             gpu,
-            key: EvaluationKey { optimizer, point: 0, gradient: 1, direction: None, loss: 0 },
+            key: EvaluationKey {
+                optimizer,
+                point: 0,
+                gradient: 1,
+                direction: None,
+                loss: 0,
+                adds: false,
+            },
             purpose,
             point: &self.point,
             gradient: &self.gradient,

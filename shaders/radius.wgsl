@@ -1,0 +1,95 @@
+// w ← D ⊙ (w − k₁), partials = Σ w², Σ (z − θ) w, Σ θ²; START: w ← ±1 if there is no w, partials = Σ θ²
+// Moves w twice, k₁, z, θ and the state's; one word at the start.
+// Recorded for each iteration of the power method for the spectral radius of D·H.
+override START: bool = false;
+// k₁ goes into the state first.
+override UPDATE: bool = false;
+
+struct Radius {
+    // Partial sums of one kind.
+    bank: u32,
+    // Elements of the vector before this chunk.
+    offset: u32,
+    unused_0: u32,
+    unused_1: u32,
+    chunk: Chunk,
+}
+
+@group(0) @binding(0) var<uniform> control: Control;
+@group(0) @binding(1) var<uniform> radius: Radius;
+@group(0) @binding(2) var<uniform> moments: Moments;
+@group(0) @binding(3) var<storage, read_write> vector: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> partials: Partials;
+@group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> theta: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> first: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read> beside: array<vec4<f32>>;
+
+// ±1 by a hash of the index (Wang's).
+fn sign_of(index: u32) -> f32 {
+    var x = (index ^ 61u) ^ (index >> 16u);
+    x *= 9u;
+    x ^= x >> 4u;
+    x *= 0x27d4eb2du;
+    x ^= x >> 15u;
+    return select(-1.0, 1.0, (x & 1u) == 1u);
+}
+
+fn signs(index: u32) -> vec4<f32> {
+    return vec4<f32>(
+        sign_of(index),
+        sign_of(index + 1u),
+        sign_of(index + 2u),
+        sign_of(index + 3u),
+    );
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let mine = run_of(radius.chunk, workgroup.x, lane);
+    let span = radius.chunk.span;
+    let half = control.parity ^ 1u;
+    let elements = radius.chunk.elements;
+    var squares = vec4<f32>();
+    var products = vec4<f32>();
+    var sizes = vec4<f32>();
+    for (var i = mine.first; i < mine.end; i += RUN) {
+        let at = parameters_only(theta[i], i, elements);
+        sizes += at * at;
+        if START {
+            if control.has_vector == 0u {
+                vector[i] = parameters_only(signs(radius.offset + 4u * i), i, elements);
+            }
+        } else {
+            let k = parameters_only(first[i], i, elements);
+            var d = vec4<f32>(1.0);
+            if STATE {
+                var state: Second;
+                if UPDATE {
+                    state = updated(load_second(i, span, half ^ 1u), control.clip * k);
+                    store_second(i, span, half, state);
+                } else {
+                    state = load_second(i, span, half);
+                }
+                d = diagonal(state, control.second_scale);
+            }
+            let w = d * (parameters_only(vector[i], i, elements) - k);
+            vector[i] = w;
+            squares += w * w;
+            products += (parameters_only(beside[i], i, elements) - at) * w;
+        }
+    }
+    var next = radius.chunk;
+    next.first_partial += radius.bank;
+    put_partial(next, workgroup.x, lane, squares);
+    // Between two sums every lane must have read the one before.
+    workgroupBarrier();
+    next.first_partial += radius.bank;
+    put_partial(next, workgroup.x, lane, products);
+    workgroupBarrier();
+    next.first_partial += radius.bank;
+    put_partial(next, workgroup.x, lane, sizes);
+}

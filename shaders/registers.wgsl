@@ -1,0 +1,170 @@
+// r' = Σ w (r, y − θ, q, k, x), q' = Σ w (q, r, r', k), y' = base + Σ w (y − θ, r') − h D ⊙ Σ w (r, k, r', q')
+// Moves a word for each vector read and one for each written, and the state's.
+// Recorded for the stages of methods that pass registers on; AFTER: after the verdict.
+override BASED: bool = true;
+override READS_POINT: bool = false;
+override READS_REGISTER: bool = false;
+override WRITES_REGISTER: bool = false;
+override READS_SUM: bool = false;
+override WRITES_SUM: bool = false;
+override READS_GRADIENT: bool = true;
+override READS_EXTRA: bool = false;
+override WRITES_POINT: bool = true;
+// θ is what is written, and y another vector.
+override TO_THETA: bool = false;
+// Recorded after the verdict.
+override AFTER: bool = false;
+// The register holds k already.
+override ADDED: bool = false;
+// The register is in units of θ: −h D ⊙ Σ w (k, x) goes there, and not to y'.
+override SLOPED: bool = false;
+override CHECK: bool = false;
+override NORM: bool = false;
+// k is k₁ and goes into the state first.
+override UPDATE: bool = false;
+
+struct Registers {
+    // Of r': r, y − θ, q, k.
+    kept: vec4<f32>,
+    // Of q': q, r, r', k.
+    sum: vec4<f32>,
+    // Of y', times −h D: r, k, r', q'.
+    slope: vec4<f32>,
+    // Of y': y − θ, r'.
+    point: vec2<f32>,
+    // Of r': x.
+    extra: f32,
+    // k's, where nobody has checked it before.
+    stage: u32,
+    chunk: Chunk,
+}
+
+@group(0) @binding(0) var<uniform> control: Control;
+@group(0) @binding(1) var<uniform> registers: Registers;
+@group(0) @binding(2) var<uniform> moments: Moments;
+@group(0) @binding(3) var<storage, read_write> dst: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> kept: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> sum: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> partials: Partials;
+@group(0) @binding(7) var<storage, read_write> second: array<vec4<f32>>;
+// θ, or y where TO_THETA.
+@group(0) @binding(8) var<storage, read> other: array<vec4<f32>>;
+@group(0) @binding(9) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(10) var<storage, read> extra: array<vec4<f32>>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    if AFTER && control.accept == 0u {
+        return;
+    }
+    // θ as the working point moves as long as time goes on.
+    if TO_THETA && !AFTER && control.alive == 0u {
+        return;
+    }
+    let mine = run_of(registers.chunk, workgroup.x, lane);
+    // After the verdict the control block is already the next attempt's.
+    let h = select(control.h * control.clip, control.applied_h * control.applied_clip, AFTER);
+    let bias = select(control.second_scale, control.applied_second_scale, AFTER);
+    let half = select(control.parity ^ 1u, control.parity, AFTER);
+    let span = registers.chunk.span;
+    var largest = vec4<u32>();
+    var squares = vec4<f32>();
+    for (var i = mine.first; i < mine.end; i += RUN) {
+        var theta = vec4<f32>();
+        var y = vec4<f32>();
+        if BASED {
+            if TO_THETA {
+                theta = dst[i];
+            } else {
+                theta = other[i];
+            }
+        }
+        if READS_POINT {
+            if TO_THETA && BASED {
+                y = other[i];
+            } else if TO_THETA && AFTER {
+                y = other[i];
+            } else {
+                y = dst[i];
+            }
+        }
+        var r = vec4<f32>();
+        if READS_REGISTER {
+            r = kept[i];
+        }
+        var q = vec4<f32>();
+        if READS_SUM {
+            q = sum[i];
+        }
+        var k = vec4<f32>();
+        if READS_GRADIENT {
+            k = gradient[i];
+        }
+        let newest = parameters_only(select(k, r, ADDED), i, registers.chunk.elements);
+        if CHECK {
+            largest = max(largest, magnitude_bits(newest));
+        }
+        if NORM {
+            squares += newest * newest;
+        }
+        var moved = vec4<f32>();
+        if BASED && READS_POINT {
+            moved = y - theta;
+        }
+        var d = vec4<f32>(1.0);
+        if STATE && WRITES_POINT {
+            var state: Second;
+            if UPDATE {
+                let g = control.clip * newest;
+                state = updated(load_second(i, span, half ^ 1u), g);
+                store_second(i, span, half, state);
+                largest = max(largest, magnitude_bits(g * g));
+            } else {
+                state = load_second(i, span, half);
+            }
+            d = diagonal(state, bias);
+        }
+        var x = vec4<f32>();
+        if READS_EXTRA {
+            x = registers.extra * extra[i];
+        }
+        var next = registers.kept.x * r;
+        if BASED && READS_POINT {
+            next += registers.kept.y * moved;
+        }
+        if READS_SUM {
+            next += registers.kept.z * q;
+        }
+        if SLOPED {
+            next -= h * (d * (registers.slope.y * k + x));
+        } else {
+            next += registers.kept.w * k + x;
+        }
+        if WRITES_REGISTER {
+            kept[i] = next;
+        }
+        let next_sum = registers.sum.x * q + registers.sum.y * r + registers.sum.z * next
+            + registers.sum.w * k;
+        if WRITES_SUM {
+            sum[i] = next_sum;
+        }
+        if WRITES_POINT {
+            var offset = registers.point.x * moved + registers.point.y * next;
+            if !SLOPED {
+                let slope = registers.slope.x * r + registers.slope.y * k
+                    + registers.slope.z * next + registers.slope.w * next_sum;
+                offset -= h * (d * slope);
+            }
+            dst[i] = select(y, theta, BASED) + offset;
+        }
+    }
+    if (UPDATE || CHECK) && not_finite(largest) {
+        blame_stage(registers.stage);
+    }
+    if NORM {
+        put_partial(registers.chunk, workgroup.x, lane, squares);
+    }
+}

@@ -1,0 +1,36 @@
+//! Host side of `shaders/fit.wgsl`.
+
+use super::control::{CONTROL_WGSL, Control};
+use super::kernel::{Access, Kernel, wgsl_struct};
+use super::settings::{Piece, Settings};
+use super::{PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SETTINGS_WGSL};
+
+wgsl_struct! {
+    /// What bounds h.
+    pub(crate) struct Fit {
+        pub(crate) interval: f32,
+        pub(crate) given: f32,
+        pub(crate) stages: u32,
+        pub(crate) evaluations: u32,
+    }
+}
+
+pub(crate) const KERNEL: Kernel = Kernel {
+    name: "fit",
+    text: &[
+        CONTROL_WGSL,
+        SETTINGS_WGSL,
+        PARTIALS_WGSL,
+        RECORD_WGSL,
+        RULES_WGSL,
+        include_str!("../../shaders/fit.wgsl"),
+        PREPARE_WGSL,
+    ],
+    bindings: &[
+        ("control", Access::Write),
+        ("settings", Access::Uniform),
+        ("fit", Access::Uniform),
+        ("partials", Access::Write),
+    ],
+    structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT, Fit::LAYOUT],
+};

@@ -1,0 +1,444 @@
+//! What every plan goes through, whatever its method: what decides about h, decay,
+//! the diagonal, checks and the verdict are put around the method's own steps.
+
+use super::liveness::{Draft, Emission, RegisterStep, Step};
+use super::{
+    Choice, Diagonal, FieldSums, Guard, MAX_INPUTS, MAX_INPUTS_WITH_STATE, Name, Options, Plan,
+    Purpose, Scale,
+};
+use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule, SpectralRadius};
+use crate::tableau::Tableau;
+
+/// Iterations for ρ before the first attempt, and to renew it.
+const FIRST_ITERATIONS: usize = 12;
+const ITERATIONS: usize = 4;
+
+/// What bounds a step: β of so many stages.
+#[derive(Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) interval: f64,
+    pub(super) stages: u32,
+}
+
+/// A method's own steps, on their way to a plan.
+pub(super) struct Assembly<'a> {
+    /// Without the stages that nothing reads.
+    pub(super) tableau: &'a Tableau,
+    pub(super) ingredients: &'a Ingredients,
+    pub(super) options: Options,
+    pub(super) shape: Shape,
+    /// Where stability bounds h.
+    pub(super) bound: Option<Bound>,
+}
+
+impl Assembly<'_> {
+    /// The finished operations of an attempt, one that renews ρ where so wanted.
+    pub(super) fn draft(&self, steps: Vec<Step>, renews: bool) -> Draft {
+        let steps = ruled(steps, self.ingredients, self.bound, renews && self.estimates());
+        let steps = preconditioned(decayed(steps, self.ingredients), self.shape);
+        let steps = guarded(steps, self.tableau, self.shape, self.options.guard);
+        Draft::new(steps, self.estimates())
+    }
+
+    /// ρ is found here.
+    fn estimates(&self) -> bool {
+        self.bound.is_some() && self.ingredients.radius == SpectralRadius::Estimated
+    }
+
+    pub(super) fn plan(&self, name: &str, steps: Vec<Step>) -> Plan {
+        let judged = self.shape.judged;
+        let opening = decayed(opening(self.ingredients, self.estimates()), self.ingredients);
+        let opening = Draft::new(preconditioned(opening, self.shape), self.estimates());
+        let renewing = self.estimates().then(|| self.draft(steps.clone(), true));
+        let draft = self.draft(steps, false);
+        let most = renewing.as_ref().map_or(0, Draft::slots).max(opening.slots());
+        let probed = self.ingredients.rule.is_some_and(probes);
+        let stages = self.tableau.stages() as u32;
+        let error_order =
+            self.tableau.embedded_order().map_or(0, |p| p.min(self.tableau.order()) + 1);
+        let averaged = |draft: Draft| {
+            let mut ops = draft.into_ops();
+            ops.extend(self.ingredients.average.map(|_| super::Op::Average));
+            ops
+        };
+        Plan {
+            method: name.to_owned(),
+            ingredients: *self.ingredients,
+            options: self.options,
+            slots: draft.slots().max(most),
+            stages,
+            evaluations: stages + u32::from(probed),
+            opening: opening.into_ops(),
+            error_order: if judged { error_order } else { 0 },
+            ops: averaged(draft),
+            renewing: renewing.map(averaged).unwrap_or_default(),
+            unfused_words: 0,
+        }
+    }
+}
+
+/// What the ingredients ask of a plan.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    /// There is a D.
+    pub(super) diagonal: bool,
+    /// The step ends with a finish, not with a linear combination.
+    pub(super) finish: bool,
+    /// An error estimate judges a candidate before θ is written.
+    pub(super) judged: bool,
+    /// The last stage's point is the candidate.
+    pub(super) same: bool,
+    /// Gradients after the first are added to what is there.
+    pub(super) adds: bool,
+    /// θ itself is the working point.
+    pub(super) in_place: bool,
+}
+
+impl Shape {
+    pub(super) fn new(tableau: &Tableau, ingredients: &Ingredients) -> Self {
+        let diagonal = ingredients.preconditioner != Preconditioner::None || ingredients.grouped;
+        let judged = ingredients.adaptive.is_some();
+        let finish = ingredients.momentum != Momentum::None
+            || ingredients.weight_decay != 0.0
+            // With one stage nothing before the verdict writes the state.
+            || (diagonal && tableau.stages() == 1);
+        let same = judged && !finish && tableau.first_same_as_last();
+        Self { diagonal, finish, judged, same, adds: false, in_place: false }
+    }
+
+    pub(super) fn inputs(self) -> usize {
+        if self.diagonal { MAX_INPUTS_WITH_STATE } else { MAX_INPUTS }
+    }
+
+    /// Gradients that the finish reads: before the verdict θ takes the place of
+    /// one.
+    pub(super) fn finish_terms(self) -> usize {
+        MAX_INPUTS_WITH_STATE - usize::from(self.judged)
+    }
+
+    /// What the step makes.
+    pub(super) fn step(self) -> Name {
+        if self.judged { Name::Candidate } else { Name::Theta }
+    }
+
+    /// The point of stage i of `stages`.
+    pub(super) fn point(self, i: u32, stages: usize) -> Name {
+        match i {
+            1 => Name::Theta,
+            _ if self.same && i as usize == stages => Name::Candidate,
+            _ => Name::Point(i),
+        }
+    }
+
+    pub(super) fn evaluate(self, i: u32, stages: usize) -> Step {
+        Step::Evaluate {
+            purpose: Purpose::Stage(i),
+            point: self.point(i, stages),
+            gradient: Name::Gradient(i),
+            adds: false,
+        }
+    }
+}
+
+pub(super) fn linear(target: Name, base: Name, gradients: Vec<(f64, Name)>, scale: Scale) -> Step {
+    let (points, diagonal) = (vec![], Diagonal::None);
+    Step::Linear { target, base, points, gradients, scale, diagonal, also: None }
+}
+
+pub(super) fn nonzero(weights: &[f64]) -> Vec<(f64, Name)> {
+    weights
+        .iter()
+        .zip(1..)
+        .filter(|&(&w, _)| w != 0.0)
+        .map(|(&w, j)| (w, Name::Gradient(j)))
+        .collect()
+}
+
+/// d = b − b̂.
+pub(super) fn errors(tableau: &Tableau) -> Vec<f64> {
+    let b_hat = tableau.b_hat().unwrap_or(tableau.b());
+    tableau.b().iter().zip(b_hat).map(|(b, b_hat)| b - b_hat).collect()
+}
+
+/// Gradients beyond what one kernel binds are summed before, with weights in
+/// ratio to the first.
+pub(super) fn gathered(
+    mut terms: Vec<(f64, Name)>,
+    most: usize,
+    sums: &mut u32,
+    steps: &mut Vec<Step>,
+) -> Vec<(f64, Name)> {
+    while terms.len() > most {
+        let rest = terms.split_off(MAX_INPUTS.min(terms.len()));
+        let (lead, base) = terms[0];
+        *sums += 1;
+        let gradients = terms[1..].iter().map(|&(b, k)| (-b / lead, k)).collect();
+        steps.push(linear(Name::Sum(*sums), base, gradients, Scale::One));
+        terms = std::iter::once((lead, Name::Sum(*sums))).chain(rest).collect();
+    }
+    terms
+}
+
+/// ḡ = Σ b k and what becomes of it.
+pub(super) fn finish(tableau: &Tableau, shape: Shape, sums: &mut u32, steps: &mut Vec<Step>) {
+    let terms = nonzero(tableau.b());
+    let gradients = gathered(terms, shape.finish_terms(), sums, steps);
+    let (target, diagonal) = (shape.step(), Diagonal::None);
+    steps.push(Step::Finish { target, gradients, diagonal });
+}
+
+/// Whether a rule wants one evaluation more in every attempt.
+fn probes(rule: Rule) -> bool {
+    match rule {
+        Rule::Polyak { .. } | Rule::Stable { .. } => false,
+        Rule::SgdG2 { .. } => true,
+        Rule::Dal { from, .. } | Rule::RescaledDal { from, .. } => from != Curvature::Stages,
+    }
+}
+
+/// H k₁ by the source, and its norm.
+fn product() -> [Step; 3] {
+    let (point, gradient) = (Name::Theta, Name::GradientBeside);
+    let (diagonal, sums) = (Diagonal::None, FieldSums::RawProduct);
+    [
+        Step::Evaluate { purpose: Purpose::Product, point, gradient, adds: false },
+        Step::Field { a: gradient, b: None, diagonal, sums },
+        Step::Choose(Choice::Multiplied),
+    ]
+}
+
+/// θ ∓ a distance along v = D k₁, the gradient there, and D times what it
+/// differs by from k₁.
+fn probe(sign: f64, purpose: Purpose, sums: FieldSums, choice: Choice) -> [Step; 4] {
+    let (point, gradient) = (Name::Beside, Name::GradientBeside);
+    let first = Name::Gradient(1);
+    [
+        linear(point, Name::Theta, vec![(sign, first)], Scale::Probe),
+        Step::Evaluate { purpose, point, gradient, adds: false },
+        Step::Field { a: gradient, b: Some(first), diagonal: Diagonal::None, sums },
+        Step::Choose(choice),
+    ]
+}
+
+/// ‖k₁‖, and ‖v‖ and ⟨k₁, v⟩.
+fn direction(choice: Choice, sums: FieldSums) -> [Step; 4] {
+    [
+        Step::Reduce { gradient: Name::Gradient(1), stage: 1, squares: true },
+        Step::Choose(Choice::Norm),
+        Step::Field { a: Name::Gradient(1), b: None, diagonal: Diagonal::None, sums },
+        Step::Choose(choice),
+    ]
+}
+
+/// ρ of D·H by so many iterations.
+fn radius(iterations: usize) -> Vec<Step> {
+    let (start, diagonal) = (true, Diagonal::None);
+    let mut steps = vec![Step::Radius { start, diagonal }, Step::Choose(Choice::RadiusStart)];
+    for _ in 0..iterations {
+        let (point, gradient) = (Name::Beside, Name::Eigenvector);
+        let purpose = Purpose::Power;
+        steps.extend([
+            linear(point, Name::Theta, vec![(-1.0, gradient)], Scale::Direction),
+            Step::Evaluate { purpose, point, gradient, adds: false },
+            Step::Radius { start: false, diagonal },
+            Step::Choose(Choice::Radius),
+        ]);
+    }
+    steps
+}
+
+/// Puts what decides about h and about clipping after the gradients that it
+/// looks at.
+fn ruled(
+    steps: Vec<Step>,
+    ingredients: &Ingredients,
+    bound: Option<Bound>,
+    renews: bool,
+) -> Vec<Step> {
+    let rule = ingredients.rule.filter(|rule| !matches!(rule, Rule::Stable { .. }));
+    let fraction = match ingredients.rule {
+        Some(Rule::Stable { fraction, .. }) => fraction,
+        _ => 1.0,
+    };
+    let mut ruled = Vec::new();
+    for step in steps {
+        let stage = match step {
+            Step::Evaluate { purpose: Purpose::Stage(stage), .. } => stage,
+            _ => 0,
+        };
+        ruled.push(step);
+        match (stage, rule) {
+            (1, None) if ingredients.clip.is_some() => {
+                ruled.push(Step::Reduce { gradient: Name::Gradient(1), stage: 1, squares: true });
+                ruled.push(Step::Choose(Choice::Norm));
+            }
+            (1, Some(rule)) => {
+                ruled.extend(direction(Choice::Direction, FieldSums::RawProduct));
+                let (sign, sums) = match rule {
+                    Rule::SgdG2 { .. } => (1.0, FieldSums::Product),
+                    _ => (-1.0, FieldSums::Second),
+                };
+                if rule.curvature() == Some(Curvature::Product) {
+                    ruled.extend(product());
+                } else if probes(rule) {
+                    ruled.extend(probe(sign, Purpose::Probe, sums, Choice::Probed));
+                }
+            }
+            (2, Some(rule)) if rule.curvature() == Some(Curvature::Stages) => {
+                let (a, b) = (Name::Gradient(2), Some(Name::Gradient(1)));
+                let (diagonal, sums) = (Diagonal::None, FieldSums::Second);
+                ruled.push(Step::Field { a, b, diagonal, sums });
+                ruled.push(Step::Choose(Choice::Next));
+            }
+            _ => {}
+        }
+        if stage == 1
+            && let Some(Bound { interval, stages }) = bound
+        {
+            if renews {
+                ruled.extend(radius(ITERATIONS));
+            }
+            ruled.push(Step::Fit { interval: fraction * interval, stages });
+        }
+    }
+    ruled
+}
+
+/// Adds λy to every gradient at y.
+fn decayed(steps: Vec<Step>, ingredients: &Ingredients) -> Vec<Step> {
+    if ingredients.l2 == 0.0 {
+        return steps;
+    }
+    let with_decay = |step| match step {
+        // H g of L + λ‖θ‖²/2 is Hg + λg.
+        Step::Evaluate { purpose: Purpose::Product, gradient, .. } => {
+            let point = Name::Gradient(1);
+            vec![step, Step::Decay { gradient, point }]
+        }
+        Step::Evaluate { point, gradient, .. } => vec![step, Step::Decay { gradient, point }],
+        step => vec![step],
+    };
+    steps.into_iter().flat_map(with_decay).collect()
+}
+
+/// What the first attempt of all needs to know: ρ, Hairer's first h, or a
+/// curvature.
+fn opening(ingredients: &Ingredients, estimates: bool) -> Vec<Step> {
+    let (point, gradient) = (Name::Theta, Name::Gradient(1));
+    let first = Step::Evaluate { purpose: Purpose::Stage(1), point, gradient, adds: false };
+    let stages = ingredients.rule.and_then(|rule| rule.curvature()) == Some(Curvature::Stages);
+    let mut steps = vec![first];
+    if estimates {
+        steps.extend(radius(FIRST_ITERATIONS));
+    }
+    if ingredients.adaptive.is_some() {
+        let sums = FieldSums::Scaled;
+        steps.extend(direction(Choice::FirstProbe, sums));
+        steps.extend(probe(1.0, Purpose::FirstStep, sums, Choice::FirstStep));
+    } else if stages {
+        steps.extend(direction(Choice::Direction, FieldSums::RawProduct));
+        steps.extend(probe(-1.0, Purpose::Probe, FieldSums::Second, Choice::FirstCurvature));
+    } else if estimates {
+        steps.push(Step::Choose(Choice::Opened));
+    } else {
+        steps.clear();
+    }
+    steps
+}
+
+/// Gives D to whatever is scaled by h, and k₁ to the state where it is first
+/// read: with several stages in the first point, else in the finish.
+fn preconditioned(mut steps: Vec<Step>, shape: Shape) -> Vec<Step> {
+    if !shape.diagonal {
+        return steps;
+    }
+    let mut next = Diagonal::Update;
+    for step in &mut steps {
+        match step {
+            Step::Linear { gradients, scale: Scale::StepSize | Scale::Probe, diagonal, .. } => {
+                if next == Diagonal::Update && !gradients.iter().any(|g| g.1 == Name::Gradient(1)) {
+                    // A second stage at θ itself.
+                    gradients.push((0.0, Name::Gradient(1)));
+                }
+                *diagonal = std::mem::replace(&mut next, Diagonal::Read);
+            }
+            Step::Registers(RegisterStep { target: Some(_), diagonal, .. })
+            | Step::Finish { diagonal, .. }
+            | Step::Estimate { diagonal, .. }
+            | Step::Radius { start: false, diagonal }
+            | Step::Field { diagonal, .. } => {
+                *diagonal = std::mem::replace(&mut next, Diagonal::Read);
+            }
+            _ => {}
+        }
+    }
+    steps
+}
+
+/// Gives each gradient its first check and the verdict its place: before the
+/// last step, which writes θ.
+fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) -> Vec<Step> {
+    let checked = |steps: &[Step], name: Name| {
+        steps.iter().any(|step| match step {
+            Step::Linear { also: Some(Emission { checks: false, .. }), .. } => false,
+            Step::Reduce { stage, .. } => name == Name::Gradient(*stage),
+            Step::Registers(step) => step.checked().any(|checked| checked == name),
+            Step::Linear { base, gradients, .. } => {
+                *base == name || gradients.iter().any(|&(_, g)| g == name)
+            }
+            _ => false,
+        })
+    };
+    // k₁ is unread here only if the finish takes its squares.
+    let squares = |stage| shape.diagonal && stage == 1;
+    let reduce = |stage: usize| {
+        let last = stage as u32;
+        let gradient = Name::Gradient(if shape.adds { 1 } else { last });
+        Step::Reduce { gradient, stage: last, squares: squares(stage) }
+    };
+    if shape.judged {
+        let d = errors(tableau);
+        let used = |stage: usize| {
+            let j = stage - 1;
+            tableau.b()[j] != 0.0
+                || d[j] != 0.0
+                || tableau.rows().iter().any(|row| row.get(j).is_some_and(|&a| a != 0.0))
+        };
+        // What has a share in the error is checked with it, but for k₁: a fault
+        // there is the batch's.
+        let last = steps.pop().unwrap_or_else(|| unreachable!("a judged plan ends with its error"));
+        let unread = (1..=tableau.stages())
+            .filter(|&stage| used(stage) && (stage == 1 || d[stage - 1] == 0.0))
+            .filter(|&stage| !checked(&steps, Name::Gradient(stage as u32)))
+            .map(reduce)
+            .collect::<Vec<_>>();
+        steps.extend(unread);
+        steps.extend([last, Step::Control, Step::Commit]);
+        if shape.same {
+            steps.push(Step::Reuse { stage: tableau.stages() as u32 });
+        }
+        return steps;
+    }
+    if shape.in_place {
+        steps.push(Step::Control);
+        return steps;
+    }
+    let mut advance = steps.pop().unwrap_or_else(|| unreachable!("a plan ends with the advance"));
+    if let Step::Registers(step) = &mut advance {
+        step.after = true;
+    }
+    if guard == Guard::On {
+        let unread: Vec<usize> = advance
+            .gradients()
+            .filter(|&name| !checked(&steps, name))
+            .filter_map(|name| match name {
+                Name::Gradient(stage) => Some(stage as usize),
+                _ => None,
+            })
+            .collect();
+        steps.extend(unread.into_iter().map(reduce));
+    }
+    steps.push(Step::Control);
+    steps.push(advance);
+    steps
+}
