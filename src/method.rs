@@ -84,8 +84,8 @@ impl Method {
     /// ```
     /// use kutta::Method;
     /// assert_eq!(Method::load("rk4")?, Method::rk4());
-    /// let own = Method::load("examples/methods/kutta-nystroem.json")?;
-    /// assert_eq!(own.to_string(), "kutta-nystroem");
+    /// let own = Method::load("examples/methods/butcher5.json")?;
+    /// assert_eq!(own.to_string(), "butcher5");
     /// # Ok::<(), kutta::Error>(())
     /// ```
     ///
