@@ -30,7 +30,7 @@ mod plot;
 
 use curve::{Run, Step, Test};
 use numbers::{grouped, per_cent, short};
-use plot::{Against, Figure};
+use plot::{Against, Figure, canvas};
 
 /// Compares optimizers on MNIST from one start.
 #[derive(Debug, Parser)]
@@ -207,8 +207,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             against: &[Against::Evaluations, Against::Seconds],
         };
         let path = |ending: &str| args.out.join(format!("compare-{batch}.{ending}"));
-        figure.svg(&path("svg"))?;
-        figure.png(&path("png"))?;
+        canvas::svg(&figure, &path("svg"))?;
+        canvas::png(&figure, &path("png"))?;
         write_csv(&path("csv"), &runs)?;
         println!("wrote {}, .png and .csv", path("svg").display());
     }
