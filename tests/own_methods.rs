@@ -130,6 +130,29 @@ fn compare_adds_a_row() {
 }
 
 #[test]
+fn methods_prints_and_draws_a_file_beside_the_named_ones() {
+    let out = tempfile::tempdir().unwrap();
+    let output = example("methods", &["--method", FILE, "--out", string(out.path())]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    let rows: Vec<&str> = printed.lines().collect();
+    // Two lines of heading, and where the pictures are.
+    assert_eq!(rows.len(), 2 + Method::all().len() + 1 + 1, "{printed}");
+    let f = Findings::of(&Method::load(FILE).unwrap()).unwrap();
+    let row = rows[rows.len() - 2].split_whitespace().collect::<Vec<_>>();
+    let words = [f.fixed.words_bare, f.fixed.words_guarded, f.fixed.words_unfused, f.fixed.vectors];
+    assert_eq!(row[..3], ["butcher5", "6", "5"]);
+    assert_eq!(row[5..9], words.map(|n| n.to_string()));
+    assert!(printed.trim_end().ends_with("methods-precision.svg and .png"), "{printed}");
+    for name in ["stability", "precision"] {
+        let svg = fs::read_to_string(out.path().join(format!("methods-{name}.svg"))).unwrap();
+        assert!(svg.contains("butcher5") && svg.contains("verner8") && !svg.contains("NaN"));
+        let png = fs::read(out.path().join(format!("methods-{name}.png"))).unwrap();
+        assert!(png.starts_with(b"\x89PNG"));
+    }
+}
+
+#[test]
 fn all_faults_of_a_file_are_printed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bad.json");
@@ -142,6 +165,7 @@ fn all_faults_of_a_file_are_printed() {
         ("train", [&nowhere[..], &["--method", file]].concat()),
         ("train", [&nowhere[..], &["--compare", &format!("rk4,{file}")]].concat()),
         ("compare", [&nowhere[..], &["--method", file]].concat()),
+        ("methods", vec!["--method", file]),
     ] {
         let output = example(name, &options);
         let printed = text(&output.stderr);

@@ -317,4 +317,43 @@ mod tests {
         let (x, y) = equal((300.0, 300.0), Bounds { left: -5.0, right: 1.0, top: 1.0 });
         assert_eq!((x.low, x.high, y.high), (-5.0, 1.0, 6.0));
     }
+
+    /// y_j = 2y_{j−1} − y_{j−2} + (2h/s²) f_{j−1}: R touches 1 up to 2s².
+    fn chebyshev(s: usize) -> Tableau {
+        let w = 1.0 / (s * s) as f64;
+        let (mut before, mut now, mut rows) = (vec![0.0; s], vec![0.0; s], vec![vec![]]);
+        now[0] = w;
+        for j in 1..s {
+            rows.push(now[..j].to_vec());
+            let mut next: Vec<f64> = now.iter().zip(&before).map(|(y, x)| 2.0 * y - x).collect();
+            next[j] += 2.0 * w;
+            (before, now) = (now, next);
+        }
+        Tableau::new("chebyshev", &rows, &now, None).unwrap()
+    }
+
+    #[test]
+    fn long_intervals_have_strips_of_their_own() {
+        let long = || Entry::new(chebyshev(10).into()).unwrap();
+        let euler = || Entry::new(kutta::Method::euler()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for (entries, panels, strips) in [
+            (vec![], 0, 0),
+            (vec![euler()], 1, 0),
+            (vec![long()], 0, 1),
+            (vec![long(), euler()], 1, 1),
+        ] {
+            let figure = Figure::new(&entries).unwrap();
+            assert_eq!((figure.panels.len(), figure.strips.len()), (panels, strips));
+            for strip in &figure.strips {
+                let Bounds { left, right, top } = strip.bounds;
+                assert!(left < -200.0 && left > -220.0 && right < 10.0, "{left} {right}");
+                assert!((1.0..20.0).contains(&top), "{top}");
+            }
+            let path = folder.path().join("a.svg");
+            crate::canvas::svg(&figure, &path).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.trim_end().ends_with("</svg>") && !text.contains("NaN"));
+        }
+    }
 }
