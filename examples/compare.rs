@@ -15,7 +15,8 @@ use clap::Parser;
 use kutta::data::Idx;
 use kutta::models::{Mlp, Resident};
 use kutta::{
-    Adaptive, Gpu, Ingredients, Method, Momentum, Optimizer, Preconditioner, StepSize, Verdict,
+    Adaptive, Findings, Gpu, Ingredients, Method, Momentum, Optimizer, Preconditioner, StepSize,
+    Verdict,
 };
 
 #[path = "train/curve.rs"]
@@ -29,7 +30,7 @@ mod plot;
 
 use curve::{Run, Step, Test};
 use numbers::{grouped, per_cent, short};
-use plot::{Against, Figure};
+use plot::{Against, Figure, canvas};
 
 /// Compares optimizers on MNIST from one start.
 #[derive(Debug, Parser)]
@@ -47,6 +48,13 @@ struct Args {
     /// Only the recipe of this name, or those whose names contain it
     #[arg(long)]
     only: Option<String>,
+    /// A further row: plain steps of this method, a name or a file of your own
+    /// that ends in .json
+    #[arg(long, value_name = "NAME|FILE")]
+    method: Option<String>,
+    /// h of --method [default: that of RK4]
+    #[arg(long, value_name = "H", requires = "method", allow_negative_numbers = true)]
+    step_size: Option<f64>,
     /// Multiplies every step size (not the adaptive one's tolerances)
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
@@ -59,7 +67,7 @@ struct Args {
 
 /// An optimizer by its ingredients.
 struct Recipe {
-    name: &'static str,
+    name: String,
     method: Method,
     ingredients: Ingredients,
     /// h at the small and at the large batch.
@@ -88,8 +96,8 @@ fn recipes() -> Vec<Recipe> {
     let all = Ingredients { momentum: Momentum::heavy_ball(0.9), ..adagrad };
     let adaptive =
         Ingredients { adaptive: Some(Adaptive::new(1e-3, 1e-5).bounds(1e-6, 0.5)), ..plain };
-    let recipe = |name, method, ingredients, h, step_size| Recipe {
-        name,
+    let recipe = |name: &str, method, ingredients, h, step_size| Recipe {
+        name: name.into(),
         method,
         ingredients,
         h,
@@ -127,7 +135,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// The rows that are asked for.
+fn asked_for(args: &Args) -> Result<Vec<Recipe>, Box<dyn Error>> {
+    let mut recipes = recipes();
+    if let Some(only) = &args.only {
+        let exact = recipes.iter().any(|recipe| recipe.name == *only);
+        recipes.retain(|Recipe { name, .. }| name == only || !exact && name.contains(only));
+    }
+    if let Some(name) = &args.method {
+        let method = Method::load(name)?;
+        if Method::is_path(name) {
+            print!("{}", Findings::of(&method)?);
+        }
+        if let Some(h) = args.step_size {
+            StepSize::constant(h as f32).check()?;
+        }
+        recipes.push(Recipe {
+            name: method.to_string(),
+            method,
+            ingredients: Ingredients::default(),
+            h: args.step_size.map_or([0.3, 1.0], |h| [h; 2]),
+            step_size: constant,
+        });
+    }
+    Ok(recipes)
+}
+
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let recipes = asked_for(args)?;
     fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let data = Idx::open(&args.data)?;
     let gpu = Gpu::new()?;
@@ -149,17 +184,9 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             "", "h", "steps", "refused", "seconds", "loss", "accuracy"
         );
         let mut runs = Vec::new();
-        let names: Vec<&str> = recipes().iter().map(|recipe| recipe.name).collect();
-        for recipe in recipes() {
-            let meant = |only: &String| match names.contains(&only.as_str()) {
-                true => recipe.name == only,
-                false => recipe.name.contains(only.as_str()),
-            };
-            if !args.only.as_ref().is_none_or(meant) {
-                continue;
-            }
+        for recipe in &recipes {
             let h = recipe.h[usize::from(large)] * args.scale;
-            let run = train(&gpu, &mut mlp, &test, &recipe, h, budget, args.seed)?;
+            let run = train(&gpu, &mut mlp, &test, recipe, h, budget, args.seed)?;
             let last = run.last_test().ok_or("no test was made")?;
             println!(
                 "{:<16} {:>9} {:>9} {:>9} {:>9.1} {:>8} {:>9}",
@@ -180,8 +207,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             against: &[Against::Evaluations, Against::Seconds],
         };
         let path = |ending: &str| args.out.join(format!("compare-{batch}.{ending}"));
-        figure.svg(&path("svg"))?;
-        figure.png(&path("png"))?;
+        canvas::svg(&figure, &path("svg"))?;
+        canvas::png(&figure, &path("png"))?;
         write_csv(&path("csv"), &runs)?;
         println!("wrote {}, .png and .csv", path("svg").display());
     }
@@ -210,7 +237,7 @@ fn train(
     warm.wait()?;
     let mut optimizer = build(mlp)?;
     let mut run = Run {
-        method: recipe.name.into(),
+        method: recipe.name.clone(),
         evaluations: 0,
         seconds: 0.0,
         samples: 0.0,

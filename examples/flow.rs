@@ -16,8 +16,8 @@ use kutta::ingredients::History;
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
 use kutta::{
-    Adaptive, Gpu, Ingredients, Method, Momentum, Optimizer, Plan, Preconditioner, StepSize,
-    Verdict,
+    Adaptive, Findings, Gpu, Ingredients, Method, Momentum, Optimizer, Plan, Preconditioner,
+    StepSize, Verdict,
 };
 
 /// Integrate θ̇ = −∇L(θ) for a problem with a formula, and write a CSV.
@@ -33,9 +33,9 @@ struct Options {
     /// The start; its length is the dimension [default: the problem's own]
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
     theta0: Option<Vec<f32>>,
-    /// Name of the method
-    #[arg(long, default_value = "rk4")]
-    method: Method,
+    /// The method: its name, or a file of your own that ends in .json
+    #[arg(long, value_name = "NAME|FILE", default_value = "rk4")]
+    method: String,
     /// h; or a schedule, or a rule such as rescaled-dal:c=0.1,p=1,from=probe,
     /// dal:p=1,from=stages, polyak or sgd-g2:h=0.01,beta=0.9. With --adaptive the
     /// first h [default: estimated]
@@ -108,6 +108,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let method = Method::load(&options.method)?;
+    if Method::is_path(&options.method) {
+        // Standard output may be the CSV.
+        eprint!("{}", Findings::of(&method)?);
+    }
     let problem = match (&options.problem, &options.eigenvalues) {
         (Problem::Quadratic { .. }, Some(eigenvalues)) => Problem::quadratic(eigenvalues)?,
         (_, Some(_)) => return Err("--eigenvalues goes with --problem quadratic".into()),
@@ -122,9 +127,9 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     };
     problem.check_dimension(start.len())?;
     let rows = if options.reference {
-        reference(&options, &problem, &start)?
+        reference(&options, &method, &problem, &start)?
     } else {
-        device(&options, &problem, &start)?
+        device(&options, &method, &problem, &start)?
     };
     match &options.csv {
         Some(path) => {
@@ -145,10 +150,15 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
 }
 
 /// The attempts on the device, θ read back after each.
-fn device(options: &Options, problem: &Problem, start: &[f32]) -> Result<Vec<Row>, Box<dyn Error>> {
+fn device(
+    options: &Options,
+    method: &Method,
+    problem: &Problem,
+    start: &[f32],
+) -> Result<Vec<Row>, Box<dyn Error>> {
     let gpu = Gpu::new()?;
     let mut source = Analytic::new(&gpu, problem, start.len())?;
-    let mut builder = Optimizer::builder(options.method.clone()).ingredients(options.ingredients());
+    let mut builder = Optimizer::builder(method.clone()).ingredients(options.ingredients());
     if let Some(step_size) = &options.step_size {
         builder = builder.step_size(step_size.clone());
     }
@@ -203,14 +213,15 @@ fn check_progress(rows: &[Row], accepted: bool) -> Result<(), String> {
 /// The same in f64 on the CPU, by the textbook's formulas.
 fn reference(
     options: &Options,
+    method: &Method,
     problem: &Problem,
     start: &[f32],
 ) -> Result<Vec<Row>, Box<dyn Error>> {
-    let tableau = options.method.tableau();
+    let tableau = method.tableau();
     let ingredients = options.ingredients();
     ingredients.check()?;
     // What no device could plan, the reference refuses too.
-    let plan = Plan::with_ingredients(&options.method, &ingredients, Default::default())?;
+    let plan = Plan::with_ingredients(method, &ingredients, Default::default())?;
     let theta: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
     let mut trainer = textbook::Trainer::new(tableau, ingredients, &theta);
     let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);

@@ -1,6 +1,6 @@
 //! Every error is a value with the numbers in it and a way out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -221,16 +221,21 @@ pub enum TableauError {
          and above the diagonal, for only explicit methods can be run"
     )]
     Implicit { tableau: String, row: usize, column: usize, value: f64 },
+    /// b and b_hat are rows of a tableau, c is a column.
     #[error(
-        "row {row}, column {column} of a in tableau `{tableau}` is {value:?}; coefficients are \
-         finite and at most {max:?} in size. Look for a missing digit or a division by zero"
+        "row {row}, column {column} of {vector} in tableau `{tableau}` is {value}; coefficients \
+         are numbers, finite and at most {max:?} in size. Look for a missing digit or a division \
+         by zero"
     )]
-    Coefficient { tableau: String, row: usize, column: usize, value: f64, max: f64 },
-    #[error(
-        "entry {row} of {vector} in tableau `{tableau}` is {value:?}; coefficients are finite \
-         and at most {max:?} in size. Look for a missing digit or a division by zero"
-    )]
-    Entry { tableau: String, vector: &'static str, row: usize, value: f64, max: f64 },
+    Coefficient {
+        tableau: String,
+        vector: &'static str,
+        row: usize,
+        column: usize,
+        /// As it is written, where it comes from a file.
+        value: String,
+        max: f64,
+    },
     #[error(
         "row {row} of a in tableau `{tableau}` sums to {sum:?}, but c_{row} = {c:?}; correct one \
          of the two (fractions in full f64 precision), or leave c out to have it derived"
@@ -246,6 +251,33 @@ pub enum TableauError {
          always be zero. Give the weights of another method on the same stages"
     )]
     EmbeddedEqual { tableau: String },
+    #[error(
+        "`{path}` names a file, and this kutta was built without its feature `json`, which reads it"
+    )]
+    NoJson { path: PathBuf },
+    /// Everything that is wrong with a tableau in JSON, a line for each.
+    #[error("{}", listed(.file.as_deref(), .faults))]
+    Json { file: Option<PathBuf>, faults: Vec<TableauError> },
+    #[error("the file cannot be read: {reason}")]
+    Unreadable { reason: String },
+    #[error("{found} bytes and more; a tableau of 64 stages fits into {max}")]
+    TooLong { found: usize, max: usize },
+    #[error(
+        "line {line}, column {column}: {reason}. JSON wants double quotes, a comma between entries \
+         and none after the last, and no comments"
+    )]
+    Syntax { line: usize, column: usize, reason: String },
+    #[error("line {line}, column {column}: there is no field `{field}`; there are: {known}")]
+    UnknownField { line: usize, column: usize, field: String, known: String },
+    #[error(
+        "line {line}, column {column}: field `{field}` is there already, in line {first}; keep one \
+         of the two"
+    )]
+    DuplicateField { line: usize, column: usize, field: &'static str, first: usize },
+    #[error("line {line}, column {column}: {field} is {found}; it must be {wanted}")]
+    FieldKind { line: usize, column: usize, field: String, found: String, wanted: &'static str },
+    #[error("field `{field}` is missing; add {wanted}")]
+    MissingField { field: &'static str, wanted: &'static str },
     #[error("no method `{name}`; there are: {known}")]
     Unknown { name: String, known: String },
     #[error(
@@ -260,6 +292,13 @@ pub enum TableauError {
          rkc1 and rkcd damping=X"
     )]
     Parameter { method: String, part: String },
+}
+
+/// One fault a line, each after the name of the file that it is in.
+fn listed(file: Option<&Path>, faults: &[TableauError]) -> String {
+    let file = file.map_or(String::new(), |file| format!("{}: ", file.display()));
+    let lines: Vec<String> = faults.iter().map(|fault| format!("{file}{fault}")).collect();
+    lines.join("\n")
 }
 
 /// What the f64 reference refuses to compute.

@@ -26,6 +26,7 @@
 pub mod batching;
 pub mod data;
 pub mod error;
+pub mod findings;
 pub mod gpu;
 pub mod ingredients;
 pub mod layout;
@@ -47,6 +48,7 @@ mod shader_tests;
 mod throughput_tests;
 
 pub use error::Error;
+pub use findings::Findings;
 pub use gpu::Gpu;
 pub use ingredients::{
     Adaptive, Controller, Group, Ingredients, Momentum, Preconditioner, Rejection, SpectralRadius,

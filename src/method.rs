@@ -140,3 +140,39 @@ impl FromStr for Method {
         })
     }
 }
+
+impl Method {
+    /// The method of a name that is known, or one of your own from a file
+    /// whose name ends in `.json`: its tableau, see `Tableau::from_json`.
+    ///
+    /// ```
+    /// use kutta::Method;
+    /// assert_eq!(Method::load("rk4")?, Method::rk4());
+    /// let own = Method::load("examples/methods/butcher5.json")?;
+    /// assert_eq!(own.to_string(), "butcher5");
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A name that is neither; every fault of the file, a line for each; or a
+    /// kutta without its feature `json`.
+    pub fn load(name_or_path: &str) -> Result<Self, TableauError> {
+        if !Self::is_path(name_or_path) {
+            return name_or_path.parse();
+        }
+        #[cfg(feature = "json")]
+        return Tableau::load(name_or_path).map(Self::from);
+        #[cfg(not(feature = "json"))]
+        Err(TableauError::NoJson { path: name_or_path.into() })
+    }
+
+    /// Whether [`Method::load`] takes this for a file's name.
+    ///
+    /// ```
+    /// use kutta::Method;
+    /// assert!(Method::is_path("mine.json") && !Method::is_path("rk4"));
+    /// ```
+    pub fn is_path(name_or_path: &str) -> bool {
+        name_or_path.to_lowercase().ends_with(".json")
+    }
+}

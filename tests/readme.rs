@@ -1,42 +1,36 @@
 //! What README.md says of the methods is what the code computes.
 
-use kutta::plan::Options;
-use kutta::{Adaptive, Ingredients, Method, Plan};
+#[path = "../examples/methods/readme.rs"]
+mod readme;
 
-/// As few digits as say it to four decimals.
-fn short(x: f64) -> String {
-    let text = format!("{x:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
+const README: &str = include_str!("../README.md");
 
 #[test]
 fn the_table_of_methods_is_computed() {
-    let readme = include_str!("../README.md");
-    let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `")).collect();
-    let expected: Vec<String> = Method::all()
-        .iter()
-        .map(|method| {
-            let Method::Explicit(tableau) = method else { panic!("{method} has no tableau") };
-            let words = |adaptive| {
-                let ingredients = Ingredients { adaptive, ..Ingredients::default() };
-                let plan = Plan::with_ingredients(method, &ingredients, Options::default());
-                plan.map_or("–".to_owned(), |plan| {
-                    let (bare, guarded) = (plan.words_bare(), plan.words_guarded());
-                    let vectors = plan.resident_vectors();
-                    format!("{bare} / {guarded} / {}, {vectors}", plan.words_unfused())
-                })
-            };
-            let embedded = tableau.embedded_order().map(|p| format!("({p})"));
-            format!(
-                "| `{method}` | {} | {}{} | {} | {} | {} |",
-                method.stages(),
-                tableau.order(),
-                embedded.unwrap_or_default(),
-                short(tableau.real_limit()),
-                words(None),
-                words(Some(Adaptive::new(1e-3, 1e-6))),
-            )
-        })
-        .collect();
-    assert_eq!(rows, expected, "it should be\n{}", expected.join("\n"));
+    let updated = readme::updated(README).unwrap();
+    assert!(
+        updated == README,
+        "run `cargo run --release --example methods -- --readme`; it should be\n{updated}"
+    );
+}
+
+#[test]
+fn a_table_that_is_not_up_to_date_is_seen() {
+    for (right, wrong) in [
+        ("| `rk4` | 4 | 4 | 2.7853 |", "| `rk4` | 4 | 4 | 2.785 |"),
+        ("28 / 29 / 60, 7 | 33 / 35", "28 / 29 / 60, 7 | 33 / 34"),
+        ("| `euler` | 1 |", "| `euler2` | 1 |"),
+    ] {
+        assert_eq!(README.matches(right).count(), 1, "{right}");
+        let stale = README.replace(right, wrong);
+        let updated = readme::updated(&stale).unwrap();
+        assert!(updated != stale && updated == README, "{wrong} went unseen");
+    }
+    // What stands around the marks stays; and without one there is an error.
+    let around = |text: &str| readme::updated(&format!("# A\n{text}# B\n"));
+    let text = around(&format!("{}old\n{}", readme::START, readme::END)).unwrap();
+    assert!(text.starts_with("# A\n<!--") && text.ends_with("-->\n# B\n"), "{text}");
+    assert!(!text.contains("old") && text.contains("\n| `rk4` | 4 |"), "{text}");
+    assert!(around(readme::START).unwrap_err().contains(readme::END.trim_end()));
+    assert!(around(readme::END).unwrap_err().contains(readme::START.trim_end()));
 }

@@ -286,10 +286,10 @@ fn every_fault_is_named_with_its_row() {
         (row(1, vec![f64::INFINITY]), vec!["row 2, column 1 of a", "inf", "finite"]),
         (row(1, vec![third, f64::NAN, 0.0]), vec!["row 2, column 2 of a", "NaN", "finite"]),
         (row(2, vec![-1e300, 1e300]), vec!["row 3, column 1 of a", "-1e300", "1000000.0"]),
-        (entry([0.25, f64::NAN, 0.75]), vec!["entry 2 of b ", "NaN", "finite"]),
-        (entry([1e7, 0.0, 1.0 - 1e7]), vec!["entry 1 of b ", "10000000.0"]),
+        (entry([0.25, f64::NAN, 0.75]), vec!["row 1, column 2 of b ", "NaN", "finite"]),
+        (entry([1e7, 0.0, 1.0 - 1e7]), vec!["row 1, column 1 of b ", "10000000.0"]),
         (entry([0.25, 0.0, 0.7]), vec!["b of", "sums to 0.95", "not to 1"]),
-        (at([0.0, f64::NEG_INFINITY, 0.0]), vec!["entry 2 of c ", "-inf"]),
+        (at([0.0, f64::NEG_INFINITY, 0.0]), vec!["row 2, column 1 of c ", "-inf"]),
         (at([0.0, third, 0.5]), vec!["row 3 of a", "sums to 0.666", "c_3 = 0.5", "leave c out"]),
         (at([0.25, third, 2.0 * third]), vec!["row 1 of a", "sums to 0.0", "c_1 = 0.25"]),
         (row(1, vec![0.3333]), vec!["row 2 of a", "0.3333,", "0.333333333", "full f64"]),
@@ -305,7 +305,7 @@ fn every_fault_is_named_with_its_row() {
     for (b_hat, words) in [
         (vec![0.5, 0.5], ["b_hat of", "2 entries for 3 stages"]),
         (vec![0.5, 0.5, 0.5], ["b_hat of", "sums to 1.5"]),
-        (vec![f64::NAN, 0.5, 0.5], ["entry 1 of b_hat", "NaN"]),
+        (vec![f64::NAN, 0.5, 0.5], ["row 1, column 1 of b_hat", "NaN"]),
         (vec![0.25, 0.0, 0.75], ["equal b", "another method"]),
     ] {
         let message = embedded(&b_hat);

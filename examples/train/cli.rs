@@ -17,12 +17,13 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "data/mnist")]
     pub data: PathBuf,
 
-    /// Runge-Kutta method, by name; an unknown name lists them all
-    #[arg(long, value_name = "NAME", default_value = "rk4", conflicts_with = "compare")]
+    /// Runge-Kutta method, by name, or a file of your own that ends in .json; an
+    /// unknown name lists them all
+    #[arg(long, value_name = "NAME|FILE", default_value = "rk4", conflicts_with = "compare")]
     pub method: String,
 
     /// Trains with several methods from the same start and draws them together
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME|FILE,...", value_delimiter = ',')]
     pub compare: Vec<String>,
 
     /// Step size h of the gradient flow, the learning rate: a number; a schedule
@@ -148,19 +149,23 @@ impl From<ActivationName> for Activation {
 }
 
 impl Args {
-    /// The methods to train with, in the order asked for.
+    /// What the methods to train with are asked for by.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = match self.compare.as_slice() {
+            [] => std::slice::from_ref(&self.method),
+            names => names,
+        };
+        names.iter().map(|name| name.trim())
+    }
+
+    /// The methods, in the order asked for.
     ///
     /// # Errors
-    /// A name that is unknown or there twice.
+    /// A name that is unknown or there twice, or a file that holds no method.
     pub fn methods(&self) -> Result<Vec<Method>, String> {
-        let names: Vec<&str> = if self.compare.is_empty() {
-            vec![self.method.trim()]
-        } else {
-            self.compare.iter().map(|name| name.trim()).collect()
-        };
         let mut methods: Vec<Method> = Vec::new();
-        for name in names {
-            let method: Method = name.parse().map_err(|e| format!("{e}"))?;
+        for name in self.names() {
+            let method = Method::load(name).map_err(|e| format!("{e}"))?;
             // Aliases of one method are one method.
             if methods.iter().any(|m| m.to_string() == method.to_string()) {
                 return Err(format!("--compare has `{method}` twice; name each method once"));

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::plot::Figure;
+use crate::plot::{Figure, canvas};
 use crate::summary::Summary;
 
 pub struct Outputs {
@@ -42,8 +42,8 @@ impl Outputs {
         if let Some(json) = &self.json {
             write_json(json, summary).map_err(|e| cannot("write", json, &e))?;
         }
-        figure.svg(&self.svg).map_err(|e| cannot("draw", &self.svg, &*e))?;
-        figure.png(&self.png).map_err(|e| cannot("draw", &self.png, &*e))
+        canvas::svg(figure, &self.svg).map_err(|e| cannot("draw", &self.svg, &*e))?;
+        canvas::png(figure, &self.png).map_err(|e| cannot("draw", &self.png, &*e))
     }
 }
 

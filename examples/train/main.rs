@@ -20,9 +20,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use kutta::Gpu;
 use kutta::data::Idx;
 use kutta::models::{Loss, Mlp};
+use kutta::{Findings, Gpu, Method};
 
 use cli::Args;
 use training::Trainer;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 /// Batches that a step takes from the epoch.
-fn batches_per_step(args: &Args, methods: &[kutta::Method]) -> u64 {
+fn batches_per_step(args: &Args, methods: &[Method]) -> u64 {
     match (args.batch_per_stage, methods) {
         (true, [method]) => method.stages() as u64,
         _ => u64::from(args.accumulate),
@@ -55,6 +55,9 @@ fn batches_per_step(args: &Args, methods: &[kutta::Method]) -> u64 {
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let methods = args.methods()?;
     args.step_size()?;
+    for (_, method) in args.names().zip(&methods).filter(|(name, _)| Method::is_path(name)) {
+        write!(std::io::stdout(), "{}", Findings::of(method)?)?;
+    }
     // Nobody wants to hear after the training that it cannot be saved.
     let files = files::Outputs::prepare(&args.out, args.json.as_deref())?;
     let data = Idx::open(&args.data)?;

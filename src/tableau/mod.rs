@@ -4,6 +4,9 @@
 //! stability limits are computed from them, so a wrong coefficient cannot hide
 //! behind a right label.
 
+mod check;
+#[cfg(feature = "json")]
+mod json;
 mod low_storage;
 mod named;
 mod order;
@@ -16,6 +19,7 @@ mod stability;
 mod text;
 
 use crate::error::TableauError;
+use check::Parts;
 
 pub use low_storage::{LowStorage, Registers, Three};
 pub use order::MAX_ORDER;
@@ -27,10 +31,6 @@ pub const MAX_STAGES: usize = 64;
 /// The largest coefficient. Published methods stay below 10³; far beyond that,
 /// the f32 of the device has no digits left for the sum of the terms.
 pub const MAX_COEFFICIENT: f64 = 1e6;
-
-/// How far a sum may be off, relative to the sum of its terms' sizes: room for
-/// the rounding of 64 terms in f64, and none for a wrong digit.
-const SUM_TOLERANCE: f64 = 1e-12;
 
 /// An explicit Runge–Kutta method: (A, b, c), where an embedded second set of
 /// weights b̂ is optional.
@@ -85,42 +85,23 @@ impl Tableau {
     /// 0 or more than [`MAX_STAGES`] stages, lengths that do not fit, a
     /// coefficient that is not finite or above [`MAX_COEFFICIENT`], an implicit
     /// row, a row whose sum is not c_i, or Σb ≠ 1 (both to 1e-12 of the sum of
-    /// the sizes). Every message names the row, counted from 1.
+    /// the sizes): the first fault of these. Every message names the row, counted
+    /// from 1.
     pub fn new(
         name: impl Into<String>,
         a: &[impl AsRef<[f64]>],
         b: &[f64],
         c: Option<&[f64]>,
     ) -> Result<Self, TableauError> {
-        let tableau = name.into();
-        let stages = b.len();
-        if !(1..=MAX_STAGES).contains(&stages) {
-            return Err(TableauError::Stages { tableau, found: stages, max: MAX_STAGES });
+        let name = name.into();
+        let rows: Vec<&[f64]> = a.iter().map(AsRef::as_ref).collect();
+        let parts = Parts { name: &name, a: Some(&rows), b: Some(b), b_hat: None, c };
+        if let Some(fault) = parts.faults().into_iter().next() {
+            return Err(fault);
         }
-        if a.len() != stages {
-            return Err(TableauError::Rows { tableau, expected: stages, found: a.len() });
-        }
-        let mut rows = Vec::with_capacity(stages);
-        for (i, entries) in a.iter().enumerate() {
-            rows.push(explicit_row(&tableau, i, entries.as_ref(), stages)?);
-        }
-        check_weights(&tableau, "b", b, stages)?;
-        // From +0.0 up: an empty `sum()` is −0.0.
-        let sums = rows.iter().map(|row| row.iter().fold(0.0, |sum, x| sum + x));
-        let c = match c {
-            None => sums.collect(),
-            Some(c) => {
-                check_entries(&tableau, "c", c, stages)?;
-                for (i, ((row, sum), &c)) in rows.iter().zip(sums).zip(c).enumerate() {
-                    if !agrees(sum, c, row) {
-                        return Err(TableauError::RowSum { tableau, row: i + 1, sum, c });
-                    }
-                }
-                c.to_vec()
-            }
-        };
-        let source = "user-defined".into();
-        Ok(Self { name: tableau, source, rows, b: b.to_vec(), b_hat: None, c })
+        let rows = rows.iter().enumerate().map(|(i, row)| row[..i].to_vec()).collect::<Vec<_>>();
+        let c = c.map_or_else(|| rows.iter().map(|row| check::sum(row)).collect(), <[f64]>::to_vec);
+        Ok(Self { name, source: "user-defined".into(), rows, b: b.to_vec(), b_hat: None, c })
     }
 
     /// Adds embedded weights b̂: the error estimate of a step is then
@@ -137,9 +118,10 @@ impl Tableau {
     /// Not one weight per stage, a weight that is not finite or above
     /// [`MAX_COEFFICIENT`], Σb̂ ≠ 1, or b̂ = b.
     pub fn with_embedded(mut self, b_hat: &[f64]) -> Result<Self, TableauError> {
-        check_weights(&self.name, "b_hat", b_hat, self.stages())?;
-        if self.b == b_hat {
-            return Err(TableauError::EmbeddedEqual { tableau: self.name });
+        let b = Some(self.b.as_slice());
+        let parts = Parts { name: &self.name, a: None, b, b_hat: Some(b_hat), c: None };
+        if let Some(fault) = parts.faults().into_iter().next() {
+            return Err(fault);
         }
         self.b_hat = Some(b_hat.to_vec());
         Ok(self)
@@ -251,81 +233,6 @@ impl Tableau {
             ..self.clone()
         }
     }
-}
-
-/// Row i (from 0) reduced to its i entries left of the diagonal.
-fn explicit_row(
-    tableau: &str,
-    i: usize,
-    entries: &[f64],
-    stages: usize,
-) -> Result<Vec<f64>, TableauError> {
-    let (tableau, row) = (tableau.to_owned(), i + 1);
-    if entries.len() != i && entries.len() != stages {
-        return Err(TableauError::RowLength { tableau, row, stages, found: entries.len() });
-    }
-    if let Some(j) = entries.iter().position(|x| !usable(*x)) {
-        return Err(TableauError::Coefficient {
-            tableau,
-            row,
-            column: j + 1,
-            value: entries[j],
-            max: MAX_COEFFICIENT,
-        });
-    }
-    let (below, rest) = entries.split_at(i);
-    match rest.iter().position(|&x| x != 0.0) {
-        Some(j) => Err(TableauError::Implicit { tableau, row, column: row + j, value: rest[j] }),
-        None => Ok(below.to_vec()),
-    }
-}
-
-fn check_entries(
-    tableau: &str,
-    vector: &'static str,
-    entries: &[f64],
-    stages: usize,
-) -> Result<(), TableauError> {
-    let tableau = tableau.to_owned();
-    if entries.len() != stages {
-        let found = entries.len();
-        return Err(TableauError::Length { tableau, vector, expected: stages, found });
-    }
-    match entries.iter().position(|x| !usable(*x)) {
-        Some(i) => Err(TableauError::Entry {
-            tableau,
-            vector,
-            row: i + 1,
-            value: entries[i],
-            max: MAX_COEFFICIENT,
-        }),
-        None => Ok(()),
-    }
-}
-
-fn check_weights(
-    tableau: &str,
-    vector: &'static str,
-    weights: &[f64],
-    stages: usize,
-) -> Result<(), TableauError> {
-    check_entries(tableau, vector, weights, stages)?;
-    let sum = weights.iter().sum();
-    if agrees(sum, 1.0, weights) {
-        Ok(())
-    } else {
-        Err(TableauError::WeightSum { tableau: tableau.to_owned(), vector, sum })
-    }
-}
-
-fn usable(coefficient: f64) -> bool {
-    coefficient.abs() <= MAX_COEFFICIENT // false for NaN
-}
-
-/// Whether the sum of `terms` is `expected` up to rounding.
-fn agrees(sum: f64, expected: f64, terms: &[f64]) -> bool {
-    let size = terms.iter().map(|x| x.abs()).sum::<f64>();
-    (sum - expected).abs() <= SUM_TOLERANCE * size.max(1.0)
 }
 
 fn dot(x: &[f64], y: &[f64]) -> f64 {

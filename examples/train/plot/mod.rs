@@ -1,24 +1,22 @@
 //! The picture of a training: losses and accuracies of all runs, as SVG and as
 //! PNG by the same drawing code.
 
+pub mod canvas;
 mod panel;
 mod scale;
 mod style;
 
 use std::error::Error;
-use std::path::Path;
 
-use plotters::backend::DrawingBackend as _;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::curve::{Run, Step, Test};
 use crate::numbers::{grouped, per_cent};
+use canvas::{Outcome, Picture};
 use panel::Panel;
 use scale::Scale;
 use style::Style;
-
-type Outcome = Result<(), Box<dyn Error>>;
 
 pub struct Figure<'a> {
     pub title: String,
@@ -69,41 +67,7 @@ struct Entry {
 /// Around the picture.
 const MARGIN: i32 = 16;
 
-impl Figure<'_> {
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn svg(&self, path: &Path) -> Outcome {
-        style::register_font()?;
-        let area = SVGBackend::new(path, self.size()).into_drawing_area();
-        self.draw(&area, 1.0)?;
-        Ok(area.present()?)
-    }
-
-    /// Twice the size of the SVG, for sharp screens.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn png(&self, path: &Path) -> Outcome {
-        // Thick lines of a bitmap have hard edges: it is drawn twice as large
-        // and averaged.
-        const SCALE: u32 = 2;
-        const OVER: u32 = 2;
-        style::register_font()?;
-        let (width, height) = self.size();
-        let (width, height) = (width * SCALE, height * SCALE);
-        let large = (width * OVER, height * OVER);
-        let mut pixels = vec![0; (large.0 * large.1 * 3) as usize];
-        {
-            let area = BitMapBackend::with_buffer(&mut pixels, large).into_drawing_area();
-            self.draw(&area, f64::from(SCALE * OVER))?;
-            area.present()?;
-        }
-        let pixels = averaged(&pixels, large.0 as usize, OVER as usize);
-        let mut file = BitMapBackend::new(path, (width, height));
-        file.blit_bitmap((0, 0), (width, height), &pixels)?;
-        Ok(file.present()?)
-    }
-
+impl Picture for Figure<'_> {
     fn size(&self) -> (u32, u32) {
         (1120, 90 + 370 * self.against.len() as u32)
     }
@@ -134,7 +98,9 @@ impl Figure<'_> {
         }
         Ok(())
     }
+}
 
+impl Figure<'_> {
     /// The methods and how far they came, in rows above the panels.
     fn legend<B: DrawingBackend>(
         &self,
@@ -212,31 +178,9 @@ impl Figure<'_> {
     }
 }
 
-/// Means over squares of `over` x `over` RGB pixels.
-fn averaged(pixels: &[u8], width: usize, over: usize) -> Vec<u8> {
-    let area = (over * over) as u32;
-    let mut small = Vec::with_capacity(pixels.len() / (over * over));
-    for rows in pixels.chunks_exact(3 * width * over) {
-        for x in (0..width).step_by(over) {
-            for channel in 0..3 {
-                let square = (0..over * over).map(|i| (i / over * width + x + i % over) * 3);
-                let sum: u32 = square.map(|at| u32::from(rows[at + channel])).sum();
-                small.push(((sum + area / 2) / area) as u8);
-            }
-        }
-    }
-    small
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn squares_are_averaged() {
-        let pixels: Vec<u8> = [10, 20, 30, 40, 1, 2, 3, 5].iter().flat_map(|&v| [v; 3]).collect();
-        assert_eq!(averaged(&pixels, 4, 2), [8, 8, 8, 20, 20, 20]);
-    }
 
     fn run(method: &str, loss: impl Fn(u64) -> Option<f32>, accuracy: Option<f64>) -> Run {
         let step = |step| Step {
@@ -281,8 +225,8 @@ mod tests {
                 runs: &runs,
                 against: TOGETHER,
             };
-            figure.svg(&svg).unwrap();
-            figure.png(&png).unwrap();
+            canvas::svg(&figure, &svg).unwrap();
+            canvas::png(&figure, &png).unwrap();
             let text = std::fs::read_to_string(&svg).unwrap();
             assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"));
             assert!(!text.contains("NaN") && !text.contains("inf"), "{}", runs[0].method);
