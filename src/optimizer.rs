@@ -38,7 +38,7 @@ const SUBMITS_AHEAD: usize = 2;
 
 /// Gradients in a submit of a method whose stages vary: what is recorded can only
 /// be right for so long.
-const GRADIENTS_PER_SUBMIT: u32 = 256;
+const GRADIENTS_PER_SUBMIT: u32 = 64;
 
 /// Attempts from one estimate of ρ to the next.
 const ATTEMPTS_PER_RADIUS: u32 = 25;
@@ -88,6 +88,8 @@ pub struct Optimizer {
     /// Attempts recorded since ρ was renewed, and refused ones as of then.
     since_radius: u32,
     refused_then: u32,
+    /// Attempts and measurements recorded in all, as the device counts them.
+    recorded: u32,
     /// The control block after the newest submit that is known to be done.
     settled: Option<Control>,
     in_flight: VecDeque<Fence>,
@@ -360,6 +362,7 @@ impl Builder {
             opens: automatic || estimates || self.ingredients.adaptive.is_none(),
             since_radius: 0,
             refused_then: 0,
+            recorded: 0,
             settled: None,
             in_flight: VecDeque::new(),
         };
@@ -487,16 +490,17 @@ impl Optimizer {
             SpectralRadius::Given(rho) => rho,
             SpectralRadius::Estimated => ENLARGED * f64::from(control.radius),
         };
-        // Steps that the next submit may take; two others may be under way.
-        let ahead = u64::from(3 * self.per_submit);
+        // Where the next submit begins, if what is under way is accepted.
+        let under_way = self.recorded.wrapping_sub(control.attempts);
+        let next = u64::from(control.accepted) + u64::from(under_way);
+        let steps = next..next + u64::from(self.attempts_per_submit());
         let h = if ingredients.adaptive.is_some() {
             let known = self.settled.is_some();
             f64::from(if known { control.next_h } else { self.settings.first_h })
         } else if ingredients.rule.is_some() && control.wanted_h > 0.0 {
             f64::from(control.wanted_h)
         } else {
-            let accepted = u64::from(control.accepted);
-            (accepted..accepted + ahead).map(|n| self.step_size.at(n)).fold(0.0, f64::max)
+            steps.map(|n| self.step_size.at(n)).fold(0.0, f64::max)
         };
         // One stage would keep other state than several do.
         let least = family.admissible(2).unwrap_or(2);
@@ -710,6 +714,9 @@ impl Optimizer {
         source: &mut impl GradientSource,
         remaining: impl Fn(&Progress) -> u64,
     ) -> Result<(), Error> {
+        if self.paced() {
+            return self.drive_paced(source, remaining).await;
+        }
         // What was submitted since `progress` was last exact.
         let mut under_way = 0;
         loop {
@@ -728,12 +735,38 @@ impl Optimizer {
                 return Err(OptimizerError::Stalled { attempts: fruitless }.into());
             }
             let before = self.reports.progress().attempts;
-            self.choose_stages(source).await?;
             let now = wanted.min(u64::from(self.attempts_per_submit())) as u32;
             self.submit(source, now)?;
             under_way += u64::from(now);
             self.settle(if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD - 1 }).await?;
             under_way = under_way.saturating_sub(self.reports.progress().attempts - before);
+        }
+    }
+
+    /// The same where a submit depends on what became of the one before the last:
+    /// only of that, and of nothing that happens to be here already, so that every
+    /// run is the same. Attempts beyond the end change nothing.
+    async fn drive_paced(
+        &mut self,
+        source: &mut impl GradientSource,
+        remaining: impl Fn(&Progress) -> u64,
+    ) -> Result<(), Error> {
+        loop {
+            self.choose_stages(source).await?;
+            let known = self.settled.map(|control| self.reports.progress_at(&control));
+            let wanted = known.map_or(u64::MAX, |progress| remaining(&progress));
+            if wanted == 0 {
+                return self.settle(0).await;
+            }
+            let fruitless = self.reports.progress().fruitless;
+            if fruitless >= MOST_FRUITLESS {
+                return Err(OptimizerError::Stalled { attempts: fruitless }.into());
+            }
+            let now = wanted.min(u64::from(self.attempts_per_submit())) as u32;
+            self.submit(source, now)?;
+            if self.pace == Pace::Wait {
+                self.settle(0).await?;
+            }
         }
     }
 
@@ -782,6 +815,7 @@ impl Optimizer {
         let batch = Some(self.reports.progress().batch);
         let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
         let result = self.recorder().measurement(context);
+        self.recorded = self.recorded.wrapping_add(1);
         drop(pass);
         result?;
         self.fetch(encoder).await?;
@@ -901,6 +935,7 @@ impl Optimizer {
             self.since_radius = 0;
         }
         for i in 0..attempts {
+            self.recorded = self.recorded.wrapping_add(1);
             let renews = self.since_radius >= ATTEMPTS_PER_RADIUS;
             self.since_radius = if renews { 1 } else { self.since_radius + 1 };
             let commands = commands.reborrow();
