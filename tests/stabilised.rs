@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Planted, gpu, noise, relative};
+use common::{Planted, default_limits_gpu, gpu, noise, relative};
 use kutta::error::{OptimizerError, PlanError};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
@@ -625,6 +625,42 @@ impl<S: GradientSource> GradientSource for Adding<S> {
 
     fn adds(&self) -> bool {
         true
+    }
+}
+
+#[test]
+fn chunks_and_default_limits_change_no_bit() {
+    // Several spans of a workgroup, the last one ragged.
+    let n = 100_001;
+    let (problem, start) = stiff(n);
+    for (name, adaptive) in [
+        ("rkc1:stages=5", false),
+        ("rkc2", true),
+        ("rock2:stages=4", true),
+        ("rdpk3sp35", true),
+        ("carpenter-kennedy", false),
+    ] {
+        let run = |gpu: &kutta::Gpu, most: Option<usize>| {
+            let mut source = Analytic::new(gpu, &problem, n).unwrap();
+            let mut builder = Optimizer::builder(method(name))
+                .preconditioner(Preconditioner::adagrad_rescaled())
+                .step_size(StepSize::constant(1e-3));
+            if adaptive {
+                builder = builder.adaptive(Adaptive::new(1e-3, 1e-4));
+            }
+            if let Some(most) = most {
+                builder = builder.elements_per_binding(most);
+            }
+            let mut optimizer = builder.build(gpu, source.layout(), &start).unwrap();
+            optimizer.run(&mut source, 30).unwrap();
+            optimizer.wait().unwrap();
+            let told: Vec<_> =
+                optimizer.reports().iter().map(|r| (r.h, r.stages, r.spectral_radius)).collect();
+            (optimizer.params().read().unwrap(), told)
+        };
+        let whole = run(gpu(), None);
+        assert!(whole == run(gpu(), Some(70_000)), "{name}: chunks");
+        assert!(whole == run(default_limits_gpu(), None), "{name}: default limits");
     }
 }
 
