@@ -3,6 +3,8 @@
 // Recorded before the verdict of methods with an embedded pair.
 override TERMS: u32 = 1u;
 override MAKES: bool = false;
+// The second weights make an error too: partials of the next bank = Σ (e₂ / …)².
+override TWO: bool = false;
 
 const LEAST = 1e-30;
 
@@ -15,6 +17,11 @@ struct Estimate {
     rtol: f32,
     atol: f32,
     drift: f32,
+    // Partial sums of one kind.
+    bank: u32,
+    unused_0: u32,
+    unused_1: u32,
+    unused_2: u32,
     chunk: Chunk,
 }
 
@@ -39,6 +46,7 @@ fn main(
     let h = control.h * control.clip;
     var largest = vec4<u32>();
     var squares = vec4<f32>();
+    var others = vec4<f32>();
     for (var i = mine.first; i < mine.end; i += RUN) {
         let g0 = k0[i];
         var e = estimate.errors.x * g0;
@@ -78,9 +86,20 @@ fn main(
         let scale = max(estimate.atol + estimate.rtol * max(abs(at), abs(next)), vec4<f32>(LEAST));
         let scaled = parameters_only(e / scale, i, estimate.chunk.elements);
         squares += scaled * scaled;
+        if TWO {
+            let other = parameters_only(h * (d * step) / scale, i, estimate.chunk.elements);
+            others += other * other;
+        }
     }
     if not_finite(largest) {
         blame_stage(estimate.stage);
     }
     put_partial(estimate.chunk, workgroup.x, lane, squares);
+    if TWO {
+        // Between the two sums every lane must have read the first.
+        workgroupBarrier();
+        var next = estimate.chunk;
+        next.first_partial += estimate.bank;
+        put_partial(next, workgroup.x, lane, others);
+    }
 }

@@ -5,6 +5,8 @@
 override MEASURE: bool = false;
 // There is an error estimate, and a controller that follows it.
 override JUDGED: bool = false;
+// Two estimates together are the error.
+override TWO: bool = false;
 // k_s and its loss will be the next attempt's k₁ and loss, if this is accepted.
 override REUSE: bool = false;
 // k₁ was the attempt before's k_s.
@@ -39,6 +41,15 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         }
         errors = workgroup_sum(lane, own);
     }
+    var lower = 0.0;
+    if TWO {
+        workgroupBarrier();
+        own = 0.0;
+        for (var i = lane; i < settings.partials; i += LANES) {
+            own += partials.sums[2u * settings.partials + i];
+        }
+        lower = workgroup_sum(lane, own);
+    }
     if lane != 0u {
         return;
     }
@@ -53,6 +64,10 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     record.loss = loss[0];
     record.grad_norm = sqrt(squares);
     record.error = sqrt(errors / settings.count);
+    if TWO && errors > 0.0 {
+        // Hairer, Nørsett, Wanner I, II.10; by ratios, whose squares stay in range.
+        record.error *= inverseSqrt(1.0 + 0.01 * (lower / errors));
+    }
     record.curvature = control.curvature;
     record.stages = control.stages;
     record.radius = control.radius;

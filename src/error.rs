@@ -278,6 +278,11 @@ pub enum TableauError {
     FieldKind { line: usize, column: usize, field: String, found: String, wanted: &'static str },
     #[error("field `{field}` is missing; add {wanted}")]
     MissingField { field: &'static str, wanted: &'static str },
+    #[error(
+        "tableau `{tableau}` has weights of lower order, b_low, and no b_hat that they would go \
+         with; give b_hat too, or b_low as b_hat"
+    )]
+    LowerAlone { tableau: String },
     #[error("no method `{name}`; there are: {known}")]
     Unknown { name: String, known: String },
     #[error(

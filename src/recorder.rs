@@ -93,7 +93,7 @@ impl Recorder {
         let measurement = plan.measurement();
         let mut builder = Builder::new(gpu, plan, state, walk, most)?;
         let judged = plan.ingredients().adaptive.is_some();
-        let kind = Kind { judged, ..Kind::default() };
+        let kind = Kind { judged, two: plan.two_errors(), ..Kind::default() };
         let mut attempts = |ops: &[Op]| {
             let alone = builder.items(ops, kind);
             let reuse = |reused| Kind { reuse: true, reused, ..kind };

@@ -88,6 +88,7 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         verdict::Kind::default(),
         verdict::Kind { measure: true, ..verdict::Kind::default() },
         kind,
+        verdict::Kind { two: true, ..kind },
         verdict::Kind { reuse: true, ..kind },
         verdict::Kind { reuse: true, reused: true, ..kind },
     ]

@@ -12,7 +12,7 @@ use kutta::{
     Method, Momentum, Optimizer, Preconditioner, Rejection, SourceError, StepSize, Verdict,
 };
 
-const PAIRS: [&str; 3] = ["heun-euler", "bs3", "dp5"];
+const PAIRS: [&str; 4] = ["heun-euler", "bs3", "dp5", "dop853"];
 
 fn builder(method: &str, adaptive: Adaptive, h: f32) -> kutta::optimizer::Builder {
     Optimizer::builder(method.parse::<Method>().unwrap())
@@ -51,6 +51,10 @@ fn the_device_takes_the_textbooks_steps() {
     ];
     for method in PAIRS {
         let tableau = method.parse::<Method>().unwrap();
+        let pair = tableau.tableau();
+        let weights = pair.b().iter().zip(pair.b_hat().unwrap());
+        // Σ|b − b̂|: 4.2 for 8(5,3), less than one for the others.
+        let spread: f64 = weights.map(|(b, b_hat)| (b - b_hat).abs()).sum();
         for controller in controllers {
             for (recipe, fusion) in
                 recipes.into_iter().zip([Fusion::Full, Fusion::None].iter().cycle())
@@ -75,9 +79,12 @@ fn the_device_takes_the_textbooks_steps() {
                     let what = format!("{method} {fusion:?} {recipe:?} {report:?}");
                     let found = f64::from(report.error.unwrap());
                     // An error is a difference: what it loses is f32's share of the sum.
-                    let near = (found - error).abs() <= 2e-3 * error.max(0.05);
+                    let near = (found - error).abs() <= 2e-3 * error.max(0.05 * spread.max(1.0));
                     // Beyond this the squares pass the range of f32.
-                    assert!(near || (error > 1e15 && found > 1e15), "{what}: {error}");
+                    let far = (error > 1e15 && found > 1e15)
+                        // Stages so far out that their gradients do.
+                        || ((error > 100.0 || error.is_nan()) && !found.is_finite());
+                    assert!(near || far, "{what}: {error}");
                     let accepted = report.verdict == Verdict::Accepted;
                     assert_eq!(accepted, error <= 1.0, "{what}: {error}");
                 }

@@ -133,6 +133,12 @@ fn inconsistent_sums_are_refused() {
     expect(&broken("0.75", "0.7"), &[&["b of tableau `mine`", "sums to 0.95", "not to 1"]]);
     expect(&broken("[0.5, 0, 0.5]", "[0.5, 0, 0.25]"), &[&["b_hat of", "sums to 0.75"]]);
     expect(&broken("[0.5, 0, 0.5]", "[0.25, 0, 0.75]"), &[&["b_hat", "equal b"]]);
+    let lower =
+        |b_low: &str| broken("[0.5, 0, 0.5]", &format!("[0.5, 0, 0.5], \"b_low\": {b_low}"));
+    expect(&lower("[1, 0, 0.5]"), &[&["b_low of", "sums to 1.5"]]);
+    expect(&lower("[1, 0]"), &[&["b_low"]]);
+    let alone = r#"{"name": "x", "a": [[], [1]], "b": [0.5, 0.5], "b_low": [1, 0]}"#;
+    expect(alone, &[&["b_low", "no b_hat"]]);
 }
 
 #[test]
@@ -216,7 +222,7 @@ fn fields_are_known_by_line_and_column() {
     expect(
         &broken("  \"source\"", "  \"sauce\": \"é\", \"b\": [1],\n\"source\""),
         &[
-            &["line 3, column 3", "`sauce`", "name, source, a, b, b_hat, c"],
+            &["line 3, column 3", "`sauce`", "name, source, a, b, b_hat, b_low, c"],
             &["line 6, column 3", "`b` is there already, in line 3"],
             // The first b counts: what has other lengths is wrong beside it.
             &["3 rows in a for 1"],

@@ -17,6 +17,10 @@ wgsl_struct! {
         pub(crate) rtol: f32,
         pub(crate) atol: f32,
         pub(crate) drift: f32,
+        pub(crate) bank: u32,
+        pub(crate) unused_0: u32,
+        pub(crate) unused_1: u32,
+        pub(crate) unused_2: u32,
         pub(crate) chunk: Chunk,
     }
 }
@@ -55,6 +59,7 @@ pub(crate) fn constants(estimate: &plan::Estimate, kinds: Kinds, walk: &Traversa
     constants.extend([
         ("TERMS", estimate.terms.len() as f64),
         ("MAKES", f64::from(u8::from(estimate.makes))),
+        ("TWO", f64::from(u8::from(estimate.two))),
     ]);
     constants
 }
@@ -71,6 +76,7 @@ pub(crate) fn uniform(
     let mut uniform = Estimate {
         stage: stages,
         drift: estimate.drift as f32,
+        bank: bank as u32,
         rtol: adaptive.rtol as f32,
         atol: adaptive.atol as f32,
         chunk: Chunk { first_partial: chunk.first_partial + bank as u32, ..chunk },

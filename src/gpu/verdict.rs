@@ -94,6 +94,8 @@ pub(crate) struct Kind {
     pub(crate) measure: bool,
     /// There is an error estimate.
     pub(crate) judged: bool,
+    /// Of two sums.
+    pub(crate) two: bool,
     /// k_s and its loss serve the next attempt.
     pub(crate) reuse: bool,
     /// k₁ came from the attempt before.
@@ -105,6 +107,7 @@ pub(crate) fn constants(kind: Kind) -> Constants {
     vec![
         ("MEASURE", flag(kind.measure)),
         ("JUDGED", flag(kind.judged)),
+        ("TWO", flag(kind.two)),
         ("REUSE", flag(kind.reuse)),
         ("REUSED", flag(kind.reused)),
     ]

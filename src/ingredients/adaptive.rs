@@ -222,6 +222,14 @@ impl Adaptive {
         factor.min(most)
     }
 
+    /// E/√((E + 0.01 E_low) n): √(E/n) where there is one sum alone.
+    pub(crate) fn norm(squares: f64, lower: f64, n: usize) -> f64 {
+        if squares == 0.0 {
+            return 0.0;
+        }
+        squares / ((squares + 0.01 * lower) * n as f64).sqrt()
+    }
+
     /// What [`Adaptive`] says of one element's error.
     pub(crate) fn scaled(&self, e: f64, before: f64, after: f64) -> f64 {
         e / (self.atol + self.rtol * before.abs().max(after.abs())).max(1e-30)

@@ -135,7 +135,11 @@ impl Estimate {
             0.0 => String::new(),
             drift => format!("{}(θ − θ') + ", weighted(drift)),
         };
-        format!("{step}‖e‖, e = {drift}h{d}({})", part(0))
+        let second = match self.two {
+            true => format!(";  ‖e₂‖, e₂ = h{d}({})", part(1)),
+            false => String::new(),
+        };
+        format!("{step}‖e‖, e = {drift}h{d}({}){second}", part(0))
     }
 }
 

@@ -122,7 +122,14 @@ fn end(
 fn makes_with_estimate(tableau: &Tableau, shape: Shape) -> bool {
     let weights = errors(tableau).into_iter().zip(tableau.b());
     let read = weights.filter(|&(d, &b)| d != 0.0 || b != 0.0).count();
-    shape.judged && !shape.same && !shape.finish && read <= MAX_ESTIMATE_TERMS
+    let one = tableau.b_low().is_none();
+    shape.judged && one && !shape.same && !shape.finish && read <= MAX_ESTIMATE_TERMS
+}
+
+/// b − b_low, where there is such a second estimate.
+fn lower_errors(tableau: &Tableau) -> Option<Vec<f64>> {
+    let lower = tableau.b_low()?;
+    Some(tableau.b().iter().zip(lower).map(|(b, lower)| b - lower).collect())
 }
 
 /// The estimate of Σ d k, where `terms` may hold sums.
@@ -133,16 +140,22 @@ fn estimate(
     sums: &mut u32,
     steps: &mut Vec<Step>,
 ) {
+    let lower = lower_errors(tableau);
+    let two = lower.is_some();
     let terms = if makes {
         let both = errors(tableau).into_iter().zip(tableau.b()).zip(1..);
         both.filter(|&((d, &b), _)| d != 0.0 || b != 0.0)
             .map(|((d, &b), j)| ([d, b], Name::Gradient(j)))
             .collect()
     } else {
-        let terms = gathered(terms, MAX_ESTIMATE_TERMS, sums, steps);
-        terms.into_iter().map(|(d, k)| ([d, 0.0], k)).collect()
+        // Two errors share the gradients that one kernel reads.
+        let most = MAX_ESTIMATE_TERMS / if two { 2 } else { 1 };
+        let terms = gathered(terms, most, sums, steps);
+        let lower = gathered(nonzero(&lower.unwrap_or_default()), most, sums, steps);
+        let first = terms.into_iter().map(|(d, k)| ([d, 0.0], k));
+        first.chain(lower.into_iter().map(|(d, k)| ([0.0, d], k))).collect()
     };
-    steps.push(Step::Estimate { makes, drift: 0.0, terms, diagonal: Diagonal::None });
+    steps.push(Step::Estimate { makes, two, drift: 0.0, terms, diagonal: Diagonal::None });
 }
 
 /// Breaks a form with more inputs than one kernel binds into a chain.
@@ -213,8 +226,14 @@ fn unfused(tableau: &Tableau, shape: Shape) -> Vec<Step> {
     if shape.judged {
         let (d, sum) = summed(nonzero(&errors(tableau)), &mut steps);
         let (makes, diagonal) = (false, Diagonal::None);
-        let terms = vec![([d, 0.0], sum)];
-        steps.push(Step::Estimate { makes, drift: 0.0, terms, diagonal });
+        let mut terms = vec![([d, 0.0], sum)];
+        let lower = lower_errors(tableau);
+        let two = lower.is_some();
+        if let Some(lower) = lower {
+            let (d, sum) = summed(nonzero(&lower), &mut steps);
+            terms.push(([0.0, d], sum));
+        }
+        steps.push(Step::Estimate { makes, two, drift: 0.0, terms, diagonal });
     }
     steps
 }

@@ -40,6 +40,7 @@ pub(super) enum Step {
     },
     Estimate {
         makes: bool,
+        two: bool,
         drift: f64,
         terms: Vec<([f64; 2], Name)>,
         diagonal: Diagonal,
@@ -296,12 +297,12 @@ impl Scan {
                 self.release(&reads, at, 0);
                 Op::Finish(finish)
             }
-            Step::Estimate { makes, drift, terms, diagonal } => {
+            Step::Estimate { makes, two, drift, terms, diagonal } => {
                 let name = Name::Candidate;
                 let candidate = if makes { self.take(name) } else { self.operand(name) };
                 let terms = terms.into_iter().map(|(w, k)| (w, self.operand(k))).collect();
                 self.release(&reads, at, 0);
-                Op::Estimate(Estimate { candidate, makes, drift, terms, diagonal })
+                Op::Estimate(Estimate { candidate, makes, two, drift, terms, diagonal })
             }
             Step::Commit => {
                 let (from, to) = (self.operand(Name::Candidate), self.operand(Name::Theta));

@@ -24,6 +24,7 @@ pub(super) fn steps(method: &LowStorage, shape: Shape) -> Vec<Step> {
         let sum = Name::Sum(sum_of(d.len()));
         steps.push(Step::Estimate {
             makes: false,
+            two: false,
             drift: 0.0,
             terms: vec![([1.0, 0.0], sum)],
             diagonal: Diagonal::None,

@@ -177,6 +177,8 @@ pub struct Estimate {
     pub drift: f64,
     /// The candidate is made here too: θ' = θ − h D Σ b k.
     pub makes: bool,
+    /// There is a second error, with b − b_low in place of b.
+    pub two: bool,
     /// d = b − b̂ and b of each gradient.
     pub terms: Vec<([f64; 2], Operand)>,
     pub diagonal: Diagonal,
@@ -670,6 +672,11 @@ impl Plan {
             (_, None) => 1,
             (_, Some(_)) => 2,
         }
+    }
+
+    /// Whether two estimates together are the error.
+    pub fn two_errors(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Estimate(Estimate { two: true, .. })))
     }
 
     /// One more than the order of the error estimate; 0 without one.

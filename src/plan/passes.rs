@@ -54,8 +54,7 @@ impl Assembly<'_> {
         let most = renewing.as_ref().map_or(0, Draft::slots).max(opening.slots());
         let probed = self.ingredients.rule.is_some_and(probes);
         let stages = self.tableau.stages() as u32;
-        let error_order =
-            self.tableau.embedded_order().map_or(0, |p| p.min(self.tableau.order()) + 1);
+        let error_order = self.tableau.error_order();
         let averaged = |draft: Draft| {
             let mut ops = draft.into_ops();
             ops.extend(self.ingredients.average.map(|_| super::Op::Average));

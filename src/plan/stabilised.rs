@@ -41,7 +41,7 @@ fn estimate(family: Family, recurrence: &[Recurrence], shape: Shape, steps: &mut
         let name = |back: u32| Name::Gradient(stages as u32 - back);
         (0.0, vec![([tau, 0.0], name(0)), ([-tau, 0.0], name(1))])
     };
-    steps.push(Step::Estimate { makes: false, drift, terms, diagonal: Diagonal::None });
+    steps.push(Step::Estimate { makes: false, two: false, drift, terms, diagonal: Diagonal::None });
 }
 
 /// The method in differences of points, d_j = y_j − y_{j−1}:

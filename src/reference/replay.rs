@@ -2,6 +2,7 @@
 //! plan overwrites here is gone here too.
 
 use crate::error::ReferenceError;
+use crate::ingredients::Adaptive;
 use crate::plan::{
     Choice, Diagonal, Estimate, Finish, Linear, Name, Op, Operand, Plan, Purpose, Registers, Scale,
     Values,
@@ -263,7 +264,7 @@ impl<'p> Replay<'p> {
         let ingredients = self.plan.ingredients();
         let Some(adaptive) = ingredients.adaptive else { return };
         let n = self.slots[0].len();
-        let mut squares = 0.0;
+        let (mut squares, mut others) = (0.0, 0.0);
         for i in 0..n {
             let d = match estimate.diagonal {
                 Diagonal::None => 1.0,
@@ -286,8 +287,11 @@ impl<'p> Replay<'p> {
             }
             let e = e + estimate.drift * (theta - *candidate);
             squares += adaptive.scaled(e, theta, *candidate).powi(2);
+            if estimate.two {
+                others += adaptive.scaled(step, theta, *candidate).powi(2);
+            }
         }
-        let error = (squares / n as f64).sqrt();
+        let error = Adaptive::norm(squares, others, n);
         attempt.error = Some(error);
         attempt.accepted &= error <= 1.0;
     }

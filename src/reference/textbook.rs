@@ -5,7 +5,7 @@
 //! coefficients.
 
 use crate::error::ReferenceError;
-use crate::ingredients::{Curvature, ENLARGED, Ingredients, PROBE, Rule, SpectralRadius};
+use crate::ingredients::{Adaptive, Curvature, ENLARGED, Ingredients, PROBE, Rule, SpectralRadius};
 use crate::tableau::Tableau;
 
 /// One step of size h from θ_n, with everything that happened on the way.
@@ -247,11 +247,11 @@ impl<'t> Trainer<'t> {
         let there = times(&decayed(l2, gradient, 0, &beside));
         let change: Vec<f64> = there.iter().zip(&v).map(|(a, b)| a - b).collect();
         let most = d1.max(rms(&change) / h0);
-        let orders = self.tableau.embedded_order().unwrap_or(0).min(self.tableau.order());
+        let order = self.tableau.error_order().max(1);
         let h1 = if most <= 1e-15 {
             (1e-3 * h0).max(1e-6)
         } else {
-            (0.01 / most).powf(1.0 / (orders + 1) as f64)
+            (0.01 / most).powf(1.0 / order as f64)
         };
         (100.0 * h0).min(h1).min(adaptive.h_max)
     }
@@ -280,25 +280,28 @@ impl<'t> Trainer<'t> {
         gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
     ) -> Result<f64, ReferenceError> {
         let mut next = self.clone();
-        let e = next.advance(h, gradient)?;
+        let [e, lower] = next.advance(h, gradient)?;
         let Some(adaptive) = self.ingredients.adaptive else {
             *self = next;
             return Ok(0.0);
         };
-        let scaled = |i: usize| adaptive.scaled(e[i], self.theta[i], next.theta[i]).powi(2);
-        let error = ((0..e.len()).map(scaled).sum::<f64>() / e.len() as f64).sqrt();
+        let squares = |e: &[f64]| -> f64 {
+            let scaled = |i: usize| adaptive.scaled(e[i], self.theta[i], next.theta[i]).powi(2);
+            (0..e.len()).map(scaled).sum()
+        };
+        let error = Adaptive::norm(squares(&e), squares(&lower), e.len());
         if error <= 1.0 {
             *self = next;
         }
         Ok(error)
     }
 
-    /// One step; e = h D Σ (b_i − b̂_i) g_i, zero without b̂.
+    /// One step; e = h D Σ (b_i − b̂_i) g_i, zero without b̂, and the same with b_low.
     fn advance(
         &mut self,
         h: f64,
         gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
-    ) -> Result<Vec<f64>, ReferenceError> {
+    ) -> Result<[Vec<f64>; 2], ReferenceError> {
         let preconditioner = self.ingredients.preconditioner;
         self.steps += 1;
         let mut gradients: Vec<Vec<f64>> = Vec::new();
@@ -337,12 +340,16 @@ impl<'t> Trainer<'t> {
             let (u, v): (Vec<f64>, Vec<f64>) = (0..d.len()).map(part).unzip();
             self.curvature = Some(norm(&u) / (h * clip * self.tableau.a(1, 0).abs() * norm(&v)));
         }
-        let (b, b_hat) = (self.tableau.b(), self.tableau.b_hat().unwrap_or(self.tableau.b()));
-        let error = |e: usize| {
-            let difference = b.iter().zip(b_hat).map(|(b, b_hat)| b - b_hat);
-            h * clip * d[e] * difference.zip(&gradients).map(|(w, g)| w * g[e]).sum::<f64>()
+        let b = self.tableau.b();
+        let errors = |other: &[f64]| -> Vec<f64> {
+            let error = |e: usize| {
+                let difference = b.iter().zip(other).map(|(b, other)| b - other);
+                h * clip * d[e] * difference.zip(&gradients).map(|(w, g)| w * g[e]).sum::<f64>()
+            };
+            (0..d.len()).map(error).collect()
         };
-        Ok((0..d.len()).map(error).collect())
+        let (hat, low) = (self.tableau.b_hat().unwrap_or(b), self.tableau.b_low().unwrap_or(b));
+        Ok([errors(hat), errors(low)])
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) struct Parts<'p> {
     pub(super) a: Option<&'p [&'p [f64]]>,
     pub(super) b: Option<&'p [f64]>,
     pub(super) b_hat: Option<&'p [f64]>,
+    pub(super) b_low: Option<&'p [f64]>,
     pub(super) c: Option<&'p [f64]>,
 }
 
@@ -45,7 +46,7 @@ impl Parts<'_> {
                 faults.len() == before
             })
             .collect();
-        for (vector, weights) in [("b", self.b), ("b_hat", self.b_hat)] {
+        for (vector, weights) in [("b", self.b), ("b_hat", self.b_hat), ("b_low", self.b_low)] {
             if let Some(weights) = weights {
                 self.weights(vector, weights, stages, &mut faults);
             }
@@ -63,6 +64,9 @@ impl Parts<'_> {
         }
         if self.b.is_some() && self.b == self.b_hat {
             faults.push(TableauError::EmbeddedEqual { tableau: self.name() });
+        }
+        if self.b_low.is_some() && self.b_hat.is_none() {
+            faults.push(TableauError::LowerAlone { tableau: self.name() });
         }
         faults
     }

@@ -65,6 +65,7 @@ pub struct Tableau {
     rows: Vec<Vec<f64>>,
     b: Vec<f64>,
     b_hat: Option<Vec<f64>>,
+    b_low: Option<Vec<f64>>,
     c: Vec<f64>,
 }
 
@@ -99,13 +100,21 @@ impl Tableau {
     ) -> Result<Self, TableauError> {
         let name = name.into();
         let rows: Vec<&[f64]> = a.iter().map(AsRef::as_ref).collect();
-        let parts = Parts { name: &name, a: Some(&rows), b: Some(b), b_hat: None, c };
+        let parts = Parts { name: &name, a: Some(&rows), b: Some(b), b_hat: None, b_low: None, c };
         if let Some(fault) = parts.faults().into_iter().next() {
             return Err(fault);
         }
         let rows = rows.iter().enumerate().map(|(i, row)| row[..i].to_vec()).collect::<Vec<_>>();
         let c = c.map_or_else(|| rows.iter().map(|row| check::sum(row)).collect(), <[f64]>::to_vec);
-        Ok(Self { name, source: "user-defined".into(), rows, b: b.to_vec(), b_hat: None, c })
+        Ok(Self {
+            name,
+            source: "user-defined".into(),
+            rows,
+            b: b.to_vec(),
+            b_hat: None,
+            b_low: None,
+            c,
+        })
     }
 
     /// Adds embedded weights b̂: the error estimate of a step is then
@@ -123,11 +132,39 @@ impl Tableau {
     /// [`MAX_COEFFICIENT`], Σb̂ ≠ 1, or b̂ = b.
     pub fn with_embedded(mut self, b_hat: &[f64]) -> Result<Self, TableauError> {
         let b = Some(self.b.as_slice());
-        let parts = Parts { name: &self.name, a: None, b, b_hat: Some(b_hat), c: None };
+        let parts =
+            Parts { name: &self.name, a: None, b, b_hat: Some(b_hat), b_low: None, c: None };
         if let Some(fault) = parts.faults().into_iter().next() {
             return Err(fault);
         }
         self.b_hat = Some(b_hat.to_vec());
+        Ok(self)
+    }
+
+    /// Adds embedded weights of lower order to those that are there. With n elements,
+    /// the sums E = Σ (h Σ (b − b̂) k / scale)² and E_low likewise give the error
+    ///
+    /// ```text
+    /// err = E / √((E + 0.01 E_low) n)
+    /// ```
+    ///
+    /// which is of the order of the step, for E_low is large where E is small by
+    /// chance. Source: Hairer, Nørsett, Wanner I, II.10.
+    ///
+    /// ```
+    /// let pair = kutta::Tableau::dop853();
+    /// assert_eq!((pair.embedded_order(), pair.lower_order()), (Some(5), Some(3)));
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tableau::with_embedded`]; and where there is no b̂ yet.
+    pub fn with_lower(mut self, b_low: &[f64]) -> Result<Self, TableauError> {
+        let (b, b_hat) = (Some(self.b.as_slice()), self.b_hat.as_deref());
+        let parts = Parts { name: &self.name, a: None, b, b_hat, b_low: Some(b_low), c: None };
+        if let Some(fault) = parts.faults().into_iter().next() {
+            return Err(fault);
+        }
+        self.b_low = Some(b_low.to_vec());
         Ok(self)
     }
 
@@ -181,6 +218,21 @@ impl Tableau {
         self.b_hat.as_deref()
     }
 
+    /// The embedded weights of lower order, if there are any.
+    pub fn b_low(&self) -> Option<&[f64]> {
+        self.b_low.as_deref()
+    }
+
+    /// One more than the order of the error estimate; 0 without one. Two estimates
+    /// together have that of the step.
+    pub fn error_order(&self) -> usize {
+        match self.embedded_order() {
+            None => 0,
+            Some(_) if self.b_low.is_some() => self.order(),
+            Some(embedded) => embedded.min(self.order()) + 1,
+        }
+    }
+
     /// Where in the step each stage lies, as a fraction of h.
     pub fn c(&self) -> &[f64] {
         &self.c
@@ -222,7 +274,7 @@ impl Tableau {
             rows.pop();
         }
         let c = rows.iter().map(|row| row.iter().fold(0.0, |sum, x| sum + x)).collect();
-        Self { name: name.into(), source: source.into(), rows, b, b_hat, c }
+        Self { name: name.into(), source: source.into(), rows, b, b_hat, b_low: None, c }
     }
 
     /// The same step without the stages that only the error estimate reads,
@@ -233,6 +285,7 @@ impl Tableau {
             rows: self.rows[..stages].to_vec(),
             b: self.b[..stages].to_vec(),
             b_hat: None,
+            b_low: None,
             c: self.c[..stages].to_vec(),
             ..self.clone()
         }

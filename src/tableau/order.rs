@@ -144,6 +144,11 @@ impl Tableau {
         self.b_hat.as_deref().map(|b_hat| order(&self.rows, b_hat))
     }
 
+    /// The order of the method (A, b_low), if there is one.
+    pub fn lower_order(&self) -> Option<usize> {
+        self.b_low().map(|b| order(self.rows(), b))
+    }
+
     /// The largest |Σ_i b_i Φ_i(t) − 1/γ(t)| over the trees of exactly p nodes;
     /// `None` outside 1 ≤ p ≤ [`MAX_ORDER`] + 1.
     ///

@@ -19,8 +19,8 @@ impl Entry {
     /// A test passes the coefficients through the checks of [`Tableau::new`]
     /// and [`Tableau::with_embedded`].
     fn tableau(&self) -> Tableau {
-        let text::Table { c, rows, b, b_hat } = text::read(self.text, text::quotient);
-        Tableau { name: self.name.into(), source: self.source.into(), rows, b, b_hat, c }
+        let text::Table { c, rows, b, b_hat, b_low } = text::read(self.text, text::quotient);
+        Tableau { name: self.name.into(), source: self.source.into(), rows, b, b_hat, b_low, c }
     }
 }
 
@@ -127,6 +127,10 @@ mod tests {
                 .with_source(named.source());
             let checked = match named.b_hat() {
                 Some(b_hat) => checked.with_embedded(b_hat).unwrap(),
+                None => checked,
+            };
+            let checked = match named.b_low() {
+                Some(b_low) => checked.with_lower(b_low).unwrap(),
                 None => checked,
             };
             assert_eq!(checked, named);

@@ -9,6 +9,7 @@ pub(super) struct Table<T> {
     pub(super) rows: Vec<Vec<T>>,
     pub(super) b: Vec<T>,
     pub(super) b_hat: Option<Vec<T>>,
+    pub(super) b_low: Option<Vec<T>>,
 }
 
 /// Reads a text that comes with kutta; `number` makes p/q of p and q, where q is
@@ -28,7 +29,8 @@ pub(super) fn read<T>(text: &str, number: impl Fn(&str, &str) -> T) -> Table<T> 
         }
     }
     let mut weights = weights.into_iter();
-    Table { c, rows, b: weights.next().unwrap_or_default(), b_hat: weights.next() }
+    let b = weights.next().unwrap_or_default();
+    Table { c, rows, b, b_hat: weights.next(), b_low: weights.next() }
 }
 
 /// Reads `p/q`, `p` and decimals.

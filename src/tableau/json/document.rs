@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::error::TableauError;
 use crate::tableau::MAX_STAGES;
 
-const FIELDS: [&str; 6] = ["name", "source", "a", "b", "b_hat", "c"];
+const FIELDS: [&str; 7] = ["name", "source", "a", "b", "b_hat", "b_low", "c"];
 pub(super) const LIST: &str = "a list of numbers or fractions, such as [0.5, \"1/3\"]";
 pub(super) const ROWS: &str = "a list of rows, such as [[], [\"1/2\"]]";
 pub(super) const TEXT: &str = "text in double quotes";
@@ -30,7 +30,7 @@ pub(super) struct Spot<'t> {
 }
 
 /// The values of [`FIELDS`].
-pub(super) struct Fields<'t>(pub(super) [Option<Spot<'t>>; 6]);
+pub(super) struct Fields<'t>(pub(super) [Option<Spot<'t>>; 7]);
 
 impl<'t> Document<'t> {
     pub(super) fn fields(
@@ -39,7 +39,7 @@ impl<'t> Document<'t> {
     ) -> Result<Fields<'t>, TableauError> {
         let pairs: Pairs = serde_json::from_str(self.masked).map_err(|e| self.syntax(&e))?;
         let mut fields = Fields(Default::default());
-        let mut seen = [0; 6];
+        let mut seen = [0; 7];
         let mut place = Place::START;
         for (key, value) in pairs.0 {
             let key = self.spot(key, place);

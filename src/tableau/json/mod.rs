@@ -51,6 +51,7 @@ impl Tableau {
     /// | `a` | needed | a row for each stage: the entries left of the diagonal, or all s |
     /// | `b` | needed | the weights, as many as stages |
     /// | `b_hat` | none | the embedded weights, for an error estimate |
+    /// | `b_low` | none | embedded weights of lower order, for a second one |
     /// | `c` | the sums of the rows of `a` | where in the step the stages lie |
     ///
     /// An entry is a number, or a number or fraction in quotes: `0.2`, `"1/5"`,
@@ -109,10 +110,11 @@ impl Tableau {
         };
         let rows: Vec<String> =
             self.rows.iter().map(|row| format!("\n    {}", list(row))).collect();
-        let b_hat = match &self.b_hat {
-            Some(b_hat) => format!("\n  \"b_hat\": {},", list(b_hat)),
+        let embedded = |field: &str, weights: &Option<Vec<f64>>| match weights {
+            Some(weights) => format!("\n  \"{field}\": {},", list(weights)),
             None => String::new(),
         };
+        let b_hat = embedded("b_hat", &self.b_hat) + &embedded("b_low", &self.b_low);
         format!(
             "{{\n  \"name\": {},\n  \"source\": {},\n  \"a\": [{}\n  ],\n  \"b\": {},{b_hat}\n  \
              \"c\": {}\n}}\n",
@@ -156,9 +158,10 @@ fn read(text: &str) -> Result<Tableau, Vec<TableauError>> {
     let fields = document.fields(&mut faults).map_err(|fault| vec![fault])?;
 
     let missing = |field, wanted| TableauError::MissingField { field, wanted };
-    let [name, source, a, b, b_hat, c] = fields.0;
+    let [name, source, a, b, b_hat, b_low, c] = fields.0;
     // What need not be there may also be null.
-    let [source, b_hat, c] = [source, b_hat, c].map(|spot| spot.filter(|s| s.text != "null"));
+    let [source, b_hat, b_low, c] =
+        [source, b_hat, b_low, c].map(|spot| spot.filter(|s| s.text != "null"));
     let name = match &name {
         Some(spot) => document.string(spot, "`name`", &mut faults),
         None => {
@@ -175,11 +178,12 @@ fn read(text: &str) -> Result<Tableau, Vec<TableauError>> {
     }
     let mut broken = Vec::new();
     let a = a.and_then(|spot| document.rows(&spot, &mut broken, &mut faults));
-    let [b, b_hat, c] = [("`b`", b), ("`b_hat`", b_hat), ("`c`", c)]
+    let [b, b_hat, b_low, c] = [("`b`", b), ("`b_hat`", b_hat), ("`b_low`", b_low), ("`c`", c)]
         .map(|(field, spot)| document.list(&spot?, field, &mut faults));
 
     let numbers = |list: &List| list.iter().map(|text| number(text)).collect::<Vec<f64>>();
-    let [b_numbers, b_hat_numbers, c_numbers] = [&b, &b_hat, &c].map(|v| v.as_ref().map(numbers));
+    let [b_numbers, b_hat_numbers, b_low_numbers, c_numbers] =
+        [&b, &b_hat, &b_low, &c].map(|v| v.as_ref().map(numbers));
     let rows: Option<Vec<Vec<f64>>> = a.as_ref().map(|a| a.iter().map(numbers).collect());
     let rows: Option<Vec<&[f64]>> =
         rows.as_ref().map(|rows| rows.iter().map(Vec::as_slice).collect());
@@ -188,6 +192,7 @@ fn read(text: &str) -> Result<Tableau, Vec<TableauError>> {
         a: rows.as_deref(),
         b: b_numbers.as_deref(),
         b_hat: b_hat_numbers.as_deref(),
+        b_low: b_low_numbers.as_deref(),
         c: c_numbers.as_deref(),
     };
     for mut fault in parts.faults() {
@@ -199,15 +204,17 @@ fn read(text: &str) -> Result<Tableau, Vec<TableauError>> {
             }
             TableauError::Coefficient { vector, row, column, value, .. } => {
                 let (i, j) = (*row - 1, *column - 1);
-                let written = match (*vector, &a, &b, &b_hat, &c) {
-                    ("a", Some(a), ..) => a.get(i).and_then(|row| row.get(j)),
-                    ("b", _, Some(b), ..) => b.get(j),
-                    ("b_hat", _, _, Some(b_hat), _) => b_hat.get(j),
-                    (_, _, _, _, Some(c)) => c.get(i),
-                    _ => None,
+                let of =
+                    |list: &Option<List<'_>>, at: usize| Some(list.as_ref()?.get(at)?.to_string());
+                let written = match *vector {
+                    "a" => a.as_ref().and_then(|a| Some(a.get(i)?.get(j)?.to_string())),
+                    "b" => of(&b, j),
+                    "b_hat" => of(&b_hat, j),
+                    "b_low" => of(&b_low, j),
+                    _ => of(&c, i),
                 };
                 if let Some(written) = written {
-                    *value = shown(written);
+                    *value = shown(&written);
                 }
             }
             _ => {}
@@ -221,6 +228,9 @@ fn read(text: &str) -> Result<Tableau, Vec<TableauError>> {
     let mut tableau = Tableau::new(name, &rows, &b, c_numbers.as_deref()).map_err(one)?;
     if let Some(b_hat) = b_hat_numbers {
         tableau = tableau.with_embedded(&b_hat).map_err(one)?;
+    }
+    if let Some(b_low) = b_low_numbers {
+        tableau = tableau.with_lower(&b_low).map_err(one)?;
     }
     Ok(match source {
         Some(source) => tableau.with_source(source),
