@@ -20,6 +20,8 @@ override ADDED: bool = false;
 override SLOPED: bool = false;
 override CHECK: bool = false;
 override NORM: bool = false;
+// Bit i: weight i is not zero; in the order of Registers.
+override WEIGHTS: u32 = 0x3fffu;
 // k is k₁ and goes into the state first.
 override UPDATE: bool = false;
 
@@ -51,6 +53,10 @@ struct Registers {
 @group(0) @binding(8) var<storage, read> other: array<vec4<f32>>;
 @group(0) @binding(9) var<storage, read> gradient: array<vec4<f32>>;
 @group(0) @binding(10) var<storage, read> extra: array<vec4<f32>>;
+
+fn weighs(i: u32) -> bool {
+    return (WEIGHTS & (1u << i)) != 0u;
+}
 
 @compute @workgroup_size(256)
 fn main(
@@ -103,7 +109,13 @@ fn main(
         if READS_GRADIENT {
             k = gradient[i];
         }
-        let newest = parameters_only(select(k, r, ADDED), i, registers.chunk.elements);
+        var newest = k;
+        if ADDED {
+            newest = r;
+        }
+        if CHECK || NORM || UPDATE {
+            newest = parameters_only(newest, i, registers.chunk.elements);
+        }
         if CHECK {
             largest = max(largest, magnitude_bits(newest));
         }
@@ -127,38 +139,73 @@ fn main(
             }
             d = diagonal(state, bias);
         }
-        var x = vec4<f32>();
+        var own = vec4<f32>();
         if READS_EXTRA {
-            x = registers.extra * extra[i];
+            own = registers.extra * extra[i];
         }
-        var next = registers.kept.x * r;
-        if BASED && READS_POINT {
+        var next = vec4<f32>();
+        if weighs(0u) {
+            next = registers.kept.x * r;
+        }
+        if weighs(1u) {
             next += registers.kept.y * moved;
         }
-        if READS_SUM {
+        if weighs(2u) {
             next += registers.kept.z * q;
         }
         if SLOPED {
-            next -= h * (d * (registers.slope.y * k + x));
-        } else {
-            next += registers.kept.w * k + x;
+            next -= h * (d * (own + registers.slope.y * k));
+        } else if weighs(3u) {
+            next += own + registers.kept.w * k;
         }
         if WRITES_REGISTER {
             kept[i] = next;
         }
-        let next_sum = registers.sum.x * q + registers.sum.y * r + registers.sum.z * next
-            + registers.sum.w * k;
+        var next_sum = vec4<f32>();
+        if weighs(4u) {
+            next_sum = registers.sum.x * q;
+        }
+        if weighs(5u) {
+            next_sum += registers.sum.y * r;
+        }
+        if weighs(6u) {
+            next_sum += registers.sum.z * next;
+        }
+        if weighs(7u) {
+            next_sum += registers.sum.w * k;
+        }
         if WRITES_SUM {
             sum[i] = next_sum;
         }
         if WRITES_POINT {
-            var offset = registers.point.x * moved + registers.point.y * next;
+            var offset = vec4<f32>();
+            if weighs(12u) {
+                offset = registers.point.x * moved;
+            }
+            if weighs(13u) {
+                offset += registers.point.y * next;
+            }
             if !SLOPED {
-                let slope = registers.slope.x * r + registers.slope.y * k
-                    + registers.slope.z * next + registers.slope.w * next_sum;
+                var slope = vec4<f32>();
+                if weighs(8u) {
+                    slope = registers.slope.x * r;
+                }
+                if weighs(9u) {
+                    slope += registers.slope.y * k;
+                }
+                if weighs(10u) {
+                    slope += registers.slope.z * next;
+                }
+                if weighs(11u) {
+                    slope += registers.slope.w * next_sum;
+                }
                 offset -= h * (d * slope);
             }
-            dst[i] = select(y, theta, BASED) + offset;
+            if BASED {
+                dst[i] = theta + offset;
+            } else {
+                dst[i] = y + offset;
+            }
         }
     }
     if (UPDATE || CHECK) && not_finite(largest) {

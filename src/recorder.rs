@@ -639,7 +639,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Bindings beyond the inputs repeat the first: they are never read.
+    /// Bindings beyond the inputs repeat the first, or are θ where there is none: they
+    /// are never read.
     fn inputs<'b>(
         &'b self,
         slots: &'b [Slot],
@@ -647,8 +648,8 @@ impl<'a> Builder<'a> {
         range: &'b Range<usize>,
     ) -> impl Iterator<Item = wgpu::BindingResource<'b>> {
         (0..most).map(move |i| {
-            let slot = slots.get(i).unwrap_or(&slots[0]);
-            self.state.vectors[*slot].binding(range.clone())
+            let slot = slots.get(i).or(slots.first()).copied().unwrap_or_default();
+            self.state.vectors[slot].binding(range.clone())
         })
     }
 

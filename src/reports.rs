@@ -350,6 +350,17 @@ impl Reports {
         self.last
     }
 
+    /// As far as an earlier control block tells.
+    pub(crate) fn progress_at(&self, control: &Control) -> Progress {
+        Progress {
+            attempts: widen(control.attempts, self.last.attempts),
+            accepted: widen(control.accepted, self.last.accepted),
+            time: f64::from(control.time_high) + f64::from(control.time_low),
+            next_h: control.next_h,
+            ..self.last
+        }
+    }
+
     pub(crate) fn take_measured(&mut self) -> Option<Report> {
         self.measured.take()
     }

@@ -12,42 +12,52 @@ use crate::gpu::Gpu;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
-use crate::ingredients::StepSize;
+use crate::ingredients::{Ingredients, SpectralRadius, StepSize};
 use crate::method::Method;
-use crate::plan::{Fusion, Op, Operand, Options, Plan};
+use crate::plan::{Fusion, Op, Operand, Options, Plan, Registers};
 use crate::recorder::{Dispatch, Recorder};
 use crate::state::{RING, State};
 
 const N: usize = 1 << 22;
 const SAMPLES: usize = 41;
 
+/// A vector that a kernel writes, and whether it reads it too.
+type Written<'v> = (&'v Vector, bool);
+
 /// One vec4 an invocation, the largest of the inputs (a sum would grow): as
 /// little as can be done, on the very buffers of the kernel it stands beside,
-/// for where they lie counts for a tenth. `dst` is read too if `in_place`.
-fn bare(gpu: &Gpu, inputs: &[&Vector], dst: &Vector, in_place: bool, writes: bool) -> Dispatch {
-    let reads = inputs.len();
-    let bindings: String = (0..reads)
-        .map(|i| {
-            format!("@group(0) @binding({}) var<storage, read> x{i}: array<vec4<f32>>;\n", i + 1)
+/// for where they lie counts for a tenth. Nothing is `written` unless it `writes`.
+fn bare(gpu: &Gpu, inputs: &[&Vector], written: &[Written], writes: bool) -> Dispatch {
+    let access = |read: bool| if read { "read" } else { "read_write" };
+    let all: Vec<(&Vector, bool)> = inputs
+        .iter()
+        .map(|&vector| (vector, true))
+        .chain(written.iter().map(|&(vector, _)| (vector, false)))
+        .collect();
+    let bindings: String = all
+        .iter()
+        .enumerate()
+        .map(|(i, &(_, read))| {
+            let access = access(read);
+            format!("@group(0) @binding({i}) var<storage, {access}> x{i}: array<vec4<f32>>;\n")
         })
         .collect();
-    let mut values: Vec<String> = (0..reads).map(|i| format!("x{i}[i]")).collect();
-    if in_place {
-        values.push("dst[i]".into());
-    }
-    let largest = values.into_iter().reduce(|a, b| format!("max({a}, {b})")).unwrap();
+    let outputs = inputs.len()..all.len();
+    let also = outputs.clone().zip(written).filter(|(_, (_, read))| *read).map(|(i, _)| i);
+    let values = (0..inputs.len()).chain(also).map(|i| format!("x{i}[i]"));
+    let largest = values.reduce(|a, b| format!("max({a}, {b})")).unwrap();
     // A kernel that only reads must keep what it read: no value is this one.
-    let body = if writes {
-        format!("dst[i] = {largest};")
-    } else {
-        format!("let s = {largest}; if all(s == vec4<f32>(123.0)) {{ dst[i] = s; }}")
+    let puts: String = outputs.map(|i| format!("x{i}[i] = s; ")).collect();
+    let body = match writes {
+        true => format!("let s = {largest}; {puts}"),
+        false => format!("let s = {largest}; if all(s == vec4<f32>(123.0)) {{ {puts} }}"),
     };
     let source = format!(
-        "{bindings}@group(0) @binding(0) var<storage, read_write> dst: array<vec4<f32>>;
+        "{bindings}
         @compute @workgroup_size(256)
         fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
             let i = id.x;
-            if i < arrayLength(&dst) {{ {body} }}
+            if i < arrayLength(&x0) {{ {body} }}
         }}"
     );
     let device = gpu.device();
@@ -64,8 +74,8 @@ fn bare(gpu: &Gpu, inputs: &[&Vector], dst: &Vector, in_place: bool, writes: boo
         cache: None,
     });
     let entries: Vec<_> = (0..)
-        .zip(std::iter::once(&dst).chain(inputs))
-        .map(|(binding, vector)| wgpu::BindGroupEntry {
+        .zip(&all)
+        .map(|(binding, (vector, _))| wgpu::BindGroupEntry {
             binding,
             resource: vector.buffer().as_entire_binding(),
         })
@@ -120,7 +130,11 @@ struct Planned {
 }
 
 fn planned(gpu: &Gpu, method: &Method, fusion: Fusion) -> Planned {
-    let plan = Plan::new(method, Options { fusion, ..Options::default() }).unwrap();
+    // No power iteration has run that h could be bounded by.
+    let radius = SpectralRadius::Given(1e-3);
+    let ingredients = Ingredients { radius, ..Ingredients::default() };
+    let options = Options { fusion, ..Options::default() };
+    let plan = Plan::with_ingredients(method, &ingredients, options).unwrap();
     let walk = Traversal::new(N, gpu.is_software());
     let state = State::new(gpu, &plan, &walk, &vec![0.5; N], &[]).unwrap();
     let recorder = Recorder::new(gpu, &plan, &state, walk, gpu.binding_elements()).unwrap();
@@ -141,6 +155,38 @@ fn planned(gpu: &Gpu, method: &Method, fusion: Fusion) -> Planned {
     Planned { plan, recorder, state }
 }
 
+/// What a kernel of registers reads alone, and what it writes.
+fn of_registers<'s>(op: &Registers, state: &'s State) -> (Vec<&'s Vector>, Vec<Written<'s>>) {
+    let vector = |operand: Operand| &state.vectors[operand.slot];
+    let to_theta = op.target.is_some_and(|target| target.slot == 0);
+    let mut inputs: Vec<&Vector> =
+        [op.gradient, op.extra].into_iter().flatten().map(vector).collect();
+    let mut written = Vec::new();
+    for (operand, reads, writes) in [
+        (op.register, op.reads_register, op.writes_register),
+        (op.sum, op.reads_sum, op.writes_sum),
+    ] {
+        match operand.map(vector) {
+            Some(vector) if writes => written.push((vector, reads)),
+            Some(vector) if reads => inputs.push(vector),
+            _ => {}
+        }
+    }
+    if op.based && !to_theta {
+        inputs.push(&state.vectors[0]);
+    }
+    if let Some(point) = op.point
+        && op.target.is_none_or(|target| target.slot != point.slot)
+    {
+        inputs.push(vector(point));
+    }
+    if let Some(target) = op.target {
+        let in_place = op.point.is_some_and(|point| point.slot == target.slot);
+        written.push((vector(target), in_place || (op.based && to_theta)));
+    }
+    (inputs, written)
+}
+
 #[test]
 #[ignore = "timing: needs a quiet machine"]
 fn throughput_of_each_kernel_is_that_of_a_bare_one() {
@@ -154,15 +200,20 @@ fn throughput_of_each_kernel_is_that_of_a_bare_one() {
         let ops = plan.ops().iter().filter(|op| !matches!(op, Op::Evaluate { .. }));
         for (op, dispatch) in ops.zip(recorder.attempt_dispatches()) {
             let vector = |operand: Operand| &state.vectors[operand.slot];
-            let (inputs, dst, in_place, writes, what) = match op {
+            let (inputs, written, writes, what) = match op {
                 Op::Combine(linear) | Op::Advance(linear) => {
                     let in_place = linear.in_place();
                     let inputs: Vec<&Vector> =
                         linear.inputs().skip(usize::from(in_place)).map(vector).collect();
-                    (inputs, vector(linear.target), in_place, true, linear.to_string())
+                    (inputs, vec![(vector(linear.target), in_place)], true, linear.to_string())
                 }
                 Op::Reduce { gradient, stage, .. } => {
-                    (vec![vector(*gradient)], &elsewhere, false, false, format!("guard k{stage}"))
+                    let written = vec![(&elsewhere, false)];
+                    (vec![vector(*gradient)], written, false, format!("guard k{stage}"))
+                }
+                Op::Registers(op) => {
+                    let (inputs, written) = of_registers(op, &state);
+                    (inputs, written, true, format!("registers, stage {}", op.checks))
                 }
                 Op::Decay { .. }
                 | Op::Average
@@ -173,11 +224,10 @@ fn throughput_of_each_kernel_is_that_of_a_bare_one() {
                 | Op::Reuse { .. } => {
                     unreachable!("fixed steps have no estimate")
                 }
-                // Kernels with other outputs besides.
-                Op::Registers(_) | Op::Radius(_) => continue,
+                Op::Radius(_) => unreachable!("in renewing attempts alone"),
                 Op::Evaluate { .. } | Op::Control | Op::Fit { .. } | Op::Finish(_) => continue,
             };
-            let bare = bare(&gpu, &inputs, dst, in_place, writes);
+            let bare = bare(&gpu, &inputs, &written, writes);
             let part = ratio(&gpu, &[dispatch], &[&bare]);
             println!("{method:9} {what:45} {:.3} of bare", part);
             if part < 0.95 && writes {

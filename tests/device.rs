@@ -6,7 +6,7 @@ use common::{default_limits_gpu, gpu, methods, noise, relative};
 use kutta::models::Analytic;
 use kutta::plan::Options;
 use kutta::reference::{Problem, Replay, textbook};
-use kutta::{Fusion, Guard, Method, Optimizer, Plan, SpectralRadius, StepSize};
+use kutta::{Adaptive, Fusion, Guard, Method, Optimizer, Plan, SpectralRadius, StepSize, Tableau};
 
 /// So small that no step is bounded by it.
 const UNBOUNDED: SpectralRadius = SpectralRadius::Given(1e-20);
@@ -55,6 +55,60 @@ fn every_method_agrees_with_the_oracle_over_100_steps() {
                 let found = optimizer.params().read().unwrap();
                 let error = relative(&found, &expected);
                 assert!(error <= 1e-5, "{method} on {problem}, {fusion:?}: {error:e}");
+            }
+        }
+    }
+}
+
+/// Kutta's method of order 5, whose last row skips the gradient before it, and a pair
+/// with two stages at one point and a step that ends at the third: what would be made
+/// of another vector alone is that vector.
+#[test]
+fn points_that_are_another_vector_are_stepped_from() {
+    let nystrom: [&[f64]; 6] = [
+        &[],
+        &[1.0 / 3.0],
+        &[4.0 / 25.0, 6.0 / 25.0],
+        &[0.25, -3.0, 3.75],
+        &[2.0 / 27.0, 10.0 / 9.0, -50.0 / 81.0, 8.0 / 81.0],
+        &[2.0 / 25.0, 12.0 / 25.0, 2.0 / 15.0, 8.0 / 75.0, 0.0],
+    ];
+    let b = [23.0, 0.0, 125.0, 0.0, -81.0, 125.0].map(|x| x / 192.0);
+    let nystrom = Tableau::new("nyström", &nystrom, &b, None).unwrap();
+    let twice: [&[f64]; 6] = [
+        &[],
+        &[0.5],
+        &[0.5, 0.0],
+        &[0.25, 0.5, 0.25],
+        &[0.25, 0.25, 0.0, 0.25],
+        &[0.0, 0.25, 0.25, 0.25, 0.25],
+    ];
+    let b = [0.25, 0.5, 0.25, 0.0, 0.0, 0.0];
+    let twice = Tableau::new("twice", &twice, &b, None).unwrap();
+    let twice = twice.with_embedded(&[0.25, 0.25, 0.0, 0.25, 0.125, 0.125]).unwrap();
+    for (tableau, judged) in [(nystrom, false), (twice.clone(), false), (twice, true)] {
+        for (problem, start, h) in problems() {
+            let mut expected = widened(&start);
+            let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
+            for _ in 0..100 {
+                let step = textbook::step(&tableau, f64::from(h), &expected, &mut gradient);
+                expected = step.unwrap().theta;
+            }
+            for fusion in [Fusion::None, Fusion::Full] {
+                let mut source = Analytic::new(gpu(), &problem, start.len()).unwrap();
+                let mut builder = Optimizer::builder(Method::from(tableau.clone()))
+                    .step_size(StepSize::constant(h))
+                    .fusion(fusion);
+                if judged {
+                    // Every error is below such tolerances, and h at its most.
+                    let adaptive = Adaptive::new(1e9, 1e9).bounds(1e-9, f64::from(h));
+                    builder = builder.adaptive(adaptive);
+                }
+                let mut optimizer = builder.build(gpu(), source.layout(), &start).unwrap();
+                optimizer.run(&mut source, 100).unwrap();
+                let found = optimizer.params().read().unwrap();
+                let error = relative(&found, &expected);
+                assert!(error <= 1e-5, "{tableau} on {problem}, {fusion:?}: {error:e}");
             }
         }
     }

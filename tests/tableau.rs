@@ -1,9 +1,10 @@
 //! Tableaus held to their mathematics: order conditions, measured convergence,
 //! stability limits, and the messages for wrong ones.
 
-use kutta::Tableau;
 use kutta::reference::Problem;
 use kutta::reference::textbook::{Until, integrate};
+use kutta::tableau::{Family, Stabilised};
+use kutta::{Method, Tableau};
 
 /// The order that the literature claims for each named method.
 const CLAIMED: [(&str, usize); 23] = [
@@ -154,31 +155,122 @@ fn error_of(flow: &Flow, tableau: &Tableau, steps: usize) -> f64 {
         .fold(0.0, f64::max)
 }
 
+/// Halves h for as long as the error stands clear of f64's rounding: the finest
+/// halvings show the order best.
+fn converges(flow: &Flow, tableau: &Tableau, order: usize) {
+    let largest = flow.solution.iter().flatten().fold(0.0, |m: f64, x| m.max(x.abs()));
+    let rounding = ROUNDING * (1.0 + largest);
+    let steps = (2..).map(|k| 1 << k).take_while(|&n| n <= FINEST);
+    let errors: Vec<f64> = steps.map(|n| error_of(flow, tableau, n)).collect();
+    let slopes: Vec<f64> =
+        errors.windows(2).take_while(|e| e[1] > rounding).map(|e| (e[0] / e[1]).log2()).collect();
+    let slope = slopes.last().copied().unwrap_or(f64::NAN);
+    println!("{tableau:<18} {:<15} {slopes:.3?}", flow.name);
+    assert!(
+        (slope - order as f64).abs() < 0.2,
+        "{tableau} on the {} problem: slope {slope:.3} for order {order}; errors {errors:?}",
+        flow.name
+    );
+}
+
 #[test]
 fn measured_convergence_has_the_slope_of_the_order() {
     for flow in [linear(), nonlinear(), stretched()] {
-        let largest = flow.solution.iter().flatten().fold(0.0, |m: f64, x| m.max(x.abs()));
-        let rounding = ROUNDING * (1.0 + largest);
         // f64 is too short for the higher ones: `src/tableau/precise_tests.rs`.
         for (tableau, order) in claimed().filter(|(_, order)| *order <= 5) {
-            // From coarse to fine, as long as the error stands clear of f64's
-            // rounding: the finest halvings show the order best.
-            let steps = (2..).map(|k| 1 << k).take_while(|&n| n <= FINEST);
-            let errors: Vec<f64> = steps.map(|n| error_of(&flow, &tableau, n)).collect();
-            let slopes: Vec<f64> = errors
-                .windows(2)
-                .take_while(|e| e[1] > rounding)
-                .map(|e| (e[0] / e[1]).log2())
-                .collect();
-            let slope = slopes.last().copied().unwrap_or(f64::NAN);
-            println!("{tableau:<10} {:<15} {slopes:.3?}", flow.name);
-            assert!(
-                (slope - order as f64).abs() < 0.2,
-                "{tableau} on the {} problem: slope {slope:.3} for order {order}; errors {errors:?}",
-                flow.name
-            );
+            converges(&flow, &tableau, order);
         }
     }
+}
+
+/// Of the methods that are not explicit tableaus, in the order of [`Method::all`].
+const CLAIMED_WITH_REGISTERS: [(&str, usize); 11] = [
+    ("williamson3", 3),
+    ("carpenter-kennedy", 4),
+    ("rdpk3sp35", 3),
+    ("rdpk3sp49", 4),
+    ("rdpk3sp510", 5),
+    ("rkc1", 1),
+    ("rkcd", 1),
+    ("rkc2", 2),
+    ("rkl1", 1),
+    ("rkl2", 2),
+    ("rock2", 2),
+];
+
+#[test]
+fn registers_and_recurrences_converge_with_their_order_too() {
+    let methods: Vec<Method> =
+        Method::all().into_iter().filter(|m| !matches!(m, Method::Explicit(_))).collect();
+    let names: Vec<String> = methods.iter().map(Method::to_string).collect();
+    assert_eq!(names, CLAIMED_WITH_REGISTERS.map(|(name, _)| name));
+    for flow in [linear(), nonlinear(), stretched()] {
+        for (method, (_, order)) in methods.iter().zip(CLAIMED_WITH_REGISTERS) {
+            let stages: &[u32] =
+                if method.to_string().starts_with('r') && order <= 2 { &[2, 20] } else { &[0] };
+            for &stages in stages {
+                let method = method.clone().with_stages(stages).unwrap();
+                converges(&flow, method.tableau(), order);
+            }
+        }
+    }
+}
+
+/// To 1 % for some numbers of stages, and never longer than the tableau's.
+#[test]
+fn stability_intervals_are_those_of_the_families() {
+    for family in Stabilised::all().iter().map(Stabilised::family) {
+        let all = family == Family::Rock2;
+        let wanted = |s: &u32| all && *s < 60 || [2, 3, 5, 10, 51].contains(s);
+        for s in (1..60).filter(wanted).filter(|&s| family.admissible(s) == Some(s)) {
+            let tableau = family.tableau(s);
+            let (found, claimed) = (tableau.real_limit(), family.interval(s));
+            // Damped by T_s(ω₀) up to (1 + ω₀)/ω₁, and bounded by 1 up to 2ω₀/ω₁.
+            let beyond = match family {
+                Family::Rkc1 { damping } | Family::Rkcd { damping } => {
+                    let w0 = 1.0 + damping / f64::from(s * s);
+                    2.0 * w0 / (1.0 + w0)
+                }
+                _ => 1.0,
+            };
+            let off = found / claimed / beyond - 1.0;
+            println!("{} {s}: {found:.4}, claimed {claimed:.4}, off {off:.5}", family.name());
+            assert!(off > -1e-6, "{} {s}: unstable from {found} on", family.name());
+            // Where order 2 leaves few stages little to damp with, |R| stays below 1
+            // for a while after it has left the damped strip.
+            let more = if tableau.order() == 2 && s < 10 { 0.2 } else { 0.01 };
+            assert!(off < more, "{} {s}: {found}, not {claimed}", family.name());
+        }
+    }
+    // Verwer's figures.
+    let rkc1 = Family::Rkc1 { damping: 0.05 };
+    for (s, length) in [(2, 7.76), (5, 48.4), (10, 193.6)] {
+        let found = rkc1.tableau(s).real_limit();
+        assert!((found / length - 1.0).abs() < 0.01, "{found}, not {length}");
+    }
+}
+
+/// Eftekhari, Vandereycken, Vilmart, Zygalakis 2021: for eigenvalues in [l, κl], with
+/// h = (ω₀ − 1)/(ω₁ l), every mode shrinks at least T_s(ω₀) times.
+#[test]
+fn rkcd_contracts_every_mode_alike() {
+    let (kappa, s, eta) = (100.0, 8, 1.17);
+    let w0: f64 = 1.0 + eta / f64::from(s * s);
+    let angle = w0.acosh();
+    let t = (f64::from(s) * angle).cosh();
+    let w1 = t / (f64::from(s) * (f64::from(s) * angle).sinh() / angle.sinh());
+    let h = (w0 - 1.0) / w1;
+    let tableau = Family::Rkcd { damping: eta }.tableau(s as u32);
+    let contraction = |eigenvalue: f64| tableau.stability(-h * eigenvalue, 0.0).0.abs();
+    let within = (0..=20_000).map(|i| contraction(1.0 + (kappa - 1.0) * f64::from(i) / 2e4));
+    let worst = within.fold(0.0, f64::max);
+    println!("{worst} a step, 1/T_s = {}, {} a gradient", 1.0 / t, worst.powf(1.0 / f64::from(s)));
+    assert!(worst <= 1.0 / t * (1.0 + 1e-12), "{worst} above {}", 1.0 / t);
+    assert!((worst.powf(1.0 / f64::from(s)) - 0.896).abs() < 1e-3, "{worst}");
+    // It ends at 2ω₀/(ω₀ − 1) l: this one diverges beyond 111.
+    let end = 2.0 * w0 / (w0 - 1.0);
+    assert!((end - 111.4).abs() < 0.1 && contraction(1.001 * end) > 1.0, "{end}");
+    assert!(contraction(0.999 * end) < 1.0);
 }
 
 #[test]

@@ -46,7 +46,7 @@ struct Args {
     #[arg(long)]
     quick: bool,
     /// Of the quadratic
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 1_000_000)]
     parameters: usize,
     /// Only one of the two: quadratic or mnist
     #[arg(long, value_parser = ["quadratic", "mnist"])]

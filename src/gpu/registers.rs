@@ -54,7 +54,18 @@ pub(crate) fn constants(op: &plan::Registers, kinds: Kinds, walk: &Traversal) ->
     if op.diagonal != Diagonal::None {
         constants.extend(kinds.constants());
     }
+    let plan::Weights { register: r, sum: q, point: y, slope } = op.weights;
+    let own = if r.extra != 0.0 { 1.0 } else { r.gradient };
+    let weights = [
+        [if op.reads_register { r.old } else { 0.0 }, r.point, r.sum, own],
+        [if op.reads_sum { q.sum } else { 0.0 }, q.old, q.register, q.gradient],
+        [slope.old, slope.gradient, slope.register, slope.sum],
+        [y.point, y.register, 0.0, 0.0],
+    ];
+    let bits = (0u32..).zip(weights.as_flattened()).filter(|(_, w)| **w != 0.0);
+    let bits: u32 = bits.map(|(i, _)| 1 << i).sum();
     constants.extend([
+        ("WEIGHTS", f64::from(bits)),
         ("BASED", flag(op.based)),
         ("READS_POINT", flag(op.point.is_some())),
         ("READS_REGISTER", flag(op.reads_register)),

@@ -49,6 +49,36 @@ fn fused(tableau: &Tableau, forms: &[Form], shape: Shape) -> Vec<Step> {
     }
     let step = named(step, shape, stages);
     end(tableau, Some(&step), shape, &mut sums, &mut steps);
+    without_copies(steps)
+}
+
+/// A vector that would be no more than a copy of another, which is then that other:
+/// a partial sum that lacks nothing of its point, a second stage at the same point,
+/// a candidate that a stage has been at. Copies of θ stay: it is written, and points
+/// are not.
+fn without_copies(mut steps: Vec<Step>) -> Vec<Step> {
+    let copied = |step: &Step| match step {
+        &Step::Linear { target, base, ref points, ref gradients, also: None, .. } => {
+            let own = target != Name::Theta && base != Name::Theta;
+            (own && points.is_empty() && gradients.is_empty()).then_some((target, base))
+        }
+        _ => None,
+    };
+    while let Some((at, (target, base))) =
+        steps.iter().enumerate().find_map(|(at, step)| Some((at, copied(step)?)))
+    {
+        steps.remove(at);
+        // The earlier point keeps its name; sums, and what becomes the candidate, do not.
+        let (from, to) = match (target, base) {
+            (Name::Point(_), Name::Point(_) | Name::Candidate) => (target, base),
+            _ => (base, target),
+        };
+        for name in steps.iter_mut().flat_map(Step::names) {
+            if *name == from {
+                *name = to;
+            }
+        }
+    }
     steps
 }
 
@@ -249,7 +279,7 @@ fn with_emissions<'a>(
 }
 
 /// `emissions[i]` comes from the kernel that follows stage i. `None` if a kernel
-/// has no room, or something would be emitted twice or for nobody.
+/// has no room, or something would be emitted twice, for nobody, or of nothing.
 fn emitting(tableau: &Tableau, shape: Shape, emissions: &[Option<Later>]) -> Option<Vec<Step>> {
     let stages = tableau.stages();
     let d = errors(tableau);
@@ -307,7 +337,8 @@ fn emitting(tableau: &Tableau, shape: Shape, emissions: &[Option<Later>]) -> Opt
                 // error that is not finite refuses the attempt.
                 let free = shape.judged && d[i - 1] != 0.0;
                 let room = MAX_INPUTS - usize::from(!free);
-                if base != Name::Theta || all.len() + 1 > room {
+                let nothing = all.iter().all(|&(_, b, _)| b == 0.0);
+                if base != Name::Theta || all.len() + 1 > room || nothing {
                     return None;
                 }
                 names += 1;
@@ -342,5 +373,5 @@ fn emitting(tableau: &Tableau, shape: Shape, emissions: &[Option<Later>]) -> Opt
         let together = makes_with_estimate(tableau, shape);
         estimate(tableau, with_sum(Later::Error), together, &mut names, &mut steps);
     }
-    Some(steps)
+    Some(without_copies(steps))
 }

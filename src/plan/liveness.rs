@@ -124,6 +124,24 @@ impl Step {
         terms.iter().map(|&(_, name)| name).chain(alone)
     }
 
+    /// Every vector that an explicit method's step names.
+    pub(super) fn names(&mut self) -> Vec<&mut Name> {
+        match self {
+            Step::Evaluate { point, gradient, .. } => vec![point, gradient],
+            Step::Linear { target, base, points, gradients, also, .. } => [target, base]
+                .into_iter()
+                .chain(points.iter_mut().chain(gradients).map(|(_, name)| name))
+                .chain(also.as_mut().map(|also| &mut also.target))
+                .collect(),
+            Step::Finish { target, gradients, .. } => {
+                let terms = gradients.iter_mut().map(|(_, name)| name);
+                std::iter::once(target).chain(terms).collect()
+            }
+            Step::Estimate { terms, .. } => terms.iter_mut().map(|(_, name)| name).collect(),
+            _ => vec![],
+        }
+    }
+
     fn reads(&self) -> Vec<Name> {
         match self {
             Step::Evaluate { point, gradient, adds, .. } => {

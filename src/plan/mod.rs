@@ -45,7 +45,9 @@ pub enum Guard {
     /// ever reaches θ.
     #[default]
     On,
-    /// For those who know that their last gradient is finite.
+    /// For those who know that their last gradient is finite. Methods of two
+    /// registers then work on θ itself, which holds an accepted value only between
+    /// attempts, and refuse nothing.
     Off,
 }
 

@@ -1,6 +1,7 @@
 //! The mathematics in f64, to hold everything faster against.
 
 pub mod problems;
+pub mod registers;
 pub mod replay;
 pub mod textbook;
 

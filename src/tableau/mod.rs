@@ -12,6 +12,10 @@ mod named;
 mod order;
 mod pairs;
 #[cfg(test)]
+mod precise_low_storage_tests;
+#[cfg(test)]
+mod precise_stabilised_tests;
+#[cfg(test)]
 mod precise_tests;
 mod registry;
 mod stabilised;

@@ -1,8 +1,10 @@
 //! The face of the library: builds a plan, keeps its state on the device, and
 //! records attempts.
 
+mod builder;
+mod stages;
+
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use tracing::Instrument as _;
@@ -13,38 +15,21 @@ use crate::gpu::commands::Commands;
 use crate::gpu::control::Control;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
-use crate::ingredients::{
-    Adaptive, ENLARGED, Group, Ingredients, Momentum, Preconditioner, Rejection, Rule,
-    SpectralRadius, StepSize,
-};
+use crate::ingredients::{Adaptive, Rejection, Rule, StepSize};
 use crate::layout::ParamLayout;
 use crate::method::Method;
 use crate::params::Params;
-use crate::plan::{Fusion, Guard, Options, Plan};
+use crate::plan::Plan;
 use crate::recorder::{Context, Recorder};
 use crate::reports::{OnItsWay, Progress, Report, Reports};
 use crate::source::{Batches, GradientSource};
-use crate::state::{RING, State};
-use crate::tableau::{Stabilised, Stages};
+use crate::state::State;
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-
-/// Attempts in a submit unless the builder says otherwise: enough to hide the
-/// cost of a submit, few enough that long encoders stall no driver.
-const ATTEMPTS_PER_SUBMIT: u32 = 32;
+pub use builder::Builder;
+use stages::ATTEMPTS_PER_RADIUS;
 
 /// Submits on their way before `run` waits for the oldest.
 const SUBMITS_AHEAD: usize = 2;
-
-/// Gradients in a submit of a method whose stages vary: what is recorded can only
-/// be right for so long.
-const GRADIENTS_PER_SUBMIT: u32 = 256;
-
-/// Attempts from one estimate of ρ to the next.
-const ATTEMPTS_PER_RADIUS: u32 = 25;
-
-/// Numbers of stages that stay recorded.
-const VARIANTS: usize = 16;
 
 /// Attempts in a row without an accepted one before `run_accepted` and
 /// `run_until` give up.
@@ -88,6 +73,8 @@ pub struct Optimizer {
     /// Attempts recorded since ρ was renewed, and refused ones as of then.
     since_radius: u32,
     refused_then: u32,
+    /// Attempts and measurements recorded in all, as the device counts them.
+    recorded: u32,
     /// The control block after the newest submit that is known to be done.
     settled: Option<Control>,
     in_flight: VecDeque<Fence>,
@@ -108,19 +95,6 @@ struct Fence {
     copy: Option<OnItsWay>,
 }
 
-/// Options of an [`Optimizer`]; see [`Optimizer::builder`].
-#[derive(Clone, Debug)]
-pub struct Builder {
-    method: Method,
-    step_size: Option<StepSize>,
-    ingredients: Ingredients,
-    groups: Vec<Group>,
-    options: Options,
-    per_submit: u32,
-    pace: Pace,
-    most_per_binding: Option<usize>,
-}
-
 /// How far `run` and its like go ahead of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Pace {
@@ -132,255 +106,10 @@ pub enum Pace {
     Wait,
 }
 
-impl Builder {
-    /// How h is chosen. There is no default: it depends on the problem.
-    pub fn step_size(mut self, step_size: StepSize) -> Self {
-        self.step_size = Some(step_size);
-        self
-    }
-
-    /// All ingredients at once, in place of those given before.
-    pub fn ingredients(mut self, ingredients: Ingredients) -> Self {
-        self.ingredients = ingredients;
-        self
-    }
-
-    /// The diagonal inside the stages. Default: none.
-    pub fn preconditioner(mut self, preconditioner: Preconditioner) -> Self {
-        self.ingredients.preconditioner = preconditioner;
-        self
-    }
-
-    /// Default: none.
-    pub fn momentum(mut self, momentum: Momentum) -> Self {
-        self.ingredients.momentum = momentum;
-        self
-    }
-
-    /// λ of decoupled weight decay: a step also takes h λ θ_n from θ (AdamW's).
-    /// Default: 0.
-    pub fn weight_decay(mut self, lambda: f64) -> Self {
-        self.ingredients.weight_decay = lambda;
-        self
-    }
-
-    /// Judges attempts by the error estimate of the method's embedded pair, and
-    /// chooses h by it. A constant [`Builder::step_size`] is then the first h;
-    /// without one the device estimates it.
-    pub fn adaptive(mut self, adaptive: Adaptive) -> Self {
-        self.ingredients.adaptive = Some(adaptive);
-        self
-    }
-
-    /// λ of L2 decay: λθ_i is added to the gradient at every stage point θ_i.
-    /// Default: 0.
-    pub fn l2(mut self, lambda: f64) -> Self {
-        self.ingredients.l2 = lambda;
-        self
-    }
-
-    /// Keeps x̄ ← βx̄ + (1−β)θ over accepted steps, beginning at the start:
-    /// [`Optimizer::average`]. Default: none.
-    pub fn average(mut self, beta: f64) -> Self {
-        self.ingredients.average = Some(beta);
-        self
-    }
-
-    /// Multipliers for the layout's parameter groups, counted from 0. Default:
-    /// none, all groups are alike.
-    pub fn groups(mut self, groups: &[Group]) -> Self {
-        self.groups = groups.to_vec();
-        self
-    }
-
-    /// Those of each block of the layout.
-    fn multipliers(&self, layout: &ParamLayout) -> Result<Vec<[f32; 2]>, Error> {
-        if self.groups.is_empty() {
-            return Ok(Vec::new());
-        }
-        for (i, group) in self.groups.iter().enumerate() {
-            group.check(i)?;
-        }
-        let mut moving = false;
-        for tensor in layout.tensors() {
-            let Some(group) = self.groups.get(tensor.group() as usize) else {
-                let (tensor, group) = (tensor.name().to_owned(), tensor.group());
-                let found = self.groups.len();
-                return Err(OptimizerError::NoGroup { tensor, group, found }.into());
-            };
-            moving |= group.rate > 0.0;
-        }
-        if !moving {
-            return Err(OptimizerError::AllFrozen.into());
-        }
-        let of = |g: u32| self.groups.get(g as usize).copied().unwrap_or_default();
-        let both = |g: Group| [g.rate as f32, g.decay as f32];
-        Ok(layout.block_groups().into_iter().map(|g| both(of(g))).collect())
-    }
-
-    /// Clips the gradients of a step so that ‖g(θ_n)‖ is at most this. Default:
-    /// no bound.
-    pub fn clip(mut self, norm: f64) -> Self {
-        self.ingredients.clip = Some(norm);
-        self
-    }
-
-    /// How much goes into one kernel. Default: [`Fusion::Full`].
-    pub fn fusion(mut self, fusion: Fusion) -> Self {
-        self.options.fusion = fusion;
-        self
-    }
-
-    /// Whether the last gradient is checked before θ is written. Default:
-    /// [`Guard::On`].
-    pub fn guard(mut self, guard: Guard) -> Self {
-        self.options.guard = guard;
-        self
-    }
-
-    /// Where ρ of D·H comes from, which bounds the steps of stabilised methods and
-    /// of [`StepSize::stable`]. Default: it is estimated.
-    pub fn spectral_radius(mut self, radius: SpectralRadius) -> Self {
-        self.ingredients.radius = radius;
-        self
-    }
-
-    /// The source adds gradients to what is there, so that a method of two registers
-    /// needs no other vector for them: θ and the register, with [`Guard::Off`], else
-    /// a working point too. Default: false.
-    pub fn adds(mut self, adds: bool) -> Self {
-        self.options.adds = adds;
-        self
-    }
-
-    /// Attempts that `run` puts into one submit, 1 to 1024. Default: 32.
-    pub fn attempts_per_submit(mut self, attempts: u32) -> Self {
-        self.per_submit = attempts;
-        self
-    }
-
-    /// How far `run` goes ahead of the device. Default: [`Pace::Ahead`].
-    pub fn pace(mut self, pace: Pace) -> Self {
-        self.pace = pace;
-        self
-    }
-
-    /// Cuts vectors into bindings of at most this many elements, below what
-    /// the device allows; changes no bit of any result.
-    pub fn elements_per_binding(mut self, elements: usize) -> Self {
-        self.most_per_binding = Some(elements);
-        self
-    }
-
-    /// Allocates the state on the device and compiles the kernels. `theta` has
-    /// [`ParamLayout::len`] values.
-    ///
-    /// # Errors
-    /// A step size that is missing, or not positive and finite; ingredients out
-    /// of range; a `theta` of
-    /// another length or with values that are not finite; a device too small,
-    /// with the numbers.
-    pub fn build(
-        mut self,
-        gpu: &Gpu,
-        layout: &ParamLayout,
-        theta: &[f32],
-    ) -> Result<Optimizer, Error> {
-        let span = tracing::debug_span!("build", method = %self.method, len = theta.len());
-        let _entered = span.enter();
-        self.ingredients.check()?;
-        let automatic = self.step_size.is_none() && self.ingredients.adaptive.is_some();
-        let step_size = match self.step_size.take() {
-            Some(step_size) => step_size,
-            // Stands in for an h that the device will find.
-            None if automatic => StepSize::constant(1.0),
-            None => return Err(OptimizerError::NoStepSize.into()),
-        };
-        step_size.check()?;
-        self.ingredients.rule = step_size.rule();
-        self.ingredients.grouped = !self.groups.is_empty();
-        self.ingredients.adaptive =
-            self.ingredients.adaptive.map(|adaptive| adaptive.for_method(&self.method));
-        self.ingredients.check()?;
-        if self.ingredients.adaptive.is_some() && !step_size.is_constant() {
-            return Err(OptimizerError::AdaptiveSchedule.into());
-        }
-        layout.check_len(theta.len())?;
-        if let Some(index) = theta.iter().position(|x| !x.is_finite()) {
-            let tensor = layout.locate(index).map_or("padding", |t| t.name()).to_owned();
-            return Err(OptimizerError::Initial { index, value: theta[index], tensor }.into());
-        }
-        if !(1..=RING).contains(&self.per_submit) {
-            return Err(OptimizerError::PerSubmit { found: self.per_submit, most: RING }.into());
-        }
-        let plan = Plan::with_ingredients(&self.method, &self.ingredients, self.options)?;
-        let walk = Traversal::new(theta.len(), gpu.is_software());
-        let most = gpu.binding_elements().min(self.most_per_binding.unwrap_or(usize::MAX));
-        let multipliers = self.multipliers(layout)?;
-        let state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
-        let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
-        let estimates = !plan.renewing().is_empty();
-        let mut settings = Settings {
-            accepted_limit: u32::MAX,
-            stages: plan.evaluations(),
-            partials: walk.partials() as u32,
-            ring: RING,
-            log_second: self.ingredients.log_second() as f32,
-            log_mean: self.ingredients.log_mean() as f32,
-            count: layout.parameters() as f32,
-            ..Settings::default()
-        };
-        settings.set_end(None);
-        settings.set_step_size(&step_size);
-        if let Some(adaptive) = &self.ingredients.adaptive {
-            settings.set_adaptive(adaptive, plan.error_order());
-            settings.first_h = if automatic { 0.0 } else { step_size.at(0) as f32 };
-        }
-        if let Some(rule) = &self.ingredients.rule {
-            settings.set_rule(rule, self.method.tableau().a(1, 0));
-            settings.first_h = rule.at_curvature(0.0) as f32;
-        }
-        settings.clip = self.ingredients.clip.unwrap_or(0.0) as f32;
-        // The first chunk takes up first_h.
-        settings.restart = 1;
-        let optimizer = Optimizer {
-            gpu: gpu.clone(),
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            layout: layout.clone(),
-            reports: Reports::new(gpu, &plan)?,
-            method: self.method,
-            variants: VecDeque::from([Variant { plan, recorder }]),
-            walk,
-            most,
-            state,
-            settings,
-            step_size,
-            per_submit: if self.pace == Pace::Wait { 1 } else { self.per_submit },
-            pace: self.pace,
-            opens: automatic || estimates || self.ingredients.adaptive.is_none(),
-            since_radius: 0,
-            refused_then: 0,
-            settled: None,
-            in_flight: VecDeque::new(),
-        };
-        optimizer.write_settings();
-        Ok(optimizer)
-    }
-}
-
 impl Optimizer {
     /// Options for training with a method or a tableau.
     pub fn builder(method: impl Into<Method>) -> Builder {
-        Builder {
-            method: method.into(),
-            step_size: None,
-            ingredients: Ingredients::default(),
-            groups: Vec::new(),
-            options: Options::default(),
-            per_submit: ATTEMPTS_PER_SUBMIT,
-            pace: Pace::Ahead,
-            most_per_binding: None,
-        }
+        Builder::new(method.into())
     }
 
     /// What one attempt does, as data; for stabilised methods with the number of
@@ -395,124 +124,6 @@ impl Optimizer {
 
     fn recorder(&self) -> &Recorder {
         &self.variant().recorder
-    }
-
-    /// Stages of the attempts that are recorded from now on.
-    pub fn stages(&self) -> u32 {
-        match &self.method {
-            Method::Stabilised(_) => self.plan().bound_stages(),
-            _ => self.plan().stages(),
-        }
-    }
-
-    /// How many stages a stabilised method is recorded with from now on; where it
-    /// takes as many as it needs, `run` and its like choose again.
-    ///
-    /// ```no_run
-    /// # fn f(mut optimizer: kutta::Optimizer) -> Result<(), kutta::Error> {
-    /// optimizer.set_stages(12)?; // for `record`, which keeps what it is told
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// A number that the method does not have; every other method has just its own.
-    pub fn set_stages(&mut self, stages: u32) -> Result<(), Error> {
-        let Method::Stabilised(stabilised) = &self.method else {
-            if stages == self.stages() {
-                return Ok(());
-            }
-            let (method, found) = (self.method.to_string(), stages);
-            return Err(OptimizerError::Stages { method, stages: self.stages(), found }.into());
-        };
-        // Names what there is.
-        let family = stabilised.family();
-        Stabilised::new(family, Stages::Fixed(stages))?;
-        self.take_variant(stages)
-    }
-
-    /// Puts the variant of so many stages first, made if it is not there.
-    fn take_variant(&mut self, stages: u32) -> Result<(), Error> {
-        let known = self.variants.iter().position(|v| v.plan.bound_stages() == stages);
-        let variant = match known.and_then(|at| self.variants.remove(at)) {
-            Some(variant) => variant,
-            None => {
-                let (ingredients, options) = (*self.plan().ingredients(), self.plan().options());
-                let plan = Plan::with_stages(&self.method, stages, &ingredients, options)?;
-                let widths = |plan: &Plan| (plan.state_width(), plan.mean_halves());
-                if plan.slots() > self.state.vectors.len() || widths(&plan) != widths(self.plan()) {
-                    let (method, found) = (self.method.to_string(), stages);
-                    let stages = self.stages();
-                    return Err(OptimizerError::Stages { method, stages, found }.into());
-                }
-                let recorder = Recorder::new(&self.gpu, &plan, &self.state, self.walk, self.most)?;
-                Variant { plan, recorder }
-            }
-        };
-        self.variants.push_front(variant);
-        self.variants.truncate(VARIANTS);
-        Ok(())
-    }
-
-    /// Whether a submit depends on what became of the one before the last.
-    fn paced(&self) -> bool {
-        let Method::Stabilised(stabilised) = &self.method else { return false };
-        let automatic = matches!(stabilised.stages(), Stages::Auto { .. });
-        let estimated = !self.plan().renewing().is_empty();
-        automatic || (estimated && self.plan().ingredients().adaptive.is_some())
-    }
-
-    /// Readies the next submit: waits for the one before the last, and chooses the
-    /// number of stages by what it left.
-    async fn choose_stages(&mut self, source: &mut impl GradientSource) -> Result<(), Error> {
-        if !self.paced() {
-            return Ok(());
-        }
-        if self.opens && !self.plan().opening().is_empty() && self.settled.is_none() {
-            // Nothing is known yet: the opening by itself.
-            self.submit(source, 0)?;
-            self.settle(0).await?;
-        } else {
-            self.settle(1).await?;
-        }
-        let Method::Stabilised(stabilised) = &self.method else { return Ok(()) };
-        let control = self.settled.unwrap_or_default();
-        if control.refused != self.refused_then {
-            self.refused_then = control.refused;
-            self.since_radius = ATTEMPTS_PER_RADIUS;
-        }
-        let Stages::Auto { most } = stabilised.stages() else { return Ok(()) };
-        let family = stabilised.family();
-        let ingredients = self.plan().ingredients();
-        let rho = match ingredients.radius {
-            SpectralRadius::Given(rho) => rho,
-            SpectralRadius::Estimated => ENLARGED * f64::from(control.radius),
-        };
-        // Steps that the next submit may take; two others may be under way.
-        let ahead = u64::from(3 * self.per_submit);
-        let h = if ingredients.adaptive.is_some() {
-            let known = self.settled.is_some();
-            f64::from(if known { control.next_h } else { self.settings.first_h })
-        } else if ingredients.rule.is_some() && control.wanted_h > 0.0 {
-            f64::from(control.wanted_h)
-        } else {
-            let accepted = u64::from(control.accepted);
-            (accepted..accepted + ahead).map(|n| self.step_size.at(n)).fold(0.0, f64::max)
-        };
-        // One stage would keep other state than several do.
-        let least = family.admissible(2).unwrap_or(2);
-        let largest = (least..=most).rev().find(|&s| family.admissible(s) == Some(s));
-        let stages = family.stages_for(h * rho).unwrap_or(most).max(least);
-        let stages = stages.min(largest.unwrap_or(least));
-        tracing::trace!(optimizer = self.id, stages, h, rho, "stages");
-        self.take_variant(stages)
-    }
-
-    /// Attempts in a submit.
-    fn attempts_per_submit(&self) -> u32 {
-        match self.paced() {
-            true => (GRADIENTS_PER_SUBMIT / self.plan().evaluations()).clamp(1, self.per_submit),
-            false => self.per_submit,
-        }
     }
 
     pub fn layout(&self) -> &ParamLayout {
@@ -710,6 +321,9 @@ impl Optimizer {
         source: &mut impl GradientSource,
         remaining: impl Fn(&Progress) -> u64,
     ) -> Result<(), Error> {
+        if self.paced() {
+            return self.drive_paced(source, remaining).await;
+        }
         // What was submitted since `progress` was last exact.
         let mut under_way = 0;
         loop {
@@ -728,7 +342,6 @@ impl Optimizer {
                 return Err(OptimizerError::Stalled { attempts: fruitless }.into());
             }
             let before = self.reports.progress().attempts;
-            self.choose_stages(source).await?;
             let now = wanted.min(u64::from(self.attempts_per_submit())) as u32;
             self.submit(source, now)?;
             under_way += u64::from(now);
@@ -782,6 +395,7 @@ impl Optimizer {
         let batch = Some(self.reports.progress().batch);
         let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
         let result = self.recorder().measurement(context);
+        self.recorded = self.recorded.wrapping_add(1);
         drop(pass);
         result?;
         self.fetch(encoder).await?;
@@ -901,6 +515,7 @@ impl Optimizer {
             self.since_radius = 0;
         }
         for i in 0..attempts {
+            self.recorded = self.recorded.wrapping_add(1);
             let renews = self.since_radius >= ATTEMPTS_PER_RADIUS;
             self.since_radius = if renews { 1 } else { self.since_radius + 1 };
             let commands = commands.reborrow();

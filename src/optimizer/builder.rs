@@ -1,0 +1,288 @@
+//! The options of an optimizer, and how one is made of them.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Optimizer, Pace, Variant};
+use crate::error::{Error, OptimizerError};
+use crate::gpu::Gpu;
+use crate::gpu::settings::Settings;
+use crate::gpu::traversal::Traversal;
+use crate::ingredients::{
+    Adaptive, Group, Ingredients, Momentum, Preconditioner, SpectralRadius, StepSize,
+};
+use crate::layout::ParamLayout;
+use crate::method::Method;
+use crate::plan::{Fusion, Guard, Options, Plan};
+use crate::recorder::Recorder;
+use crate::reports::Reports;
+use crate::state::{RING, State};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+/// Attempts in a submit unless the builder says otherwise: enough to hide the
+/// cost of a submit, few enough that long encoders stall no driver.
+const ATTEMPTS_PER_SUBMIT: u32 = 32;
+
+/// Options of an [`Optimizer`]; see [`Optimizer::builder`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    method: Method,
+    step_size: Option<StepSize>,
+    ingredients: Ingredients,
+    groups: Vec<Group>,
+    options: Options,
+    per_submit: u32,
+    pace: Pace,
+    most_per_binding: Option<usize>,
+}
+
+impl Builder {
+    pub(super) fn new(method: Method) -> Self {
+        Self {
+            method,
+            step_size: None,
+            ingredients: Ingredients::default(),
+            groups: Vec::new(),
+            options: Options::default(),
+            per_submit: ATTEMPTS_PER_SUBMIT,
+            pace: Pace::Ahead,
+            most_per_binding: None,
+        }
+    }
+
+    /// How h is chosen. There is no default: it depends on the problem.
+    pub fn step_size(mut self, step_size: StepSize) -> Self {
+        self.step_size = Some(step_size);
+        self
+    }
+
+    /// All ingredients at once, in place of those given before.
+    pub fn ingredients(mut self, ingredients: Ingredients) -> Self {
+        self.ingredients = ingredients;
+        self
+    }
+
+    /// The diagonal inside the stages. Default: none.
+    pub fn preconditioner(mut self, preconditioner: Preconditioner) -> Self {
+        self.ingredients.preconditioner = preconditioner;
+        self
+    }
+
+    /// Default: none.
+    pub fn momentum(mut self, momentum: Momentum) -> Self {
+        self.ingredients.momentum = momentum;
+        self
+    }
+
+    /// λ of decoupled weight decay: a step also takes h λ θ_n from θ (AdamW's).
+    /// Default: 0.
+    pub fn weight_decay(mut self, lambda: f64) -> Self {
+        self.ingredients.weight_decay = lambda;
+        self
+    }
+
+    /// Judges attempts by the error estimate of the method's embedded pair, and
+    /// chooses h by it. A constant [`Builder::step_size`] is then the first h;
+    /// without one the device estimates it.
+    pub fn adaptive(mut self, adaptive: Adaptive) -> Self {
+        self.ingredients.adaptive = Some(adaptive);
+        self
+    }
+
+    /// λ of L2 decay: λθ_i is added to the gradient at every stage point θ_i.
+    /// Default: 0.
+    pub fn l2(mut self, lambda: f64) -> Self {
+        self.ingredients.l2 = lambda;
+        self
+    }
+
+    /// Keeps x̄ ← βx̄ + (1−β)θ over accepted steps, beginning at the start:
+    /// [`Optimizer::average`]. Default: none.
+    pub fn average(mut self, beta: f64) -> Self {
+        self.ingredients.average = Some(beta);
+        self
+    }
+
+    /// Multipliers for the layout's parameter groups, counted from 0. Default:
+    /// none, all groups are alike.
+    pub fn groups(mut self, groups: &[Group]) -> Self {
+        self.groups = groups.to_vec();
+        self
+    }
+
+    /// Those of each block of the layout.
+    fn multipliers(&self, layout: &ParamLayout) -> Result<Vec<[f32; 2]>, Error> {
+        if self.groups.is_empty() {
+            return Ok(Vec::new());
+        }
+        for (i, group) in self.groups.iter().enumerate() {
+            group.check(i)?;
+        }
+        let mut moving = false;
+        for tensor in layout.tensors() {
+            let Some(group) = self.groups.get(tensor.group() as usize) else {
+                let (tensor, group) = (tensor.name().to_owned(), tensor.group());
+                let found = self.groups.len();
+                return Err(OptimizerError::NoGroup { tensor, group, found }.into());
+            };
+            moving |= group.rate > 0.0;
+        }
+        if !moving {
+            return Err(OptimizerError::AllFrozen.into());
+        }
+        let of = |g: u32| self.groups.get(g as usize).copied().unwrap_or_default();
+        let both = |g: Group| [g.rate as f32, g.decay as f32];
+        Ok(layout.block_groups().into_iter().map(|g| both(of(g))).collect())
+    }
+
+    /// Clips the gradients of a step so that ‖g(θ_n)‖ is at most this. Default:
+    /// no bound.
+    pub fn clip(mut self, norm: f64) -> Self {
+        self.ingredients.clip = Some(norm);
+        self
+    }
+
+    /// How much goes into one kernel. Default: [`Fusion::Full`].
+    pub fn fusion(mut self, fusion: Fusion) -> Self {
+        self.options.fusion = fusion;
+        self
+    }
+
+    /// Whether the last gradient is checked before θ is written. Default:
+    /// [`Guard::On`].
+    pub fn guard(mut self, guard: Guard) -> Self {
+        self.options.guard = guard;
+        self
+    }
+
+    /// Where ρ of D·H comes from, which bounds the steps of stabilised methods and
+    /// of [`StepSize::stable`]. Default: it is estimated.
+    pub fn spectral_radius(mut self, radius: SpectralRadius) -> Self {
+        self.ingredients.radius = radius;
+        self
+    }
+
+    /// The source adds gradients to what is there, so that a method of two registers
+    /// needs no other vector for them: θ and the register, with [`Guard::Off`], else
+    /// a working point too. Default: false.
+    pub fn adds(mut self, adds: bool) -> Self {
+        self.options.adds = adds;
+        self
+    }
+
+    /// Attempts that `run` puts into one submit, 1 to 1024. Default: 32.
+    pub fn attempts_per_submit(mut self, attempts: u32) -> Self {
+        self.per_submit = attempts;
+        self
+    }
+
+    /// How far `run` goes ahead of the device. Default: [`Pace::Ahead`].
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// Cuts vectors into bindings of at most this many elements, below what
+    /// the device allows; changes no bit of any result.
+    pub fn elements_per_binding(mut self, elements: usize) -> Self {
+        self.most_per_binding = Some(elements);
+        self
+    }
+
+    /// Allocates the state on the device and compiles the kernels. `theta` has
+    /// [`ParamLayout::len`] values.
+    ///
+    /// # Errors
+    /// A step size that is missing, or not positive and finite; ingredients out
+    /// of range; a `theta` of
+    /// another length or with values that are not finite; a device too small,
+    /// with the numbers.
+    pub fn build(
+        mut self,
+        gpu: &Gpu,
+        layout: &ParamLayout,
+        theta: &[f32],
+    ) -> Result<Optimizer, Error> {
+        let span = tracing::debug_span!("build", method = %self.method, len = theta.len());
+        let _entered = span.enter();
+        self.ingredients.check()?;
+        let automatic = self.step_size.is_none() && self.ingredients.adaptive.is_some();
+        let step_size = match self.step_size.take() {
+            Some(step_size) => step_size,
+            // Stands in for an h that the device will find.
+            None if automatic => StepSize::constant(1.0),
+            None => return Err(OptimizerError::NoStepSize.into()),
+        };
+        step_size.check()?;
+        self.ingredients.rule = step_size.rule();
+        self.ingredients.grouped = !self.groups.is_empty();
+        self.ingredients.adaptive =
+            self.ingredients.adaptive.map(|adaptive| adaptive.for_method(&self.method));
+        self.ingredients.check()?;
+        if self.ingredients.adaptive.is_some() && !step_size.is_constant() {
+            return Err(OptimizerError::AdaptiveSchedule.into());
+        }
+        layout.check_len(theta.len())?;
+        if let Some(index) = theta.iter().position(|x| !x.is_finite()) {
+            let tensor = layout.locate(index).map_or("padding", |t| t.name()).to_owned();
+            return Err(OptimizerError::Initial { index, value: theta[index], tensor }.into());
+        }
+        if !(1..=RING).contains(&self.per_submit) {
+            return Err(OptimizerError::PerSubmit { found: self.per_submit, most: RING }.into());
+        }
+        let plan = Plan::with_ingredients(&self.method, &self.ingredients, self.options)?;
+        let walk = Traversal::new(theta.len(), gpu.is_software());
+        let most = gpu.binding_elements().min(self.most_per_binding.unwrap_or(usize::MAX));
+        let multipliers = self.multipliers(layout)?;
+        let state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
+        let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
+        let estimates = !plan.renewing().is_empty();
+        let mut settings = Settings {
+            accepted_limit: u32::MAX,
+            stages: plan.evaluations(),
+            partials: walk.partials() as u32,
+            ring: RING,
+            log_second: self.ingredients.log_second() as f32,
+            log_mean: self.ingredients.log_mean() as f32,
+            count: layout.parameters() as f32,
+            ..Settings::default()
+        };
+        settings.set_end(None);
+        settings.set_step_size(&step_size);
+        if let Some(adaptive) = &self.ingredients.adaptive {
+            settings.set_adaptive(adaptive, plan.error_order());
+            settings.first_h = if automatic { 0.0 } else { step_size.at(0) as f32 };
+        }
+        if let Some(rule) = &self.ingredients.rule {
+            settings.set_rule(rule, self.method.tableau().a(1, 0));
+            settings.first_h = rule.at_curvature(0.0) as f32;
+        }
+        settings.clip = self.ingredients.clip.unwrap_or(0.0) as f32;
+        // The first chunk takes up first_h.
+        settings.restart = 1;
+        let optimizer = Optimizer {
+            gpu: gpu.clone(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            layout: layout.clone(),
+            reports: Reports::new(gpu, &plan)?,
+            method: self.method,
+            variants: VecDeque::from([Variant { plan, recorder }]),
+            walk,
+            most,
+            state,
+            settings,
+            step_size,
+            per_submit: if self.pace == Pace::Wait { 1 } else { self.per_submit },
+            pace: self.pace,
+            opens: automatic || estimates || self.ingredients.adaptive.is_none(),
+            since_radius: 0,
+            refused_then: 0,
+            recorded: 0,
+            settled: None,
+            in_flight: VecDeque::new(),
+        };
+        optimizer.write_settings();
+        Ok(optimizer)
+    }
+}

@@ -1,0 +1,173 @@
+//! Methods whose number of stages varies: what is recorded for each, and which one
+//! comes next.
+
+use super::{MOST_FRUITLESS, Optimizer, Pace, Variant};
+use crate::error::{Error, OptimizerError};
+use crate::ingredients::{ENLARGED, SpectralRadius};
+use crate::method::Method;
+use crate::plan::Plan;
+use crate::recorder::Recorder;
+use crate::reports::Progress;
+use crate::source::GradientSource;
+use crate::tableau::{Stabilised, Stages};
+
+/// Gradients in a submit of a method whose stages vary: what is recorded can only
+/// be right for so long.
+const GRADIENTS_PER_SUBMIT: u32 = 64;
+
+/// Attempts from one estimate of ρ to the next.
+pub(super) const ATTEMPTS_PER_RADIUS: u32 = 25;
+
+/// Numbers of stages that stay recorded.
+const VARIANTS: usize = 16;
+
+impl Optimizer {
+    /// Stages of the attempts that are recorded from now on.
+    pub fn stages(&self) -> u32 {
+        match &self.method {
+            Method::Stabilised(_) => self.plan().bound_stages(),
+            _ => self.plan().stages(),
+        }
+    }
+
+    /// How many stages a stabilised method is recorded with from now on; where it
+    /// takes as many as it needs, `run` and its like choose again.
+    ///
+    /// ```no_run
+    /// # fn f(mut optimizer: kutta::Optimizer) -> Result<(), kutta::Error> {
+    /// optimizer.set_stages(12)?; // for `record`, which keeps what it is told
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// A number that the method does not have; every other method has just its own.
+    pub fn set_stages(&mut self, stages: u32) -> Result<(), Error> {
+        let Method::Stabilised(stabilised) = &self.method else {
+            if stages == self.stages() {
+                return Ok(());
+            }
+            let (method, found) = (self.method.to_string(), stages);
+            return Err(OptimizerError::Stages { method, stages: self.stages(), found }.into());
+        };
+        // Names what there is.
+        let family = stabilised.family();
+        Stabilised::new(family, Stages::Fixed(stages))?;
+        self.take_variant(stages)
+    }
+
+    /// Puts the variant of so many stages first, made if it is not there.
+    fn take_variant(&mut self, stages: u32) -> Result<(), Error> {
+        let known = self.variants.iter().position(|v| v.plan.bound_stages() == stages);
+        let variant = match known.and_then(|at| self.variants.remove(at)) {
+            Some(variant) => variant,
+            None => {
+                let (ingredients, options) = (*self.plan().ingredients(), self.plan().options());
+                let plan = Plan::with_stages(&self.method, stages, &ingredients, options)?;
+                let widths = |plan: &Plan| (plan.state_width(), plan.mean_halves());
+                if plan.slots() > self.state.vectors.len() || widths(&plan) != widths(self.plan()) {
+                    let (method, found) = (self.method.to_string(), stages);
+                    let stages = self.stages();
+                    return Err(OptimizerError::Stages { method, stages, found }.into());
+                }
+                let recorder = Recorder::new(&self.gpu, &plan, &self.state, self.walk, self.most)?;
+                Variant { plan, recorder }
+            }
+        };
+        self.variants.push_front(variant);
+        self.variants.truncate(VARIANTS);
+        Ok(())
+    }
+
+    /// Whether a submit depends on what became of the one before the last.
+    pub(super) fn paced(&self) -> bool {
+        let Method::Stabilised(stabilised) = &self.method else { return false };
+        let automatic = matches!(stabilised.stages(), Stages::Auto { .. });
+        let estimated = !self.plan().renewing().is_empty();
+        automatic || (estimated && self.plan().ingredients().adaptive.is_some())
+    }
+
+    /// Readies the next submit: waits for the one before the last, and chooses the
+    /// number of stages by what it left.
+    pub(super) async fn choose_stages(
+        &mut self,
+        source: &mut impl GradientSource,
+    ) -> Result<(), Error> {
+        if !self.paced() {
+            return Ok(());
+        }
+        if self.opens && !self.plan().opening().is_empty() && self.settled.is_none() {
+            // Nothing is known yet: the opening by itself.
+            self.submit(source, 0)?;
+            self.settle(0).await?;
+        } else {
+            self.settle(1).await?;
+        }
+        let Method::Stabilised(stabilised) = &self.method else { return Ok(()) };
+        let control = self.settled.unwrap_or_default();
+        if control.refused != self.refused_then {
+            self.refused_then = control.refused;
+            self.since_radius = ATTEMPTS_PER_RADIUS;
+        }
+        let Stages::Auto { most } = stabilised.stages() else { return Ok(()) };
+        let family = stabilised.family();
+        let ingredients = self.plan().ingredients();
+        let rho = match ingredients.radius {
+            SpectralRadius::Given(rho) => rho,
+            SpectralRadius::Estimated => ENLARGED * f64::from(control.radius),
+        };
+        // Where the next submit begins, if what is under way is accepted.
+        let under_way = self.recorded.wrapping_sub(control.attempts);
+        let next = u64::from(control.accepted) + u64::from(under_way);
+        let steps = next..next + u64::from(self.attempts_per_submit());
+        let h = if ingredients.adaptive.is_some() {
+            let known = self.settled.is_some();
+            f64::from(if known { control.next_h } else { self.settings.first_h })
+        } else if ingredients.rule.is_some() && control.wanted_h > 0.0 {
+            f64::from(control.wanted_h)
+        } else {
+            steps.map(|n| self.step_size.at(n)).fold(0.0, f64::max)
+        };
+        // One stage would keep other state than several do.
+        let least = family.admissible(2).unwrap_or(2);
+        let largest = (least..=most).rev().find(|&s| family.admissible(s) == Some(s));
+        let stages = family.stages_for(h * rho).unwrap_or(most).max(least);
+        let stages = stages.min(largest.unwrap_or(least));
+        tracing::trace!(optimizer = self.id, stages, h, rho, "stages");
+        self.take_variant(stages)
+    }
+
+    /// Attempts in a submit.
+    pub(super) fn attempts_per_submit(&self) -> u32 {
+        match self.paced() {
+            true => (GRADIENTS_PER_SUBMIT / self.plan().evaluations()).clamp(1, self.per_submit),
+            false => self.per_submit,
+        }
+    }
+
+    /// The same where a submit depends on what became of the one before the last:
+    /// only of that, and of nothing that happens to be here already, so that every
+    /// run is the same. Attempts beyond the end change nothing.
+    pub(super) async fn drive_paced(
+        &mut self,
+        source: &mut impl GradientSource,
+        remaining: impl Fn(&Progress) -> u64,
+    ) -> Result<(), Error> {
+        loop {
+            self.choose_stages(source).await?;
+            let known = self.settled.map(|control| self.reports.progress_at(&control));
+            let wanted = known.map_or(u64::MAX, |progress| remaining(&progress));
+            if wanted == 0 {
+                return self.settle(0).await;
+            }
+            let fruitless = self.reports.progress().fruitless;
+            if fruitless >= MOST_FRUITLESS {
+                return Err(OptimizerError::Stalled { attempts: fruitless }.into());
+            }
+            let now = wanted.min(u64::from(self.attempts_per_submit())) as u32;
+            self.submit(source, now)?;
+            if self.pace == Pace::Wait {
+                self.settle(0).await?;
+            }
+        }
+    }
+}
