@@ -15,8 +15,8 @@ use clap::Parser;
 use kutta::data::Idx;
 use kutta::models::{Mlp, Resident};
 use kutta::{
-    Adaptive, Findings, Gpu, Ingredients, Method, Momentum, Optimizer, Preconditioner, StepSize,
-    Verdict,
+    Adaptive, Findings, Gpu, Ingredients, Method, Momentum, Optimizer, Preconditioner,
+    SpectralRadius, StepSize, Verdict,
 };
 
 #[path = "train/curve.rs"]
@@ -48,14 +48,20 @@ struct Args {
     /// Only the recipe of this name, or those whose names contain it
     #[arg(long)]
     only: Option<String>,
-    /// A further row: plain steps of this method, a name or a file of your own
-    /// that ends in .json
+    /// A further row: plain steps of this method, a name such as rkc2:stages=8 or a
+    /// file of your own that ends in .json
     #[arg(long, value_name = "NAME|FILE")]
     method: Option<String>,
-    /// h of --method [default: that of RK4]
+    /// h of --method, or a rule such as stable:fraction=0.9,h-max=1 [default: that
+    /// of RK4]
     #[arg(long, value_name = "H", requires = "method", allow_negative_numbers = true)]
-    step_size: Option<f64>,
-    /// Multiplies every step size (not the adaptive one's tolerances)
+    step_size: Option<StepSize>,
+    /// Where stability bounds steps, what bounds the curvature: a number, or
+    /// estimated
+    #[arg(long, value_name = "RHO", default_value_t = SpectralRadius::Estimated, allow_negative_numbers = true)]
+    spectral_radius: SpectralRadius,
+    /// Multiplies every step size (not the adaptive one's tolerances, nor the
+    /// rule or the schedule of --step-size)
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
     #[arg(long, default_value_t = 7)]
@@ -72,7 +78,7 @@ struct Recipe {
     ingredients: Ingredients,
     /// h at the small and at the large batch.
     h: [f64; 2],
-    step_size: fn(f64) -> StepSize,
+    step_size: Box<dyn Fn(f64) -> StepSize>,
 }
 
 fn constant(h: f64) -> StepSize {
@@ -96,12 +102,12 @@ fn recipes() -> Vec<Recipe> {
     let all = Ingredients { momentum: Momentum::heavy_ball(0.9), ..adagrad };
     let adaptive =
         Ingredients { adaptive: Some(Adaptive::new(1e-3, 1e-5).bounds(1e-6, 0.5)), ..plain };
-    let recipe = |name: &str, method, ingredients, h, step_size| Recipe {
+    let recipe = |name: &str, method, ingredients, h, step_size: fn(f64) -> StepSize| Recipe {
         name: name.into(),
         method,
         ingredients,
         h,
-        step_size,
+        step_size: Box::new(step_size),
     };
     let dp5 = kutta::Tableau::dp5().into();
     vec![
@@ -147,15 +153,16 @@ fn asked_for(args: &Args) -> Result<Vec<Recipe>, Box<dyn Error>> {
         if Method::is_path(name) {
             print!("{}", Findings::of(&method)?);
         }
-        if let Some(h) = args.step_size {
-            StepSize::constant(h as f32).check()?;
-        }
+        let given = args.step_size.clone();
         recipes.push(Recipe {
             name: method.to_string(),
             method,
-            ingredients: Ingredients::default(),
-            h: args.step_size.map_or([0.3, 1.0], |h| [h; 2]),
-            step_size: constant,
+            ingredients: Ingredients { radius: args.spectral_radius, ..Ingredients::default() },
+            h: given.as_ref().map_or([0.3, 1.0], |given| [given.at(0); 2]),
+            step_size: match given {
+                Some(given) if !given.is_constant() => Box::new(move |_| given.clone()),
+                _ => Box::new(constant),
+            },
         });
     }
     Ok(recipes)
@@ -245,11 +252,12 @@ fn train(
         tests: Vec::new(),
         average: None,
     };
-    let cost = u64::from(optimizer.plan().evaluations());
     const TESTS: u64 = 20;
     for part in 0..=TESTS {
         let goal = budget * part / TESTS;
         let start = Instant::now();
+        // Stabilised methods take as many as they need.
+        let cost = u64::from(optimizer.plan().evaluations());
         optimizer.run(mlp, goal.saturating_sub(run.evaluations).div_ceil(cost))?;
         optimizer.wait()?;
         run.seconds += start.elapsed().as_secs_f64();

@@ -15,9 +15,10 @@ use clap::{ArgGroup, Parser};
 use kutta::ingredients::History;
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
+use kutta::tableau::Stages;
 use kutta::{
     Adaptive, Findings, Gpu, Ingredients, Method, Momentum, Optimizer, Plan, Preconditioner,
-    StepSize, Verdict,
+    SpectralRadius, StepSize, Verdict,
 };
 
 /// Integrate θ̇ = −∇L(θ) for a problem with a formula, and write a CSV.
@@ -33,12 +34,13 @@ struct Options {
     /// The start; its length is the dimension [default: the problem's own]
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
     theta0: Option<Vec<f32>>,
-    /// The method: its name, or a file of your own that ends in .json
+    /// The method: its name, such as rk4, rdpk3sp35 or rkc2:stages=8, or a file of
+    /// your own that ends in .json
     #[arg(long, value_name = "NAME|FILE", default_value = "rk4")]
     method: String,
     /// h; or a schedule, or a rule such as rescaled-dal:c=0.1,p=1,from=probe,
-    /// dal:p=1,from=stages, polyak or sgd-g2:h=0.01,beta=0.9. With --adaptive the
-    /// first h [default: estimated]
+    /// dal:p=1,from=stages, polyak, sgd-g2:h=0.01,beta=0.9 or
+    /// stable:fraction=1,h-max=10. With --adaptive the first h [default: estimated]
     #[arg(long, required_unless_present = "adaptive")]
     step_size: Option<StepSize>,
     /// NAME[:key=value,…], such as adagrad_rescaled or adam:beta2=0.999,eps=1e-8
@@ -57,6 +59,10 @@ struct Options {
     /// rtol=…,atol=…,controller=i|pi|pid
     #[arg(long)]
     adaptive: Option<Adaptive>,
+    /// Where stability bounds steps, what bounds the curvature: a number, or
+    /// estimated
+    #[arg(long, value_name = "RHO", default_value_t = SpectralRadius::Estimated, allow_negative_numbers = true)]
+    spectral_radius: SpectralRadius,
     /// Attempts to make
     #[arg(long)]
     steps: Option<u64>,
@@ -66,7 +72,8 @@ struct Options {
     /// File to write [default: standard output]
     #[arg(long)]
     csv: Option<PathBuf>,
-    /// Run the f64 reference on the CPU instead of the device
+    /// Run the f64 reference on the CPU instead of the device. It takes every h as
+    /// it is given, and wants stabilised methods with their stages, rkc2:stages=8
     #[arg(long)]
     reference: bool,
 }
@@ -74,6 +81,7 @@ struct Options {
 impl Options {
     fn ingredients(&self) -> Ingredients {
         let Self { preconditioner, momentum, weight_decay, adaptive, clip, .. } = *self;
+        let radius = self.spectral_radius;
         let rule = self.step_size.as_ref().and_then(StepSize::rule);
         Ingredients {
             preconditioner,
@@ -82,6 +90,7 @@ impl Options {
             adaptive,
             clip,
             rule,
+            radius,
             ..Ingredients::default()
         }
     }
@@ -217,6 +226,11 @@ fn reference(
     problem: &Problem,
     start: &[f32],
 ) -> Result<Vec<Row>, Box<dyn Error>> {
+    if let Method::Stabilised(stabilised) = method
+        && !matches!(stabilised.stages(), Stages::Fixed(_))
+    {
+        return Err(format!("--reference chooses no stages: {method}:stages=8").into());
+    }
     let tableau = method.tableau();
     let ingredients = options.ingredients();
     ingredients.check()?;

@@ -175,3 +175,42 @@ fn an_adaptive_run_finds_its_first_step() {
     let output = flow(ROSENBROCK, &["--steps", "3"]);
     assert!(!output.status.success());
 }
+
+/// Of eigenvalues 1, 10 and 100, h ρ decides.
+#[test]
+fn stabilised_methods_take_their_steps_by_the_spectral_radius() {
+    let quadratic = ["--problem", "quadratic", "--eigenvalues", "1,10,100", "--theta0", "1,-1,0.5"];
+    let stable = ["--step-size", "stable:fraction=0.5,h-max=10", "--steps", "5"];
+    for method in ["rk4", "rdpk3sp35", "rkcd:stages=8", "rkc2:stages=8", "rock2:stages=8"] {
+        let run = |extra: &[&str]| {
+            let options = [&["--method", method][..], &stable, extra].concat();
+            rows(&quadratic, &options).1
+        };
+        let reference = run(&["--spectral-radius", "100", "--reference"]);
+        let given = run(&["--spectral-radius", "100"]);
+        // The reference goes to where |R| = 1; where damped methods stop, which is a
+        // little before, is how far they are stable for sure.
+        for (found, exact) in column(&given, 1).iter().zip(column(&reference, 1)).skip(1) {
+            assert!((0.98..1.0 + 1e-5).contains(&(found / exact)), "{method}: {found}, {exact}");
+        }
+        // An estimate is enlarged by 1.2, and is at most the radius before.
+        let estimated = column(&run(&[]), 1)[1];
+        let ratio = estimated * 1.2 / column(&given, 1)[1];
+        assert!((1.0 - 1e-5..1.02).contains(&ratio), "{method}: {ratio}");
+    }
+    // A given h is cut to what the stages bear, or the stages suffice for it.
+    let h = |method: &str| {
+        let options = ["--method", method, "--step-size", "1", "--steps", "3"];
+        column(&rows(&quadratic, &[&options[..], &["--spectral-radius", "100"]].concat()).1, 1)[3]
+    };
+    assert!((h("rkc2:stages=4") - 0.0987).abs() < 1e-3, "{}", h("rkc2:stages=4"));
+    assert_eq!(h("rkc2"), 1.0);
+    for (options, words) in [
+        (["--method=rkc2", "--spectral-radius=-3", "--step-size=1", "--steps=1"], "-3"),
+        (["--method=rkc2", "--reference", "--step-size=1", "--steps=1"], "stages=8"),
+    ] {
+        let output = flow(&quadratic, &options);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && message.contains(words), "{message}");
+    }
+}

@@ -23,16 +23,25 @@ impl Axis {
         Self { low, high, step: step((high - low) / most as f64), powers: false }
     }
 
-    /// The same for logarithms, labelled at whole ones alone.
+    /// The same for logarithms, labelled at whole ones alone; where there are
+    /// hardly any, at those of 1, 2 and 5 times them.
     pub fn powers(low: f64, high: f64, most: usize) -> Self {
         let step = step((high - low) / most as f64).max(1.0);
         Self { low, high, step, powers: true }
+    }
+
+    fn is_short(&self) -> bool {
+        self.powers && self.low > -3.5 && self.high < 4.0 && self.high - self.low < 2.0
     }
 
     fn label(&self, value: f64) -> String {
         let value = if value == 0.0 { 0.0 } else { value }; // no −0
         match self.powers {
             false => decimals(value),
+            true if self.is_short() => {
+                let text = format!("{:.4}", 10f64.powf(value));
+                text.trim_end_matches('0').trim_end_matches('.').into()
+            }
             true if (0.0..6.0).contains(&value) => grouped(10f64.powf(value)),
             true => format!("1e{value:.0}"),
         }
@@ -57,6 +66,11 @@ impl Ranged for Axis {
 
     fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
         let (first, last) = (self.low / self.step, self.high / self.step);
+        if self.is_short() {
+            let powers = self.low.floor() as i32..=self.high.ceil() as i32;
+            let ticks = powers.flat_map(|p| [1.0, 2.0, 5.0].map(|m: f64| m.log10() + f64::from(p)));
+            return ticks.filter(|tick| (self.low..=self.high).contains(tick)).collect();
+        }
         let ticks = (first - 1e-9).ceil() as i64..=(last + 1e-9).floor() as i64;
         ticks.map(|i| i as f64 * self.step).collect()
     }
@@ -91,6 +105,7 @@ mod tests {
         assert_eq!(labels(&Axis::linear(-2.2, 0.3, 6)), ["-2", "-1.5", "-1", "-0.5", "0"]);
         assert_eq!(labels(&Axis::linear(-200.0, 5.0, 6)), ["-200", "-150", "-100", "-50", "0"]);
         assert_eq!(labels(&Axis::powers(1.2, 4.3, 8)), ["100", "1,000", "10,000"]);
+        assert_eq!(labels(&Axis::powers(-1.1, 0.4, 8)), ["0.1", "0.2", "0.5", "1", "2"]);
         assert_eq!(labels(&Axis::powers(-13.5, 0.5, 8)).first().unwrap(), "1e-12");
     }
 }

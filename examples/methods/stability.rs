@@ -62,6 +62,11 @@ impl Figure {
             let shared = shared(&members);
             if group == Group::Stabilised {
                 for (tableau, label) in shared {
+                    // β is nothing without them.
+                    let stages =
+                        members.iter().find(|entry| std::ptr::eq(entry.tableau(), tableau));
+                    let stages = stages.map_or(tableau.stages(), |entry| entry.evaluations());
+                    let label = format!("{stages} stages of {label}");
                     strips.push(Region::new(String::new(), &[(tableau, label)])?);
                 }
             } else {
@@ -251,7 +256,7 @@ impl Picture for Figure {
             rest = after;
         }
         let Some(all) = self.strip_box() else { return Ok(()) };
-        let title = format!("{}, in one scale", Group::Stabilised.title());
+        let title = format!("{}, all in one scale", Group::Stabilised.title());
         rest.draw(&Text::new(title, at(14), style.text(18)))?;
         rest = rest.split_vertically(style.length(HEAD)).1;
         for strip in &self.strips {

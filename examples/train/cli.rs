@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use kutta::models::Activation;
-use kutta::{Adaptive, Ingredients, Method, Momentum, Preconditioner, StepSize};
+use kutta::{Adaptive, Ingredients, Method, Momentum, Preconditioner, SpectralRadius, StepSize};
 use serde::{Serialize, Serializer};
 
 /// Trains a multilayer perceptron on a folder of IDX files with a Runge-Kutta
@@ -17,8 +17,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "data/mnist")]
     pub data: PathBuf,
 
-    /// Runge-Kutta method, by name, or a file of your own that ends in .json; an
-    /// unknown name lists them all
+    /// Runge-Kutta method, by name, such as rk4, rdpk3sp35 or rkc2:stages=8, or a
+    /// file of your own that ends in .json; an unknown name lists them all
     #[arg(long, value_name = "NAME|FILE", default_value = "rk4", conflicts_with = "compare")]
     pub method: String,
 
@@ -28,16 +28,22 @@ pub struct Args {
 
     /// Step size h of the gradient flow, the learning rate: a number; a schedule
     /// such as cosine:from=0.5,to=0.01,steps=4000,warm-up=200; or a rule such as
-    /// rescaled-dal:c=1,p=1, dal:p=1,from=stages, polyak, sgd-g2:h=0.1. With
-    /// --adaptive the first h
+    /// rescaled-dal:c=1,p=1, dal:p=1,from=stages, polyak, sgd-g2:h=0.1,
+    /// stable:fraction=0.9,h-max=1. With --adaptive the first h
     #[arg(long, value_name = "H", default_value = "0.5", allow_hyphen_values = true)]
     pub step_size: String,
 
     /// Step sizes by the error estimate of the method's pair (heun-euler, bs3,
-    /// dp5): rtol=1e-3,atol=1e-5,controller=i|pi|pid,h-max=0.5
+    /// dp5, rdpk3sp35, rkc2): rtol=1e-3,atol=1e-5,controller=i|pi|pid,h-max=0.5
     #[arg(long, value_name = "KEY=VALUE,...", value_parser = adaptive)]
     #[serde(serialize_with = "as_debug")]
     pub adaptive: Option<Adaptive>,
+
+    /// Where stability bounds steps, what bounds the curvature: a number, or
+    /// estimated
+    #[arg(long, value_name = "RHO", default_value_t = SpectralRadius::Estimated, allow_negative_numbers = true)]
+    #[serde(serialize_with = "as_text")]
+    pub spectral_radius: SpectralRadius,
 
     /// Largest norm of a step's first gradient; all its gradients are clipped
     /// alike
@@ -191,6 +197,7 @@ impl Args {
             average: self.average,
             adaptive: self.adaptive,
             clip: self.clip,
+            radius: self.spectral_radius,
             ..Ingredients::default()
         }
     }

@@ -74,7 +74,9 @@ impl Trainer<'_> {
                 });
                 run.evaluations = report.evaluations;
             }
-            schedule.advance(attempts, run.evaluations);
+            // Stabilised methods have changed their mind about this.
+            let cost = optimizer.plan().evaluations() as usize;
+            schedule.advance(attempts, run.evaluations, cost);
             let epochs = schedule.attempts as f64 / self.epoch.batches as f64;
             run.samples = epochs * self.epoch.samples as f64;
             chunk = next_chunk(attempts, took);
@@ -203,12 +205,17 @@ impl Schedule {
         (left > 0).then(|| most.min(left).min(before_test.max(1)))
     }
 
-    fn advance(&mut self, attempts: u64, evaluations: u64) {
+    /// After attempts that led to so many evaluations; the next ones have so many
+    /// `stages`.
+    fn advance(&mut self, attempts: u64, evaluations: u64, stages: usize) {
         self.attempts += attempts;
-        self.done = match self.budget {
-            Budget::Epochs => self.attempts,
-            Budget::Evaluations => evaluations.min(self.total),
-        };
+        match self.budget {
+            Budget::Epochs => self.done = self.attempts,
+            Budget::Evaluations => {
+                self.done = evaluations.min(self.total);
+                self.per_attempt = stages.max(1) as u64;
+            }
+        }
     }
 
     /// True once for each time to test, and at the end.
@@ -244,11 +251,12 @@ mod tests {
 
     /// Attempts taken and tests made, if each attempt takes `cost` gradients.
     fn follow(mut schedule: Schedule, most: u64, cost: u64) -> (u64, Vec<u64>) {
+        let stages = schedule.per_attempt as usize;
         let (mut evaluations, mut tests) = (0, Vec::new());
         while let Some(attempts) = schedule.next(most) {
             assert!((1..=most).contains(&attempts));
             evaluations += attempts * cost;
-            schedule.advance(attempts, evaluations);
+            schedule.advance(attempts, evaluations, stages);
             if schedule.test_is_due() {
                 tests.push(schedule.attempts);
             }
@@ -277,6 +285,20 @@ mod tests {
         // A method whose last stage is the next one's first takes more steps.
         let (attempts, _) = follow(Schedule::new(Budget::Evaluations, 4, EPOCH, 4), 100, 3);
         assert_eq!(attempts, 4 * 938 / 3);
+    }
+
+    #[test]
+    fn a_budget_holds_for_stages_that_vary() {
+        let mut schedule = Schedule::new(Budget::Evaluations, 1, EPOCH, 10);
+        let (mut evaluations, mut stages, mut tests) = (0, 10, 0);
+        while let Some(attempts) = schedule.next(2) {
+            evaluations += attempts * stages;
+            stages = 10 + evaluations / 50;
+            schedule.advance(attempts, evaluations, stages as usize);
+            tests += u64::from(schedule.test_is_due());
+        }
+        assert!((938 - stages..=938).contains(&evaluations), "{evaluations}");
+        assert!((15..=20).contains(&tests), "{tests}");
     }
 
     #[test]

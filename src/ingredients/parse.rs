@@ -127,7 +127,7 @@ impl FromStr for Momentum {
 /// `exponential:h=…,rate=…,every=…`, `stairs:h=…,rate=…,every=…`,
 /// `one-cycle:peak=…,steps=…`. Or a rule: `dal:p=…,from=probe|stages|product`,
 /// `rescaled-dal:c=…,p=…,from=probe|stages|product`, `polyak[:h-max=…]`,
-/// `sgd-g2:h=…,beta=…`.
+/// `sgd-g2:h=…,beta=…`, `stable[:fraction=…,h-max=…]`.
 ///
 /// ```
 /// use kutta::StepSize;
