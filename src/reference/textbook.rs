@@ -269,7 +269,7 @@ impl<'t> Trainer<'t> {
     }
 
     /// One attempt, judged by the norm of its error as
-    /// [`Adaptive`](crate::Adaptive) has it, which is returned: above 1, or not
+    /// [`Adaptive`] has it, which is returned: above 1, or not
     /// finite, it leaves everything as it was.
     ///
     /// # Errors

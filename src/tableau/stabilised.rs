@@ -25,7 +25,7 @@ use crate::error::TableauError;
 /// | `Rock2` | 2 | ≈ 0.81 s² | tabulated, 3 to 200 |
 ///
 /// ROCK2's two finishing stages magnify what the point before them is off by, in
-/// the stiffest modes by about 0.28 (hρ)². At f32’s 6e-8 that comes to 2e-3 of θ with twenty
+/// the stiffest modes by about 0.28 (hρ)². At f32's 6e-8 that comes to 2e-3 of θ with twenty
 /// stages, and all of it with a hundred. So it takes no more than twenty by itself.
 ///
 /// Sources: van der Houwen, Sommeijer 1980 and Verwer 1996 (RKC1); Eftekhari,
