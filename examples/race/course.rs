@@ -4,7 +4,7 @@ use kutta::{Error, Ingredients, Method, Optimizer, StepSize, Verdict};
 
 /// A method with the settings it is tried with, likely ones first.
 pub struct Contender {
-    pub name: &'static str,
+    pub name: String,
     pub settings: Vec<Setting>,
 }
 
@@ -73,7 +73,7 @@ impl Outcome {
 
 /// All settings of a contender.
 pub struct Best {
-    pub name: &'static str,
+    pub name: String,
     pub outcomes: Vec<Outcome>,
     winner: usize,
 }

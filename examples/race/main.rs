@@ -31,9 +31,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use kutta::Gpu;
+use kutta::{Findings, Gpu, Ingredients, Method, StepSize};
 
-use course::{Best, Course, Outcome, best};
+use course::{Best, Contender, Course, Outcome, Setting, best};
 use numbers::{grouped, short};
 
 /// Counts the gradients that each method needs to reach a loss.
@@ -51,6 +51,10 @@ struct Args {
     /// Only one of the two: quadratic or mnist
     #[arg(long, value_parser = ["quadratic", "mnist"])]
     only: Option<String>,
+    /// One more contender: a method by name, or your own from a .json file, with
+    /// the largest steps that are stable
+    #[arg(long, value_name = "NAME|FILE")]
+    method: Option<String>,
     /// Folder for race-{quadratic,mnist}.{svg,png,csv} and -curves.csv
     #[arg(long, default_value = "target/race")]
     out: PathBuf,
@@ -78,11 +82,12 @@ fn results(
     course: &mut impl Course,
     name: &'static str,
     title: String,
+    own: Option<&Method>,
 ) -> Result<Results, Box<dyn Error>> {
     println!("{title}");
     println!("{:<22} {:>9} {:>9} {:>8}  of its settings, the best", "", "gradients", "loss", "s");
     let mut rows = Vec::new();
-    for contender in course.contenders() {
+    for contender in course.contenders().into_iter().chain(own.map(longest)) {
         let start = Instant::now();
         let row = best(course, contender)?;
         let Outcome { reached, loss, .. } = row.winner();
@@ -99,20 +104,35 @@ fn results(
     Ok(Results { name, title, target: course.target(), rows })
 }
 
+/// A method with its largest stable steps.
+fn longest(method: &Method) -> Contender {
+    let setting = |fraction: f64| Setting {
+        name: format!("stable:fraction={fraction}"),
+        method: method.clone(),
+        ingredients: Ingredients::default(),
+        step_size: Some(StepSize::stable(fraction, 1e6)),
+    };
+    Contender { name: method.to_string(), settings: vec![setting(0.98), setting(0.8)] }
+}
+
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let gpu = Gpu::new()?;
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| only == name);
+    let own = args.method.as_deref().map(Method::load).transpose()?;
+    if let (Some(method), Some(true)) = (&own, args.method.as_deref().map(Method::is_path)) {
+        println!("{}", Findings::of(method)?);
+    }
     println!("on {}", gpu.info().name);
     if wanted("quadratic") {
         let mut course = quadratic::Quadratic::new(&gpu, args.parameters, args.quick)?;
         let title = course.title();
-        write(&args.out, &results(&mut course, "quadratic", title)?)?;
+        write(&args.out, &results(&mut course, "quadratic", title, own.as_ref())?)?;
     }
     if wanted("mnist") {
         let mut course = network::Network::new(&gpu, &args.data, args.quick)?;
         let title = course.title();
-        write(&args.out, &results(&mut course, "mnist", title)?)?;
+        write(&args.out, &results(&mut course, "mnist", title, own.as_ref())?)?;
     }
     Ok(())
 }
@@ -136,7 +156,7 @@ fn outcomes(results: &Results) -> String {
         for outcome in &row.outcomes {
             let Outcome { setting, end, spent, loss, reached, .. } = outcome;
             let (count, end) = (reached.unwrap_or(*spent), end.name());
-            text += &format!("{},\"{setting}\",{end},{count},{loss}\n", quoted(row.name));
+            text += &format!("{},\"{setting}\",{end},{count},{loss}\n", quoted(&row.name));
         }
     }
     text
@@ -148,7 +168,7 @@ fn curves(results: &Results) -> String {
     for row in &results.rows {
         let Outcome { setting, curve, .. } = row.winner();
         for (count, loss) in course::thinned(curve, 100) {
-            text += &format!("{},\"{setting}\",{count},{loss}\n", quoted(row.name));
+            text += &format!("{},\"{setting}\",{count},{loss}\n", quoted(&row.name));
         }
     }
     text

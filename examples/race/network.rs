@@ -134,7 +134,7 @@ impl Course for Network {
         ];
         let kept = if self.quick { 1 } else { usize::MAX };
         let contender = |(name, settings): (&'static str, Vec<Setting>)| Contender {
-            name,
+            name: name.into(),
             settings: settings.into_iter().take(kept).collect(),
         };
         contenders.into_iter().map(contender).collect()

@@ -105,7 +105,7 @@ impl Course for Quadratic {
             };
             tolerances.iter().map(make).collect::<Vec<_>>()
         };
-        let contender = |name, settings| Contender { name, settings };
+        let contender = |name: &str, settings| Contender { name: name.into(), settings };
         let rock2 = Method::from(kutta::tableau::Stabilised::rock2());
         let rkcd = Method::from(kutta::tableau::Stabilised::rkcd());
         let estimated = with_stages(&rkcd).into_iter().map(|setting| Setting {
