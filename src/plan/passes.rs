@@ -9,7 +9,9 @@ use super::{
 use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule, SpectralRadius};
 use crate::tableau::Tableau;
 
-/// Iterations for ρ before the first attempt, and to renew it.
+/// Iterations for ρ before the first attempt, and to renew it: twelve come within
+/// 4 % of the largest of eigenvalues spread evenly in their logarithm, √(12/13),
+/// and an estimate is enlarged by 20 %.
 const FIRST_ITERATIONS: usize = 12;
 const ITERATIONS: usize = 4;
 
