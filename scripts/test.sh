@@ -15,6 +15,9 @@ fi
 source scripts/driver.sh
 need_rust
 need_adapter
+# Tests run the examples as their users do, and cargo builds those that have tests
+# of their own only as tests.
+cargo build --release --examples
 # The software adapter takes every core by itself: more than two tests at once
 # only wait for each other.
 cargo test --release "$@" -- --test-threads=2

@@ -9,13 +9,13 @@ use kutta::{Findings, Method};
 const FILE: &str = "examples/methods/butcher5.json";
 
 fn example(name: &str, options: &[&str]) -> Output {
-    // As in `flow.rs`: built by cargo before the tests run.
+    // Beside the tests; those with tests of their own `cargo test` does not build.
     let mut path: PathBuf = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
     path.push(format!("examples/{name}{}", std::env::consts::EXE_SUFFIX));
     let output = Command::new(path).args(options).output();
-    output.expect("`cargo test` alone builds the example; with --test it wants --examples too")
+    output.expect("the examples are built first: cargo build --release --examples")
 }
 
 fn text(bytes: &[u8]) -> String {
