@@ -144,7 +144,7 @@ impl Optimizer {
         }
     }
 
-    /// The same where a submit depends on what became of the one before the last:
+    /// As `drive`, where a submit depends on what became of the one before the last:
     /// only of that, and of nothing that happens to be here already, so that every
     /// run is the same. Attempts beyond the end change nothing.
     pub(super) async fn drive_paced(
