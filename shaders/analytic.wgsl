@@ -13,7 +13,7 @@ override ADDS: bool = false;
 
 @group(0) @binding(0) var<uniform> chunk: Chunk;
 @group(0) @binding(1) var<storage, read> theta: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> gradient: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> gradient: array<Gradient>;
 @group(0) @binding(3) var<storage, read> eigenvalues: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> sums: array<f32>;
 
@@ -66,9 +66,9 @@ fn main(
         }
         g = parameters_only(g, i, chunk.elements);
         if ADDS {
-            g += gradient[i];
+            g += wide_gradient(gradient[i]);
         }
-        gradient[i] = g;
+        gradient[i] = narrow_gradient(g);
         loss += parameters_only(l, i, chunk.elements);
     }
     let own = (loss.x + loss.y) + (loss.z + loss.w);

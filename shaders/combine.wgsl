@@ -5,12 +5,12 @@
 @group(0) @binding(1) var<uniform> combine: Combine;
 @group(0) @binding(2) var<storage, read_write> dst: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> partials: Partials;
-@group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> x1: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> x2: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read> x3: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read> x4: array<vec4<f32>>;
-@group(0) @binding(9) var<storage, read> x5: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x0: array<X0>;
+@group(0) @binding(5) var<storage, read> x1: array<X1>;
+@group(0) @binding(6) var<storage, read> x2: array<X2>;
+@group(0) @binding(7) var<storage, read> x3: array<X3>;
+@group(0) @binding(8) var<storage, read> x4: array<X4>;
+@group(0) @binding(9) var<storage, read> x5: array<X5>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -33,21 +33,21 @@ fn main(
         if IN_PLACE {
             sums.base = dst[i];
         }
-        take(&sums, 0u, x0[i], i);
+        take(&sums, 0u, wide_x0(x0[i]), i);
         if INPUTS > 1u {
-            take(&sums, 1u, x1[i], i);
+            take(&sums, 1u, wide_x1(x1[i]), i);
         }
         if INPUTS > 2u {
-            take(&sums, 2u, x2[i], i);
+            take(&sums, 2u, wide_x2(x2[i]), i);
         }
         if INPUTS > 3u {
-            take(&sums, 3u, x3[i], i);
+            take(&sums, 3u, wide_x3(x3[i]), i);
         }
         if INPUTS > 4u {
-            take(&sums, 4u, x4[i], i);
+            take(&sums, 4u, wide_x4(x4[i]), i);
         }
         if INPUTS > 5u {
-            take(&sums, 5u, x5[i], i);
+            take(&sums, 5u, wide_x5(x5[i]), i);
         }
         if TIMES_H {
             sums.gradients *= h;

@@ -25,10 +25,10 @@ struct CombineTwo {
 @group(0) @binding(2) var<storage, read_write> dst: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> also: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> k0: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> k1: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read> k2: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read> k3: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> k0: array<K0>;
+@group(0) @binding(6) var<storage, read> k1: array<K1>;
+@group(0) @binding(7) var<storage, read> k2: array<K2>;
+@group(0) @binding(8) var<storage, read> k3: array<K3>;
 
 struct Two {
     first: vec4<f32>,
@@ -64,15 +64,15 @@ fn main(
         two.first = vec4<f32>();
         two.second = vec4<f32>();
         let base = x0[i];
-        take(&two, 0u, k0[i], i);
+        take(&two, 0u, wide_k0(k0[i]), i);
         if TERMS > 1u {
-            take(&two, 1u, k1[i], i);
+            take(&two, 1u, wide_k1(k1[i]), i);
         }
         if TERMS > 2u {
-            take(&two, 2u, k2[i], i);
+            take(&two, 2u, wide_k2(k2[i]), i);
         }
         if TERMS > 3u {
-            take(&two, 3u, k3[i], i);
+            take(&two, 3u, wide_k3(k3[i]), i);
         }
         take_last(&two, i);
         dst[i] = base - h * two.first;

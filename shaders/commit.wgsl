@@ -7,8 +7,8 @@ struct Commit {
 
 @group(0) @binding(0) var<uniform> control: Control;
 @group(0) @binding(1) var<uniform> commit: Commit;
-@group(0) @binding(2) var<storage, read_write> dst: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> src: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dst: array<Dst>;
+@group(0) @binding(3) var<storage, read> src: array<Src>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -20,6 +20,6 @@ fn main(
     }
     let mine = run_of(commit.chunk, workgroup.x, lane);
     for (var i = mine.first; i < mine.end; i += RUN) {
-        dst[i] = src[i];
+        dst[i] = narrow_dst(wide_src(src[i]));
     }
 }

@@ -10,7 +10,7 @@ struct Decay {
 }
 
 @group(0) @binding(0) var<uniform> decay: Decay;
-@group(0) @binding(1) var<storage, read_write> k: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> k: array<K>;
 @group(0) @binding(2) var<storage, read> y: array<vec4<f32>>;
 
 @compute @workgroup_size(256)
@@ -20,6 +20,6 @@ fn main(
 ) {
     let mine = run_of(decay.chunk, workgroup.x, lane);
     for (var i = mine.first; i < mine.end; i += RUN) {
-        k[i] += decay.lambda * y[i];
+        k[i] = narrow_k(wide_k(k[i]) + decay.lambda * y[i]);
     }
 }

@@ -30,12 +30,12 @@ struct Estimate {
 @group(0) @binding(2) var<uniform> moments: Moments;
 @group(0) @binding(3) var<storage, read_write> candidate: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> partials: Partials;
-@group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> second: array<Second>;
 @group(0) @binding(6) var<storage, read> theta: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read> k0: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read> k1: array<vec4<f32>>;
-@group(0) @binding(9) var<storage, read> k2: array<vec4<f32>>;
-@group(0) @binding(10) var<storage, read> k3: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> k0: array<K0>;
+@group(0) @binding(8) var<storage, read> k1: array<K1>;
+@group(0) @binding(9) var<storage, read> k2: array<K2>;
+@group(0) @binding(10) var<storage, read> k3: array<K3>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -48,21 +48,21 @@ fn main(
     var squares = vec4<f32>();
     var others = vec4<f32>();
     for (var i = mine.first; i < mine.end; i += RUN) {
-        let g0 = k0[i];
+        let g0 = wide_k0(k0[i]);
         var e = estimate.errors.x * g0;
         var step = estimate.steps.x * g0;
         if TERMS > 1u {
-            let g = k1[i];
+            let g = wide_k1(k1[i]);
             e += estimate.errors.y * g;
             step += estimate.steps.y * g;
         }
         if TERMS > 2u {
-            let g = k2[i];
+            let g = wide_k2(k2[i]);
             e += estimate.errors.z * g;
             step += estimate.steps.z * g;
         }
         if TERMS > 3u {
-            let g = k3[i];
+            let g = wide_k3(k3[i]);
             e += estimate.errors.w * g;
             step += estimate.steps.w * g;
         }

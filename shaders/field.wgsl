@@ -29,10 +29,10 @@ struct Field {
 @group(0) @binding(1) var<uniform> field: Field;
 @group(0) @binding(2) var<uniform> moments: Moments;
 @group(0) @binding(3) var<storage, read_write> partials: Partials;
-@group(0) @binding(4) var<storage, read_write> second: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> second: array<Second>;
 @group(0) @binding(5) var<storage, read> theta: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> a: array<A>;
+@group(0) @binding(7) var<storage, read> b: array<B>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -45,19 +45,19 @@ fn main(
     var squares = vec4<f32>();
     var others = vec4<f32>();
     for (var i = mine.first; i < mine.end; i += RUN) {
-        let first = parameters_only(a[i], i, field.chunk.elements);
+        let first = parameters_only(wide_a(a[i]), i, field.chunk.elements);
         var difference = first;
         var base = vec4<f32>();
         if DIFFERENCE {
-            base = parameters_only(b[i], i, field.chunk.elements);
+            base = parameters_only(wide_b(b[i]), i, field.chunk.elements);
             difference = first - base;
         }
         var d = vec4<f32>(1.0);
         if STATE {
-            var state: Second;
+            var state: State;
             if UPDATE {
                 state = updated(load_second(i, span, half ^ 1u), control.clip * first);
-                store_second(i, span, half, state);
+                state = kept_second(i, field.chunk, half, state);
             } else {
                 state = load_second(i, span, half);
             }

@@ -21,13 +21,13 @@ struct Finish {
 @group(0) @binding(1) var<uniform> finish: Finish;
 @group(0) @binding(2) var<uniform> moments: Moments;
 @group(0) @binding(3) var<storage, read_write> dst: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> mean: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> k0: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read> k1: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read> k2: array<vec4<f32>>;
-@group(0) @binding(9) var<storage, read> k3: array<vec4<f32>>;
-@group(0) @binding(10) var<storage, read> k4: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> mean: array<Mean>;
+@group(0) @binding(5) var<storage, read_write> second: array<Second>;
+@group(0) @binding(6) var<storage, read> k0: array<K0>;
+@group(0) @binding(7) var<storage, read> k1: array<K1>;
+@group(0) @binding(8) var<storage, read> k2: array<K2>;
+@group(0) @binding(9) var<storage, read> k3: array<K3>;
+@group(0) @binding(10) var<storage, read> k4: array<K4>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -49,18 +49,18 @@ fn main(
     let old_mean = select(0u, control.parity, MEAN_HALVES == 2u);
     let new_mean = select(0u, half, MEAN_HALVES == 2u);
     for (var i = mine.first; i < mine.end; i += RUN) {
-        var g = finish.weights[0].x * k0[i];
+        var g = finish.weights[0].x * wide_k0(k0[i]);
         if TERMS > 1u {
-            g += finish.weights[0].y * k1[i];
+            g += finish.weights[0].y * wide_k1(k1[i]);
         }
         if TERMS > 2u {
-            g += finish.weights[0].z * k2[i];
+            g += finish.weights[0].z * wide_k2(k2[i]);
         }
         if TERMS > 3u {
-            g += finish.weights[0].w * k3[i];
+            g += finish.weights[0].w * wide_k3(k3[i]);
         }
         if TERMS > 4u {
-            g += finish.weights[1].x * k4[i];
+            g += finish.weights[1].x * wide_k4(k4[i]);
         }
         g *= clip;
         var d = vec4<f32>(1.0);
@@ -70,24 +70,24 @@ fn main(
             var state = load_second(i, span, at);
             if UPDATE {
                 state = updated(state, g);
-                store_second(i, span, at, state);
+                state = kept_second(i, finish.chunk, at, state);
             }
             d = diagonal(state, bias);
             decay *= state.group.x * state.group.y;
         }
         var u = d * g;
         if MOMENTUM == AVERAGE {
-            let m = moments.beta * mean[mean_at(i, span, old_mean)] + moments.beta_rest * g;
-            mean[mean_at(i, span, new_mean)] = m;
+            let m = moments.beta * wide_mean(mean[mean_at(i, span, old_mean)]) + moments.beta_rest * g;
+            mean[mean_at(i, span, new_mean)] = dithered_mean(m, noise_of(i, finish.chunk, MEAN));
             u = d * (m * mean_scale);
         } else if MOMENTUM != 0u {
-            let m = moments.beta * mean[mean_at(i, span, old_mean)] + u;
-            mean[mean_at(i, span, new_mean)] = m;
+            let m = moments.beta * wide_mean(mean[mean_at(i, span, old_mean)]) + u;
+            mean[mean_at(i, span, new_mean)] = dithered_mean(m, noise_of(i, finish.chunk, MEAN));
             u = select(m, u + moments.beta * m, MOMENTUM == NESTEROV);
         }
         var at: vec4<f32>;
         if JUDGED {
-            at = k4[i];
+            at = wide_k4(k4[i]);
         } else {
             at = dst[i];
         }

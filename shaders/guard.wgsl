@@ -16,7 +16,7 @@ struct Guard {
 
 @group(0) @binding(0) var<uniform> guard: Guard;
 @group(0) @binding(1) var<storage, read_write> partials: Partials;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> k: array<K>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -27,7 +27,7 @@ fn main(
     var largest = vec4<u32>();
     var squares = vec4<f32>();
     for (var i = mine.first; i < mine.end; i += RUN) {
-        let inside = parameters_only(k[i], i, guard.chunk.elements);
+        let inside = parameters_only(wide_k(k[i]), i, guard.chunk.elements);
         largest = max(largest, magnitude_bits(select(inside, inside * inside, SQUARES)));
         if NORM {
             squares += inside * inside;

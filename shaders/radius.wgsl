@@ -20,9 +20,9 @@ struct Radius {
 @group(0) @binding(2) var<uniform> moments: Moments;
 @group(0) @binding(3) var<storage, read_write> vector: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> partials: Partials;
-@group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> second: array<Second>;
 @group(0) @binding(6) var<storage, read> theta: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read> first: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> first: array<First>;
 @group(0) @binding(8) var<storage, read> beside: array<vec4<f32>>;
 
 // ±1 by a hash of the index (Wang's).
@@ -64,13 +64,13 @@ fn main(
                 vector[i] = parameters_only(signs(radius.offset + 4u * i), i, elements);
             }
         } else {
-            let k = parameters_only(first[i], i, elements);
+            let k = parameters_only(wide_first(first[i]), i, elements);
             var d = vec4<f32>(1.0);
             if STATE {
-                var state: Second;
+                var state: State;
                 if UPDATE {
                     state = updated(load_second(i, span, half ^ 1u), control.clip * k);
-                    store_second(i, span, half, state);
+                    state = kept_second(i, radius.chunk, half, state);
                 } else {
                     state = load_second(i, span, half);
                 }

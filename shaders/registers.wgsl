@@ -45,14 +45,14 @@ struct Registers {
 @group(0) @binding(1) var<uniform> registers: Registers;
 @group(0) @binding(2) var<uniform> moments: Moments;
 @group(0) @binding(3) var<storage, read_write> dst: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> kept: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> sum: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> kept: array<Kept>;
+@group(0) @binding(5) var<storage, read_write> sum: array<Sum>;
 @group(0) @binding(6) var<storage, read_write> partials: Partials;
-@group(0) @binding(7) var<storage, read_write> second: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> second: array<Second>;
 // θ, or y where TO_THETA.
 @group(0) @binding(8) var<storage, read> other: array<vec4<f32>>;
-@group(0) @binding(9) var<storage, read> gradient: array<vec4<f32>>;
-@group(0) @binding(10) var<storage, read> extra: array<vec4<f32>>;
+@group(0) @binding(9) var<storage, read> gradient: array<Gradient>;
+@group(0) @binding(10) var<storage, read> extra: array<Extra>;
 
 fn weighs(i: u32) -> bool {
     return (WEIGHTS & (1u << i)) != 0u;
@@ -99,15 +99,15 @@ fn main(
         }
         var r = vec4<f32>();
         if READS_REGISTER {
-            r = kept[i];
+            r = wide_kept(kept[i]);
         }
         var q = vec4<f32>();
         if READS_SUM {
-            q = sum[i];
+            q = wide_sum(sum[i]);
         }
         var k = vec4<f32>();
         if READS_GRADIENT {
-            k = gradient[i];
+            k = wide_gradient(gradient[i]);
         }
         var newest = k;
         if ADDED {
@@ -128,11 +128,11 @@ fn main(
         }
         var d = vec4<f32>(1.0);
         if STATE && WRITES_POINT {
-            var state: Second;
+            var state: State;
             if UPDATE {
                 let g = control.clip * newest;
                 state = updated(load_second(i, span, half ^ 1u), g);
-                store_second(i, span, half, state);
+                state = kept_second(i, registers.chunk, half, state);
                 largest = max(largest, magnitude_bits(g * g));
             } else {
                 state = load_second(i, span, half);
@@ -141,7 +141,7 @@ fn main(
         }
         var own = vec4<f32>();
         if READS_EXTRA {
-            own = registers.extra * extra[i];
+            own = registers.extra * wide_extra(extra[i]);
         }
         var next = vec4<f32>();
         if weighs(0u) {
@@ -159,7 +159,7 @@ fn main(
             next += own + registers.kept.w * k;
         }
         if WRITES_REGISTER {
-            kept[i] = next;
+            kept[i] = narrow_kept(next);
         }
         var next_sum = vec4<f32>();
         if weighs(4u) {
@@ -175,7 +175,7 @@ fn main(
             next_sum += registers.sum.w * k;
         }
         if WRITES_SUM {
-            sum[i] = next_sum;
+            sum[i] = narrow_sum(next_sum);
         }
         if WRITES_POINT {
             var offset = vec4<f32>();

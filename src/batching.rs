@@ -39,6 +39,7 @@ pub(crate) const SHARE: Kernel = Kernel {
     name: "share_batch",
     text: &[CONTROL_WGSL, include_str!("../shaders/share_batch.wgsl")],
     bindings: &[("control", Access::Uniform), ("share", Access::Uniform), ("into", Access::Write)],
+    vectors: &[],
     structs: &[Control::LAYOUT, Share::LAYOUT],
 };
 
@@ -52,6 +53,7 @@ pub(crate) const ACCUMULATE: Kernel = Kernel {
         ("loss", Access::Write),
         ("part_loss", Access::Read),
     ],
+    vectors: &[],
     structs: &[Accumulate::LAYOUT, Chunk::LAYOUT],
 };
 

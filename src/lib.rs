@@ -51,8 +51,8 @@ pub use error::Error;
 pub use findings::Findings;
 pub use gpu::Gpu;
 pub use ingredients::{
-    Adaptive, Controller, Group, Ingredients, Momentum, Preconditioner, Rejection, SpectralRadius,
-    StepSize,
+    Adaptive, Controller, Group, Ingredients, Momentum, Preconditioner, Rejection, Rounding,
+    SpectralRadius, StepSize, Storage, Stored,
 };
 pub use layout::{Init, ParamLayout};
 pub use method::Method;

@@ -9,14 +9,16 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 
 use crate::batching;
-use crate::gpu::kernel::{Access, Constants, Kernel};
+use crate::gpu::kernel::{Access, Constants, Format, Kernel};
 use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::{
     average, choose, combine, combine_two, commit, decay, estimate, field, finish, fit, guard,
     radius, registers, verdict,
 };
-use crate::ingredients::{Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rule};
+use crate::ingredients::{
+    Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rounding, Rule, Storage,
+};
 use crate::method::Method;
 use crate::plan::{Diagonal, Fusion, Guard, Linear, Op, Options, Plan};
 
@@ -187,11 +189,19 @@ fn distinct(sets: Vec<Constants>) -> Vec<Constants> {
     sets.into_iter().filter(|set| seen.insert(format!("{set:?}"))).collect()
 }
 
-fn validated(kernel: &Kernel) -> (Module, ModuleInfo) {
-    let source = kernel.source();
+/// With all vectors that may be narrow in one format.
+fn validated(kernel: &Kernel, format: Format) -> (Module, ModuleInfo) {
+    let formats = kernel.vectors.iter().map(|&name| (name, format)).collect();
+    let source = kernel.source(&formats);
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    // WGSL's own unpack2x16float, which only some OpenGL has not.
+    let narrow = format.storage == Storage::F16 && !kernel.vectors.is_empty();
+    let capabilities = match narrow {
+        true => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+        false => Capabilities::empty(),
+    };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
     (module, info)
@@ -219,7 +229,10 @@ fn every_file_has_a_kernel_and_a_header() {
 #[test]
 fn bindings_agree_with_rust() {
     for (kernel, _) in kernels() {
-        let (module, _) = validated(&kernel);
+        let (module, _) = validated(&kernel, Format::default());
+        for name in kernel.vectors {
+            assert!(kernel.bindings.iter().any(|(b, _)| b == name), "{}: {name}", kernel.name);
+        }
         let mut found: Vec<(u32, String, Access)> = module
             .global_variables
             .iter()
@@ -251,7 +264,7 @@ fn bindings_agree_with_rust() {
 #[test]
 fn structs_agree_with_rust() {
     for (kernel, _) in kernels() {
-        let (module, _) = validated(&kernel);
+        let (module, _) = validated(&kernel, Format::default());
         for layout in kernel.structs {
             let what = format!("struct {} of {}", layout.name, kernel.name);
             let (_, ty) = module
@@ -273,42 +286,62 @@ fn structs_agree_with_rust() {
     }
 }
 
+/// Every format, the narrow ones with the rounding that needs more.
+fn formats() -> Vec<Format> {
+    let format = |storage, rounding| Format { storage, rounding };
+    vec![
+        Format::default(),
+        format(Storage::F16, Rounding::Nearest),
+        format(Storage::F16, Rounding::Stochastic),
+        format(Storage::Bf16, Rounding::Nearest),
+        format(Storage::Bf16, Rounding::Stochastic),
+    ]
+}
+
 #[test]
 fn every_override_set_compiles_for_every_backend() {
     let mut compiled = 0;
     for (kernel, sets) in kernels() {
-        let (module, info) = validated(&kernel);
         assert!(!sets.is_empty(), "{} is used with no override set", kernel.name);
-        for set in sets {
-            let what = format!("{} {set:?}", kernel.name);
-            let constants = set.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
-            let entry = (ShaderStage::Compute, "main");
-            let (module, info) = process_overrides(&module, &info, Some(entry), &constants)
-                .unwrap_or_else(|e| panic!("{what}: {e}"));
-
-            let options = spv::Options { lang_version: (1, 0), ..spv::Options::default() };
-            let pipeline =
-                spv::PipelineOptions { shader_stage: entry.0, entry_point: entry.1.into() };
-            let words = spv::write_vec(&module, &info, &options, Some(&pipeline));
-            assert!(words.is_ok_and(|w| w.len() > 20), "{what}: SPIR-V");
-
-            let options = msl::Options::default();
-            let (text, translation) =
-                msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
-                    .unwrap_or_else(|e| panic!("{what}: MSL: {e}"));
-            assert!(translation.entry_point_names.iter().all(Result::is_ok), "{what}: MSL");
-            assert!(text.contains("kernel void"), "{what}: MSL has no kernel");
-
-            let options = hlsl::Options::default();
-            let pipeline = hlsl::PipelineOptions::default();
-            let mut text = String::new();
-            let reflection = hlsl::Writer::new(&mut text, &options, &pipeline)
-                .write(&module, &info, None)
-                .unwrap_or_else(|e| panic!("{what}: HLSL: {e}"));
-            assert!(reflection.entry_point_names.iter().all(Result::is_ok), "{what}: HLSL");
-            assert!(text.contains("[numthreads("), "{what}: HLSL has no kernel");
-            compiled += 1;
+        let formats = if kernel.vectors.is_empty() { vec![Format::default()] } else { formats() };
+        for (i, format) in formats.into_iter().enumerate() {
+            let (module, info) = validated(&kernel, format);
+            // The sets differ in how much is read, not in how: some will do.
+            let sets = sets.iter().step_by(if i == 0 { 1 } else { sets.len().div_ceil(8) });
+            for set in sets {
+                let what = format!("{} {} {set:?}", kernel.name, format.storage);
+                compiles(&module, &info, set, &what);
+                compiled += 1;
+            }
         }
     }
     assert!(compiled > 40, "only {compiled} override sets");
+}
+
+fn compiles(module: &Module, info: &ModuleInfo, set: &Constants, what: &str) {
+    let constants = set.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+    let entry = (ShaderStage::Compute, "main");
+    let (module, info) = process_overrides(module, info, Some(entry), &constants)
+        .unwrap_or_else(|e| panic!("{what}: {e}"));
+
+    let options = spv::Options { lang_version: (1, 0), ..spv::Options::default() };
+    let pipeline = spv::PipelineOptions { shader_stage: entry.0, entry_point: entry.1.into() };
+    let words = spv::write_vec(&module, &info, &options, Some(&pipeline));
+    assert!(words.is_ok_and(|w| w.len() > 20), "{what}: SPIR-V");
+
+    let options = msl::Options::default();
+    let (text, translation) =
+        msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
+            .unwrap_or_else(|e| panic!("{what}: MSL: {e}"));
+    assert!(translation.entry_point_names.iter().all(Result::is_ok), "{what}: MSL");
+    assert!(text.contains("kernel void"), "{what}: MSL has no kernel");
+
+    let options = hlsl::Options::default();
+    let pipeline = hlsl::PipelineOptions::default();
+    let mut text = String::new();
+    let reflection = hlsl::Writer::new(&mut text, &options, &pipeline)
+        .write(&module, &info, None)
+        .unwrap_or_else(|e| panic!("{what}: HLSL: {e}"));
+    assert!(reflection.entry_point_names.iter().all(Result::is_ok), "{what}: HLSL");
+    assert!(text.contains("[numthreads("), "{what}: HLSL has no kernel");
 }

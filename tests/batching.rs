@@ -38,6 +38,7 @@ const SLOPE: Kernel = Kernel {
         ("gradient", Access::Write),
         ("loss", Access::Write),
     ],
+    vectors: &[],
     structs: &[],
 };
 
@@ -349,6 +350,7 @@ const HESSIAN: Kernel = Kernel {
             if id.x < arrayLength(&product) { product[id.x] = 4.0 * v[id.x]; }
         }"],
     bindings: &[("v", Access::Read), ("product", Access::Write)],
+    vectors: &[],
     structs: &[],
 };
 

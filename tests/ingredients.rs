@@ -27,6 +27,7 @@ const PLAY: Kernel = Kernel {
         }",
     ],
     bindings: &[("control", Access::Uniform), ("tape", Access::Read), ("gradient", Access::Write)],
+    vectors: &[],
     structs: &[],
 };
 

@@ -33,6 +33,7 @@ const ANSWER: Kernel = Kernel {
         ",
     ],
     bindings: &[("queries", Access::Read), ("answers", Access::Write)],
+    vectors: &[],
     structs: &[],
 };
 

@@ -15,6 +15,12 @@ override HALVES: u32 = 1u;
 override MEAN_HALVES: u32 = 1u;
 override VECTORS: u32 = select(1u, 2u, PRECONDITIONER == AMSGRAD);
 override WIDTH: u32 = select(0u, VECTORS * HALVES, PRECONDITIONER != 0u);
+// The square root of a value is what is stored: f16 holds no squares of small gradients.
+override ROOT: bool = false;
+// What noise is drawn for.
+const VALUE = 0u;
+const LARGEST_VALUE = 1u;
+const MEAN = 2u;
 // vec4s of a block of 64 elements, which has one group.
 const BLOCK: u32 = 16u;
 
@@ -34,7 +40,7 @@ struct Moments {
     unused_1: u32,
 }
 
-struct Second {
+struct State {
     value: vec4<f32>,
     // The largest value so far: AMSGrad's.
     largest: vec4<f32>,
@@ -60,34 +66,61 @@ fn mean_at(i: u32, span: u32, half: u32) -> u32 {
     return (i / span * MEAN_HALVES + half) * span + i % span;
 }
 
-fn load_second(i: u32, span: u32, half: u32) -> Second {
-    var state: Second;
+fn load_second(i: u32, span: u32, half: u32) -> State {
+    var state: State;
     state.group = vec2<f32>(1.0);
     if GROUPED {
-        state.group = second[span_at(i, span) + WIDTH * span + i % span / BLOCK].xy;
+        state.group = pair_second(second[span_at(i, span) + WIDTH * span + i % span / BLOCK]);
     }
     if PRECONDITIONER == 0u {
         return state;
     }
-    state.value = second[second_at(i, span, 0u, half)];
+    state.value = squared(wide_second(second[second_at(i, span, 0u, half)]));
     if PRECONDITIONER == AMSGRAD {
-        state.largest = second[second_at(i, span, 1u, half)];
+        state.largest = squared(wide_second(second[second_at(i, span, 1u, half)]));
     }
     return state;
 }
 
-fn store_second(i: u32, span: u32, half: u32, state: Second) {
+// Stores the state. Gives what later kernels will read, so that D is the same for
+// all stages.
+fn kept_second(i: u32, chunk: Chunk, half: u32, state: State) -> State {
     if PRECONDITIONER == 0u {
-        return;
+        return state;
     }
-    second[second_at(i, span, 0u, half)] = state.value;
+    var kept = state;
+    let value = dithered_second(rooted(state.value), noise_of(i, chunk, VALUE));
+    second[second_at(i, chunk.span, 0u, half)] = value;
+    kept.value = squared(wide_second(value));
     if PRECONDITIONER == AMSGRAD {
-        second[second_at(i, span, 1u, half)] = state.largest;
+        let largest = dithered_second(rooted(state.largest), noise_of(i, chunk, LARGEST_VALUE));
+        second[second_at(i, chunk.span, 1u, half)] = largest;
+        kept.largest = squared(wide_second(largest));
     }
+    return kept;
 }
 
-fn updated(old: Second, g: vec4<f32>) -> Second {
-    var next: Second;
+fn rooted(value: vec4<f32>) -> vec4<f32> {
+    if ROOT {
+        return sqrt(value);
+    }
+    return value;
+}
+
+fn squared(root: vec4<f32>) -> vec4<f32> {
+    if ROOT {
+        return root * root;
+    }
+    return root;
+}
+
+// Drawn once for each accepted step, whatever was refused or measured in between.
+fn noise_of(i: u32, chunk: Chunk, what: u32) -> vec4<u32> {
+    return noise_at(chunk.first + i, 3u * control.accepted + what);
+}
+
+fn updated(old: State, g: vec4<f32>) -> State {
+    var next: State;
     next.group = old.group;
     if PRECONDITIONER == ADAGRAD || PRECONDITIONER == ADAGRAD_RESCALED {
         next.value = old.value + g * g;
@@ -101,14 +134,14 @@ fn updated(old: Second, g: vec4<f32>) -> Second {
 }
 
 // bias: 1 / (1 − β₂ᵗ), or 1.
-fn diagonal(state: Second, bias: f32) -> vec4<f32> {
+fn diagonal(state: State, bias: f32) -> vec4<f32> {
     if GROUPED {
         return state.group.x * preconditioned(state, bias);
     }
     return preconditioned(state, bias);
 }
 
-fn preconditioned(state: Second, bias: f32) -> vec4<f32> {
+fn preconditioned(state: State, bias: f32) -> vec4<f32> {
     if PRECONDITIONER == 0u {
         return vec4<f32>(1.0);
     }

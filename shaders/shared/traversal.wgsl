@@ -17,7 +17,8 @@ struct Chunk {
     first_partial: u32,
     // vec4s that a workgroup does: a multiple of LANES.
     span: u32,
-    unused: u32,
+    // vec4s of the vector before this binding.
+    first: u32,
 }
 
 struct Run {

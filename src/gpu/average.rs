@@ -25,5 +25,6 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("mean", Access::Write),
         ("theta", Access::Read),
     ],
+    vectors: &[],
     structs: &[Control::LAYOUT, Average::LAYOUT, Chunk::LAYOUT],
 };

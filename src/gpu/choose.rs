@@ -28,6 +28,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("partials", Access::Write),
         ("loss", Access::Write),
     ],
+    vectors: &[],
     structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT],
 };
 

@@ -45,6 +45,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("x4", Access::Read),
         ("x5", Access::Read),
     ],
+    vectors: &["x0", "x1", "x2", "x3", "x4", "x5"],
     structs: &[Control::LAYOUT, Combine::LAYOUT, Chunk::LAYOUT],
 };
 
@@ -74,6 +75,7 @@ pub(crate) const PRECONDITIONED: Kernel = Kernel {
         ("x3", Access::Read),
         ("x4", Access::Read),
     ],
+    vectors: &["second", "x0", "x1", "x2", "x3", "x4"],
     structs: &[Control::LAYOUT, Combine::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
 

@@ -51,6 +51,7 @@ pub(crate) const CHECKED: Kernel = Kernel {
         ("k3", Access::Read),
         ("partials", Access::Write),
     ],
+    vectors: &["k0", "k1", "k2", "k3"],
     structs: STRUCTS,
 };
 
@@ -75,6 +76,7 @@ pub(crate) const UNCHECKED: Kernel = Kernel {
         ("k3", Access::Read),
         ("k4", Access::Read),
     ],
+    vectors: &["k0", "k1", "k2", "k3", "k4"],
     structs: STRUCTS,
 };
 

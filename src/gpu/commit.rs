@@ -21,6 +21,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("dst", Access::Write),
         ("src", Access::Read),
     ],
+    vectors: &["dst", "src"],
     structs: &[Control::LAYOUT, Commit::LAYOUT, Chunk::LAYOUT],
 };
 

@@ -19,5 +19,6 @@ pub(crate) const KERNEL: Kernel = Kernel {
     name: "decay",
     text: &[TRAVERSAL_WGSL, include_str!("../../shaders/decay.wgsl")],
     bindings: &[("decay", Access::Uniform), ("k", Access::Write), ("y", Access::Read)],
+    vectors: &["k"],
     structs: &[Decay::LAYOUT, Chunk::LAYOUT],
 };

@@ -50,6 +50,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("k2", Access::Read),
         ("k3", Access::Read),
     ],
+    vectors: &["second", "k0", "k1", "k2", "k3"],
     structs: &[Control::LAYOUT, Estimate::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
 

@@ -40,6 +40,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("a", Access::Read),
         ("b", Access::Read),
     ],
+    vectors: &["second", "a", "b"],
     structs: &[Control::LAYOUT, Field::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
 

@@ -31,6 +31,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("k3", Access::Read),
         ("k4", Access::Read),
     ],
+    vectors: &["mean", "second", "k0", "k1", "k2", "k3", "k4"],
     structs: &[Control::LAYOUT, Finish::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
 

@@ -32,5 +32,6 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("fit", Access::Uniform),
         ("partials", Access::Write),
     ],
+    vectors: &[],
     structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT, Fit::LAYOUT],
 };

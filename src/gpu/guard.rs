@@ -26,6 +26,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
         PUT_PARTIAL_WGSL,
     ],
     bindings: &[("guard", Access::Uniform), ("partials", Access::Write), ("k", Access::Read)],
+    vectors: &["k"],
     structs: &[Guard::LAYOUT, Chunk::LAYOUT],
 };
 

@@ -2,6 +2,10 @@
 //! the structs it shares with Rust. The shader tests hold all three against
 //! what naga reads in the `.wgsl` files.
 
+use std::fmt::Write;
+
+use crate::ingredients::{Rounding, Storage};
+
 /// A compute shader of `shaders/`: entry point `main`, one bind group.
 #[derive(Clone, Copy)]
 pub struct Kernel {
@@ -11,9 +15,27 @@ pub struct Kernel {
     pub text: &'static [&'static str],
     /// Bindings of group 0 in order, by the name of their WGSL variable.
     pub bindings: &'static [(&'static str, Access)],
+    /// Bindings among them whose vectors may be stored narrow. The shader declares
+    /// `x: array<X>`, reads `wide_x(x[i])` and writes `x[i] = narrow_x(value)`, or
+    /// `dithered_x(value, noise)` for state; X and these functions are the host's, which
+    /// declares them for each [`Formats`]. An X is four elements in every format; where
+    /// two f32 lie in place of them, `pair_x(x[i])` reads those.
+    pub vectors: &'static [&'static str],
     /// Layouts of the structs that Rust writes and this shader reads.
     pub structs: &'static [StructLayout],
 }
+
+/// How the elements of one vector are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+pub struct Format {
+    pub storage: Storage,
+    /// Of `dithered_x`.
+    pub rounding: Rounding,
+}
+
+/// Formats of a kernel's vectors by the names of their bindings; those left out are
+/// f32. A pipeline is compiled for each set.
+pub type Formats = Vec<(&'static str, Format)>;
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +59,63 @@ pub struct StructLayout {
 /// Values of a kernel's `override` constants.
 pub type Constants = Vec<(&'static str, f64)>;
 
+const NOISE_WGSL: &str = include_str!("../../shaders/shared/noise.wgsl");
+const F16_WGSL: &str = include_str!("../../shaders/shared/f16.wgsl");
+const BF16_WGSL: &str = include_str!("../../shaders/shared/bf16.wgsl");
+
+/// The element type of a vector, and how it is read and written.
+fn declare(source: &mut String, name: &str, format: Format, write: bool) {
+    let (first, rest) = name.split_at(1);
+    let alias = first.to_uppercase() + rest;
+    let (element, [wide, narrow, dithered]) = match (format.storage, format.rounding) {
+        (Storage::F32, _) => ("vec4<f32>", ["x"; 3]),
+        (Storage::F16, Rounding::Nearest) => {
+            ("vec2<u32>", ["from_f16(x)", "to_f16(x)", "to_f16(x)"])
+        }
+        (Storage::F16, Rounding::Stochastic) => {
+            ("vec2<u32>", ["from_f16(x)", "to_f16(x)", "dithered_f16(x, noise)"])
+        }
+        (Storage::Bf16, Rounding::Nearest) => {
+            ("vec2<u32>", ["from_bf16(x)", "to_bf16(x)", "to_bf16(x)"])
+        }
+        (Storage::Bf16, Rounding::Stochastic) => {
+            ("vec2<u32>", ["from_bf16(x)", "to_bf16(x)", "dithered_bf16(x, noise)"])
+        }
+    };
+    // Writing to a String cannot fail.
+    let _ = writeln!(source, "alias {alias} = {element};");
+    let _ = writeln!(source, "fn wide_{name}(x: {alias}) -> vec4<f32> {{ return {wide}; }}");
+    if write {
+        let _ =
+            writeln!(source, "fn narrow_{name}(x: vec4<f32>) -> {alias} {{ return {narrow}; }}");
+        let _ = writeln!(
+            source,
+            "fn dithered_{name}(x: vec4<f32>, noise: vec4<u32>) -> {alias} {{ return {dithered}; }}"
+        );
+    }
+    // Two f32 take the place of four halves.
+    let pair = if format.storage.is_narrow() { "bitcast<vec2<f32>>(x)" } else { "x.xy" };
+    let _ = writeln!(source, "fn pair_{name}(x: {alias}) -> vec2<f32> {{ return {pair}; }}");
+}
+
 impl Kernel {
-    /// The whole WGSL text.
-    pub fn source(&self) -> String {
-        self.text.concat()
+    /// The whole WGSL text, with vectors in these formats.
+    pub fn source(&self, formats: &Formats) -> String {
+        let mut source = String::new();
+        if !self.vectors.is_empty() {
+            source += NOISE_WGSL;
+        }
+        for (storage, text) in [(Storage::F16, F16_WGSL), (Storage::Bf16, BF16_WGSL)] {
+            if formats.iter().any(|(_, format)| format.storage == storage) {
+                source += text;
+            }
+        }
+        for name in self.vectors {
+            let format = formats.iter().find(|(of, _)| of == name).map(|(_, format)| *format);
+            let write = self.bindings.contains(&(*name, Access::Write));
+            declare(&mut source, name, format.unwrap_or_default(), write);
+        }
+        source + &self.text.concat()
     }
 
     pub(crate) fn layout_entries(&self) -> Vec<wgpu::BindGroupLayoutEntry> {

@@ -18,6 +18,8 @@ pub(crate) mod moments;
 pub(crate) mod radius;
 pub(crate) mod registers;
 pub(crate) mod settings;
+#[cfg(test)]
+mod storage_tests;
 pub(crate) mod traversal;
 pub mod vector;
 pub(crate) mod verdict;
@@ -30,7 +32,8 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use crate::error::GpuError;
-use kernel::{Constants, Kernel};
+use crate::ingredients::Rounding;
+use kernel::{Constants, Formats, Kernel};
 use traversal::LANES;
 
 pub(crate) const FINITE_WGSL: &str = include_str!("../../shaders/shared/finite.wgsl");
@@ -346,22 +349,42 @@ impl Gpu {
 
     /// The compiled kernel, made at its first use and then shared.
     pub fn pipeline(&self, kernel: &Kernel, constants: &Constants) -> Pipeline {
+        self.variant(kernel, &vec![], constants)
+    }
+
+    /// As [`Gpu::pipeline`], with vectors in other formats than f32.
+    pub fn variant(&self, kernel: &Kernel, formats: &Formats, constants: &Constants) -> Pipeline {
         let _entered = tracing::trace_span!("pipeline", kernel = kernel.name).entered();
         use std::fmt::Write;
         let mut key = String::from(kernel.name);
+        for (name, format) in formats {
+            let _ = write!(key, " {name}:{}", format.storage);
+            if format.rounding != Rounding::Nearest {
+                let _ = write!(key, ",{}", format.rounding);
+            }
+        }
         for (name, value) in constants {
             let _ = write!(key, " {name}={value}");
         }
         // A poisoned lock means a panic while compiling: the map is still whole.
         let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(|e| e.into_inner());
-        pipelines.entry(key).or_insert_with_key(|key| self.compile(kernel, constants, key)).clone()
+        pipelines
+            .entry(key)
+            .or_insert_with_key(|key| self.compile(kernel, formats, constants, key))
+            .clone()
     }
 
-    fn compile(&self, kernel: &Kernel, constants: &Constants, label: &str) -> Pipeline {
+    fn compile(
+        &self,
+        kernel: &Kernel,
+        formats: &Formats,
+        constants: &Constants,
+        label: &str,
+    ) -> Pipeline {
         let device = self.device();
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(kernel.name),
-            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+            source: wgpu::ShaderSource::Wgsl(kernel.source(formats).into()),
         });
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(kernel.name),

@@ -41,6 +41,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("first", Access::Read),
         ("beside", Access::Read),
     ],
+    vectors: &["second", "first"],
     structs: &[Control::LAYOUT, Radius::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
 

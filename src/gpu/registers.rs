@@ -45,6 +45,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("gradient", Access::Read),
         ("extra", Access::Read),
     ],
+    vectors: &["kept", "sum", "second", "gradient", "extra"],
     structs: &[Control::LAYOUT, Registers::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
 

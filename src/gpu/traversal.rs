@@ -15,7 +15,7 @@ wgsl_struct! {
         pub elements: u32,
         pub first_partial: u32,
         pub span: u32,
-        pub unused: u32,
+        pub first: u32,
     }
 }
 
@@ -76,7 +76,7 @@ impl Traversal {
                 elements: elements as u32,
                 first_partial: (start / whole * self.partials_per_group()) as u32,
                 span: self.span as u32,
-                unused: 0,
+                first: (start / 4) as u32,
             };
             (start..start + elements, chunk, self.groups(elements) as u32)
         })
@@ -121,6 +121,7 @@ mod tests {
                         assert_eq!(chunk.elements as usize, range.len());
                         let per_group = if software { LANES as u32 } else { 1 };
                         assert_eq!(chunk.first_partial, groups * per_group);
+                        assert_eq!(chunk.first as usize, range.start / 4);
                         next = range.end;
                         groups += count;
                     }

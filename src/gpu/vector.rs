@@ -1,13 +1,14 @@
-//! A flat vector of f32 on the device, in one buffer of its own.
+//! A flat vector on the device, in one buffer of its own.
 
 use std::ops::Range;
 
 use super::Gpu;
 use crate::error::GpuError;
+use crate::ingredients::Storage;
 use crate::layout::ALIGNMENT;
 
-/// A flat `f32` vector on the device: one buffer, padded with zeros to whole
-/// blocks of 64 elements.
+/// A flat vector on the device: one buffer, padded with zeros to whole blocks of 64
+/// elements, `f32` or stored as [`Storage`] says.
 ///
 /// Each vector is its own buffer because wgpu tracks usage by whole buffers:
 /// vectors that shared one could never be read and written in one dispatch.
@@ -15,12 +16,17 @@ use crate::layout::ALIGNMENT;
 pub struct Vector {
     buffer: wgpu::Buffer,
     len: usize,
+    storage: Storage,
 }
 
 impl Vector {
-    /// Bytes of the buffer behind `len` elements.
+    /// Bytes of the buffer behind `len` elements of f32.
     pub fn bytes(len: usize) -> u64 {
-        (len.next_multiple_of(ALIGNMENT) * 4) as u64
+        Self::stored_bytes(len, Storage::F32)
+    }
+
+    fn stored_bytes(len: usize, storage: Storage) -> u64 {
+        (len.next_multiple_of(ALIGNMENT) * storage.bytes()) as u64
     }
 
     /// A vector of zeros.
@@ -28,11 +34,19 @@ impl Vector {
     /// # Errors
     /// More bytes than the device's `max_buffer_size`, or no memory.
     pub fn zeros(gpu: &Gpu, label: &str, len: usize) -> Result<Self, GpuError> {
+        Self::stored(gpu, label, len, Storage::F32)
+    }
+
+    /// A vector of zeros in some storage.
+    ///
+    /// # Errors
+    /// As [`Vector::zeros`].
+    pub fn stored(gpu: &Gpu, label: &str, len: usize, storage: Storage) -> Result<Self, GpuError> {
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
-        let buffer = gpu.buffer(label, Self::bytes(len), usage)?;
-        Ok(Self { buffer, len })
+        let buffer = gpu.buffer(label, Self::stored_bytes(len, storage), usage)?;
+        Ok(Self { buffer, len, storage })
     }
 
     /// A vector with the given values.
@@ -59,17 +73,26 @@ impl Vector {
         self.len == 0
     }
 
-    /// Binds elements `range`; its start must be a multiple of 64.
+    /// How its elements are stored: four of them in a `vec4<f32>`, or in a `vec2<u32>`
+    /// whose words hold two each, the first one in the low half.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// Binds elements `range`; its start must be a multiple of 64, or of 128 where
+    /// elements have two bytes: 256 bytes.
     pub fn binding(&self, range: Range<usize>) -> wgpu::BindingResource<'_> {
-        debug_assert_eq!(range.start % ALIGNMENT, 0);
+        let offset = range.start * self.storage.bytes();
+        debug_assert_eq!(offset % (4 * ALIGNMENT), 0);
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: &self.buffer,
-            offset: (range.start * 4) as u64,
-            size: wgpu::BufferSize::new(Self::bytes(range.len())),
+            offset: offset as u64,
+            size: wgpu::BufferSize::new(Self::stored_bytes(range.len(), self.storage)),
         })
     }
 
-    /// Reads the values back. Waits for everything submitted before.
+    /// Reads the values back, as f32 whatever they are stored as. Waits for everything
+    /// submitted before.
     ///
     /// # Errors
     /// If the device is lost.
@@ -82,8 +105,7 @@ impl Vector {
     /// # Errors
     /// If the device is lost.
     pub async fn read_async(&self, gpu: &Gpu) -> Result<Vec<f32>, GpuError> {
-        let bytes = gpu.read_buffer(&self.buffer, 0..(self.len * 4) as u64).await?;
-        Ok(bytemuck::pod_collect_to_vec(&bytes))
+        self.read_elements(gpu, 0..self.len).await
     }
 
     /// Reads some elements back. Waits.
@@ -91,8 +113,17 @@ impl Vector {
     /// # Errors
     /// If the device is lost.
     pub fn read_range(&self, gpu: &Gpu, range: Range<usize>) -> Result<Vec<f32>, GpuError> {
-        let bytes = (range.start * 4) as u64..(range.end.min(self.len) * 4) as u64;
-        let bytes = pollster::block_on(gpu.read_buffer(&self.buffer, bytes))?;
-        Ok(bytemuck::pod_collect_to_vec(&bytes))
+        pollster::block_on(self.read_elements(gpu, range.start..range.end.min(self.len)))
+    }
+
+    async fn read_elements(&self, gpu: &Gpu, range: Range<usize>) -> Result<Vec<f32>, GpuError> {
+        // What is copied begins and ends at whole words.
+        let first = range.start & !1;
+        let end = range.end.next_multiple_of(2);
+        let size = self.storage.bytes();
+        let bytes = (first * size) as u64..(end * size) as u64;
+        let bytes = gpu.read_buffer(&self.buffer, bytes).await?;
+        let skipped = (range.start - first) * size;
+        Ok(self.storage.widen(&bytes[skipped..][..range.len() * size]))
     }
 }

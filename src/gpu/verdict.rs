@@ -59,6 +59,7 @@ pub(crate) const BEGIN: Kernel = Kernel {
         ("partials", Access::Write),
         ("loss", Access::Write),
     ],
+    vectors: &[],
     structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT],
 };
 
@@ -84,6 +85,7 @@ pub(crate) const VERDICT: Kernel = Kernel {
         ("ring", Access::Write),
         ("last_loss", Access::Write),
     ],
+    vectors: &[],
     structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT, Record::LAYOUT],
 };
 

@@ -9,6 +9,7 @@ mod preconditioner;
 mod radius;
 mod rule;
 mod step_size;
+mod storage;
 
 pub use adaptive::{Adaptive, Controller, History, Limiter, Rejection};
 pub use group::Group;
@@ -20,6 +21,7 @@ pub(crate) use rule::PROBE;
 pub use rule::{Curvature, Rule};
 pub(crate) use step_size::Curve;
 pub use step_size::{MAX_PIECES, StepSize};
+pub use storage::{Rounding, Storage, Stored};
 
 use crate::error::IngredientError;
 
@@ -47,6 +49,8 @@ pub struct Ingredients {
     pub rule: Option<Rule>,
     /// Where steps are bounded by stability: how far D·H reaches.
     pub radius: SpectralRadius,
+    /// In which format gradients, momentum and second moment are kept.
+    pub stored: Stored,
 }
 
 impl Ingredients {

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use super::{
-    Adaptive, Controller, Curvature, Limiter, Momentum, Preconditioner, Rejection, Rule, StepSize,
+    Adaptive, Controller, Curvature, Limiter, Momentum, Preconditioner, Rejection, Rounding, Rule,
+    StepSize, Storage, Stored,
 };
 use crate::error::IngredientError;
 
@@ -290,6 +291,55 @@ impl FromStr for Adaptive {
     }
 }
 
+/// `f32`, `f16` or `bf16`.
+impl FromStr for Storage {
+    type Err = IngredientError;
+
+    fn from_str(text: &str) -> Result<Self, IngredientError> {
+        match text.trim() {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            "bf16" => Ok(Self::Bf16),
+            found => {
+                let found = found.to_owned();
+                Err(IngredientError::UnknownName { found, names: "f32, f16, bf16" })
+            }
+        }
+    }
+}
+
+/// `f32`, `f16` or `bf16` for everything, and after a colon what differs:
+/// `gradients=…`, `momentum=…`, `second=…`, `rounding=nearest|stochastic`.
+impl FromStr for Stored {
+    type Err = IngredientError;
+
+    fn from_str(text: &str) -> Result<Self, IngredientError> {
+        let fault = |part: &str| IngredientError::Syntax { text: text.into(), part: part.into() };
+        let (name, rest) = text.trim().split_once(':').unwrap_or((text.trim(), ""));
+        let mut made = Self::all(name.parse()?);
+        for part in rest.split(',').filter(|part| !part.trim().is_empty()) {
+            let (key, value) = part.split_once('=').ok_or_else(|| fault(part))?;
+            match key.trim() {
+                "gradients" => made.gradients = value.parse()?,
+                "momentum" => made.momentum = value.parse()?,
+                "second" => made.second = value.parse()?,
+                "rounding" => {
+                    made.rounding = match value.trim() {
+                        "nearest" => Rounding::Nearest,
+                        "stochastic" => Rounding::Stochastic,
+                        found => {
+                            let (found, names) = (found.to_owned(), "nearest, stochastic");
+                            return Err(IngredientError::UnknownName { found, names });
+                        }
+                    }
+                }
+                _ => return Err(fault(part)),
+            }
+        }
+        Ok(made)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,6 +355,15 @@ mod tests {
             "amsgrad:beta2=0.9,eps=0.001",
         ] {
             assert_eq!(text.parse::<Preconditioner>().unwrap().to_string(), text);
+        }
+        for text in [
+            "f32",
+            "bf16:rounding=stochastic",
+            "f16",
+            "f32:gradients=f16",
+            "f32:gradients=f16,momentum=bf16,second=bf16,rounding=stochastic",
+        ] {
+            assert_eq!(text.parse::<Stored>().unwrap().to_string(), text);
         }
         for text in ["none", "heavy-ball:0.9", "nesterov:0.5", "ema:0.95"] {
             assert_eq!(text.parse::<Momentum>().unwrap().to_string(), text);
@@ -331,6 +390,15 @@ mod tests {
             ("stairs:h=0.1,rate=0.5,every=10,step=3", "step"),
         ] {
             let message = text.parse::<StepSize>().unwrap_err().to_string();
+            assert!(message.contains(words), "{text}: {message}");
+        }
+        for (text, words) in [
+            ("f8", "bf16"),
+            ("f16:theta=f16", "theta"),
+            ("f16:second", "second"),
+            ("bf16:rounding=up", "stochastic"),
+        ] {
+            let message = text.parse::<Stored>().unwrap_err().to_string();
             assert!(message.contains(words), "{text}: {message}");
         }
         for (text, words) in [("ball", "heavy-ball"), ("ema:1", "beta"), ("ema:0.9,0.8", "beta")] {

@@ -30,6 +30,7 @@ const GRADIENT: Kernel = Kernel {
         ("eigenvalues", Access::Read),
         ("sums", Access::Write),
     ],
+    vectors: &["gradient"],
     structs: &[Chunk::LAYOUT],
 };
 
@@ -37,6 +38,7 @@ const ADD_LOSS: Kernel = Kernel {
     name: "add_loss",
     text: &[TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL, include_str!("../../shaders/add_loss.wgsl")],
     bindings: &[("add", Access::Uniform), ("sums", Access::Read), ("loss", Access::Write)],
+    vectors: &[],
     structs: &[AddLoss::LAYOUT],
 };
 

@@ -75,6 +75,7 @@ const POISON: Kernel = Kernel {
         ("gradient", Access::Write),
         ("loss", Access::Write),
     ],
+    vectors: &[],
     structs: &[],
 };
 

@@ -81,6 +81,7 @@ pub const BATCH_ROWS: Kernel = Kernel {
         ("control", Access::Uniform),
         ("rows", Access::Write),
     ],
+    vectors: &[],
     structs: &[BatchSchedule::LAYOUT, Control::LAYOUT],
 };
 
@@ -97,6 +98,7 @@ pub const GATHER_BYTES: Kernel = Kernel {
     name: "gather_bytes",
     text: &[BATCH_WGSL, GATHER_WGSL, include_str!("../../../shaders/gather_bytes.wgsl")],
     bindings: GATHER_BINDINGS,
+    vectors: &[],
     structs: &[Gather::LAYOUT],
 };
 
@@ -105,6 +107,7 @@ pub const GATHER_FLOATS: Kernel = Kernel {
     name: "gather_floats",
     text: &[BATCH_WGSL, GATHER_WGSL, include_str!("../../../shaders/gather_floats.wgsl")],
     bindings: GATHER_BINDINGS,
+    vectors: &[],
     structs: &[Gather::LAYOUT],
 };
 
@@ -123,6 +126,7 @@ pub const CROSS_ENTROPY: Kernel = Kernel {
     name: "cross_entropy",
     text: &[BATCH_WGSL, LOSS_WGSL, include_str!("../../../shaders/cross_entropy.wgsl")],
     bindings: LOSS_BINDINGS,
+    vectors: &[],
     structs: &[LossShape::LAYOUT],
 };
 
@@ -131,6 +135,7 @@ pub const MEAN_SQUARE: Kernel = Kernel {
     name: "mean_square",
     text: &[BATCH_WGSL, LOSS_WGSL, include_str!("../../../shaders/mean_square.wgsl")],
     bindings: LOSS_BINDINGS,
+    vectors: &[],
     structs: &[LossShape::LAYOUT],
 };
 
@@ -139,6 +144,7 @@ pub const MEAN_LOSS: Kernel = Kernel {
     name: "mean_loss",
     text: &[BATCH_WGSL, ROW_SUM_WGSL, include_str!("../../../shaders/mean_loss.wgsl")],
     bindings: &[("rows", Access::Read), ("row_loss", Access::Read), ("loss", Access::Write)],
+    vectors: &[],
     structs: &[],
 };
 
@@ -147,6 +153,7 @@ pub const SCORE: Kernel = Kernel {
     name: "score",
     text: &[BATCH_WGSL, ROW_SUM_WGSL, include_str!("../../../shaders/score.wgsl")],
     bindings: &[("rows", Access::Read), ("row_loss", Access::Read), ("totals", Access::Write)],
+    vectors: &[],
     structs: &[Totals::LAYOUT],
 };
 
@@ -155,6 +162,7 @@ pub const PACK_WEIGHTS: Kernel = Kernel {
     name: "pack_weights",
     text: &[include_str!("../../../shaders/pack_weights.wgsl")],
     bindings: &[("shape", Access::Uniform), ("weights", Access::Read), ("packed", Access::Write)],
+    vectors: &[],
     structs: &[Weights::LAYOUT],
 };
 
@@ -167,6 +175,7 @@ pub const TRANSPOSE_WEIGHTS: Kernel = Kernel {
         ("weights", Access::Read),
         ("transposed", Access::Write),
     ],
+    vectors: &[],
     structs: &[Weights::LAYOUT],
 };
 
@@ -175,6 +184,7 @@ pub const BIAS_GRADIENT: Kernel = Kernel {
     name: "bias_gradient",
     text: &[include_str!("../../../shaders/bias_gradient.wgsl")],
     bindings: &[("shape", Access::Uniform), ("dz", Access::Read), ("gradient", Access::Write)],
+    vectors: &[],
     structs: &[BiasGradient::LAYOUT],
 };
 

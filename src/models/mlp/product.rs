@@ -199,7 +199,7 @@ const fn kernel(
     text: &'static [&'static str],
     bindings: &'static [(&'static str, Access)],
 ) -> Kernel {
-    Kernel { name, text, bindings, structs: &[Product::LAYOUT] }
+    Kernel { name, text, bindings, vectors: &[], structs: &[Product::LAYOUT] }
 }
 
 const FORWARD_BINDINGS: &[(&str, Access)] = &[
