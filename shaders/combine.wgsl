@@ -1,16 +1,35 @@
-// dst = base + Σ wᵢ (pointᵢ − base) − scale · Σ aⱼ kⱼ, scale = h or 1
-// Moves a word for each distinct input and one for dst; IN_PLACE makes dst itself the base.
+// out = base + Σ w (point − base) − scale · D ⊙ Σ a k, scale = h or 1, or Σ a k where it has no base
+// Moves a word for each distinct input and each output, and the state's where there is D; UPDATE writes its other half.
 // Recorded for every stage point and partial sum, and, as ADVANCE, for θ after the verdict.
+override TIMES_H: bool = true;
+override ADVANCE: bool = false;
+// The distance of a probe takes the place of h.
+override PROBE: bool = false;
+// Bit n: nobody has looked yet whether input n, a gradient, is finite.
+override CHECK: u32 = 0u;
+// 1 + the input whose squared norm is summed on the way; 0 for none.
+override NORM: u32 = 0u;
+// k₁ goes into the state first.
+override UPDATE: bool = false;
+
+struct Combine {
+    // Weight of gradient j in output o at [4 o + j / 4][j % 4].
+    weights: array<vec4<f32>, 64>,
+    // Of the points.
+    points: vec4<f32>,
+    // The first stage whose gradient this kernel checks; 0 if it checks none.
+    stage: u32,
+    unused_0: u32,
+    unused_1: u32,
+    unused_2: u32,
+    chunk: Chunk,
+}
+
 @group(0) @binding(0) var<uniform> control: Control;
 @group(0) @binding(1) var<uniform> combine: Combine;
-@group(0) @binding(2) var<storage, read_write> dst: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> partials: Partials;
-@group(0) @binding(4) var<storage, read> x0: array<X0>;
-@group(0) @binding(5) var<storage, read> x1: array<X1>;
-@group(0) @binding(6) var<storage, read> x2: array<X2>;
-@group(0) @binding(7) var<storage, read> x3: array<X3>;
-@group(0) @binding(8) var<storage, read> x4: array<X4>;
-@group(0) @binding(9) var<storage, read> x5: array<X5>;
+//: for b in bindings
+@group(0) @binding({numbers[b]}) {bindings[b]};
+//: end
 
 @compute @workgroup_size(256)
 fn main(
@@ -21,43 +40,69 @@ fn main(
         return;
     }
     let mine = run_of(combine.chunk, workgroup.x, lane);
-    // After the verdict control.h is already the next attempt's.
+    // After the verdict the control block is already the next attempt's.
     var h = select(control.h * control.clip, control.applied_h * control.applied_clip, ADVANCE);
     if PROBE {
         h = control.probe;
     }
-    var sums: Sums;
-    for (var i = mine.first; i < mine.end; i += RUN) {
-        sums.points = vec4<f32>();
-        sums.gradients = vec4<f32>();
-        if IN_PLACE {
-            sums.base = dst[i];
-        }
-        take(&sums, 0u, wide_x0(x0[i]), i);
-        if INPUTS > 1u {
-            take(&sums, 1u, wide_x1(x1[i]), i);
-        }
-        if INPUTS > 2u {
-            take(&sums, 2u, wide_x2(x2[i]), i);
-        }
-        if INPUTS > 3u {
-            take(&sums, 3u, wide_x3(x3[i]), i);
-        }
-        if INPUTS > 4u {
-            take(&sums, 4u, wide_x4(x4[i]), i);
-        }
-        if INPUTS > 5u {
-            take(&sums, 5u, wide_x5(x5[i]), i);
-        }
-        if TIMES_H {
-            sums.gradients *= h;
-        }
-        dst[i] = sums.base + (sums.points - sums.gradients);
+    if !TIMES_H {
+        h = 1.0;
     }
-    if CHECK != 0u && not_finite(sums.largest) {
+    // Largest magnitude of the checked gradients, as bits: NaN and infinity are the
+    // largest of all.
+    var largest = vec4<u32>();
+    var squares = vec4<f32>();
+    for (var i = mine.first; i < mine.end; i += RUN) {
+        // Outputs may take the place of inputs: all is read before anything is written.
+        //: for n in inputs
+        let x{n} = {inputs[n]};
+        //: end
+        //: if partials
+        //: for n in inputs
+        if (CHECK & (1u << {n}u)) != 0u || NORM == {n}u + 1u {
+            let inside = parameters_only(x{n}, i, combine.chunk.elements);
+            if (CHECK & (1u << {n}u)) != 0u {
+                largest = max(largest, magnitude_bits(inside));
+            }
+            if NORM == {n}u + 1u {
+                squares += inside * inside;
+            }
+        }
+        //: end
+        //: end
+        var step = vec4<f32>(h);
+        //: if state
+        let half = select(control.parity ^ 1u, control.parity, ADVANCE);
+        var state = load_second(i, combine.chunk.span, select(half, half ^ 1u, UPDATE));
+        //: for f in first
+        if UPDATE {
+            // The clip is the attempt's own: what is updated is not yet judged.
+            let g = control.clip * parameters_only({first[f]}, i, combine.chunk.elements);
+            state = kept_second(i, combine.chunk, half, updated(state, g));
+            largest = max(largest, magnitude_bits(g * g));
+        }
+        //: end
+        let bias = select(control.second_scale, control.applied_second_scale, ADVANCE);
+        step = h * diagonal(state, bias);
+        //: end
+        var points = vec4<f32>();
+        //: for p in points
+        points += combine.points[{p}] * ({points[p]} - x0);
+        //: end
+        //: for o in outputs
+        var sum{o} = vec4<f32>();
+        //: for j in terms
+        sum{o} += combine.weights[4 * {o} + {j} / 4][{j} % 4] * {terms[j]};
+        //: end
+        {outputs[o]}[i] = select(sum{o}, {bases[o]} + (points - step * sum{o}), {based[o]});
+        //: end
+    }
+    //: if partials
+    if (UPDATE || CHECK != 0u) && not_finite(largest) {
         blame_stage(combine.stage);
     }
     if NORM != 0u {
-        put_partial(combine.chunk, workgroup.x, lane, sums.squares);
+        put_partial(combine.chunk, workgroup.x, lane, squares);
     }
+    //: end
 }

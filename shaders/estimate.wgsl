@@ -1,17 +1,19 @@
-// e = drift (θ − θ') + h D ⊙ Σ dⱼ kⱼ, partials = Σ (e / (atol + rtol·max(|θ|, |θ'|)))²; MAKES: θ' = θ − h D ⊙ Σ bⱼ kⱼ
-// Moves a word for each gradient, one for θ, one for θ', and one of state.
+// e = drift (θ − θ') + h D ⊙ Σ d k, partials = Σ (e / (atol + rtol·max(|θ|, |θ'|)))²; MAKES: θ' = θ − h D ⊙ Σ b k, or as a finish
+// Moves a word for each gradient, one for θ, one for θ', one of state, and two for m where this is the finish.
 // Recorded before the verdict of methods with an embedded pair.
-override TERMS: u32 = 1u;
-override MAKES: bool = false;
+override MAKES: u32 = 0u;
+const NOTHING = 0u;
+const STEP = 1u;
+const FINISH = 2u;
 // The second weights make an error too: partials of the next bank = Σ (e₂ / …)².
 override TWO: bool = false;
 
 const LEAST = 1e-30;
 
 struct Estimate {
-    // d and b of gradient j.
-    errors: vec4<f32>,
-    steps: vec4<f32>,
+    // d and b of gradient j at [j / 4][j % 4].
+    errors: array<vec4<f32>, 4>,
+    steps: array<vec4<f32>, 4>,
     // The last one: a candidate that is not finite is its fault.
     stage: u32,
     rtol: f32,
@@ -28,14 +30,9 @@ struct Estimate {
 @group(0) @binding(0) var<uniform> control: Control;
 @group(0) @binding(1) var<uniform> estimate: Estimate;
 @group(0) @binding(2) var<uniform> moments: Moments;
-@group(0) @binding(3) var<storage, read_write> candidate: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> partials: Partials;
-@group(0) @binding(5) var<storage, read_write> second: array<Second>;
-@group(0) @binding(6) var<storage, read> theta: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read> k0: array<K0>;
-@group(0) @binding(8) var<storage, read> k1: array<K1>;
-@group(0) @binding(9) var<storage, read> k2: array<K2>;
-@group(0) @binding(10) var<storage, read> k3: array<K3>;
+//: for b in bindings
+@group(0) @binding({numbers[b]}) {bindings[b]};
+//: end
 
 @compute @workgroup_size(256)
 fn main(
@@ -44,40 +41,40 @@ fn main(
 ) {
     let mine = run_of(estimate.chunk, workgroup.x, lane);
     let h = control.h * control.clip;
+    var step: Step;
+    step.h = control.h;
+    step.mean_scale = control.mean_scale;
+    step.old_mean = control.parity;
+    step.new_mean = control.parity ^ 1u;
     var largest = vec4<u32>();
     var squares = vec4<f32>();
     var others = vec4<f32>();
     for (var i = mine.first; i < mine.end; i += RUN) {
-        let g0 = wide_k0(k0[i]);
-        var e = estimate.errors.x * g0;
-        var step = estimate.steps.x * g0;
-        if TERMS > 1u {
-            let g = wide_k1(k1[i]);
-            e += estimate.errors.y * g;
-            step += estimate.steps.y * g;
-        }
-        if TERMS > 2u {
-            let g = wide_k2(k2[i]);
-            e += estimate.errors.z * g;
-            step += estimate.steps.z * g;
-        }
-        if TERMS > 3u {
-            let g = wide_k3(k3[i]);
-            e += estimate.errors.w * g;
-            step += estimate.steps.w * g;
-        }
+        var e = vec4<f32>();
+        var g = vec4<f32>();
+        //: for j in terms
+        let k{j} = {terms[j]};
+        e += estimate.errors[{j} / 4][{j} % 4] * k{j};
+        g += estimate.steps[{j} / 4][{j} % 4] * k{j};
+        //: end
         var d = vec4<f32>(1.0);
-        if STATE {
-            let state = load_second(i, estimate.chunk.span, control.parity ^ 1u);
-            d = diagonal(state, control.second_scale);
-        }
+        var group = vec2<f32>(1.0);
+        //: if state
+        let state = load_second(i, estimate.chunk.span, control.parity ^ 1u);
+        d = diagonal(state, control.second_scale);
+        group = state.group;
+        //: end
         let at = theta[i];
         var next: vec4<f32>;
-        if MAKES {
-            next = at - h * (d * step);
-            candidate[i] = next;
-        } else {
+        if MAKES == NOTHING {
             next = candidate[i];
+        } else {
+            if MAKES == FINISH {
+                next = stepped(at, control.clip * g, d, group, i, estimate.chunk, step);
+            } else {
+                next = at - h * (d * g);
+            }
+            candidate[i] = next;
         }
         e = h * (d * e) + estimate.drift * (at - next);
         next = parameters_only(next, i, estimate.chunk.elements);
@@ -87,7 +84,7 @@ fn main(
         let scaled = parameters_only(e / scale, i, estimate.chunk.elements);
         squares += scaled * scaled;
         if TWO {
-            let other = parameters_only(h * (d * step) / scale, i, estimate.chunk.elements);
+            let other = parameters_only(h * (d * g) / scale, i, estimate.chunk.elements);
             others += other * other;
         }
     }

@@ -6,18 +6,19 @@ use std::ops::Range;
 use crate::error::{Error, GpuError};
 use crate::gpu::commands::Commands;
 use crate::gpu::moments::Kinds;
+use crate::gpu::shape::Binding;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
 use crate::gpu::verdict::Kind;
 use crate::gpu::{
-    Gpu, Pipeline, average, choose, combine, combine_two, commit, decay, estimate, field, finish,
-    fit, guard, radius, registers, verdict,
+    Gpu, Pipeline, average, choose, combine, commit, decay, estimate, field, finish, fit, guard,
+    radius, registers, verdict,
 };
 use crate::ingredients::{ENLARGED, SpectralRadius};
 use crate::layout::ALIGNMENT;
 use crate::plan::{
-    Also, Choice, Diagonal, Estimate, Field, Finish, Linear, MAX_ESTIMATE_TERMS, MAX_INPUTS,
-    MAX_INPUTS_WITH_STATE, Name, Op, Operand, Plan, Purpose, Radius, Registers, Slot,
+    Choice, Estimate, Field, Finish, Linear, Name, Op, Operand, Plan, Purpose, Radius, Registers,
+    Slot,
 };
 use crate::source::{Batches, Evaluation, EvaluationKey, GradientSource, SourceError};
 use crate::state::State;
@@ -260,7 +261,6 @@ impl<'a> Builder<'a> {
     ) -> Result<Self, GpuError> {
         let size = size_of::<combine::Combine>()
             .max(size_of::<guard::Guard>())
-            .max(size_of::<combine_two::CombineTwo>())
             .max(size_of::<estimate::Estimate>())
             .max(size_of::<field::Field>())
             .max(size_of::<registers::Registers>())
@@ -325,10 +325,7 @@ impl<'a> Builder<'a> {
                         _ => Loss::Nowhere,
                     },
                 }),
-                Op::Combine(linear) => match &linear.also {
-                    None => self.linear(linear, false, &mut items),
-                    Some(also) => self.two(linear, also, &mut items),
-                },
+                Op::Combine(linear) => self.linear(linear, false, &mut items),
                 Op::Advance(linear) => self.linear(linear, true, &mut items),
                 Op::Reduce { gradient, stage, norm, squares } => {
                     self.guard(gradient.slot, *stage, *norm, *squares, &mut items);
@@ -355,80 +352,69 @@ impl<'a> Builder<'a> {
     fn linear(&mut self, linear: &Linear, advance: bool, items: &mut Vec<Item>) {
         let constants = combine::constants(linear, advance, self.kinds, &self.walk);
         let pipeline = self.gpu.pipeline(combine::kernel(linear), &constants);
-        let (walk, state) = (self.walk, self.state);
-        let slots: Vec<Slot> =
-            linear.inputs().map(|o| o.slot).skip(usize::from(linear.in_place())).collect();
-        let preconditioned = linear.diagonal != Diagonal::None;
-        let most = if preconditioned { MAX_INPUTS_WITH_STATE } else { MAX_INPUTS };
+        let also = linear.also.iter().map(|also| also.target.slot);
+        let outputs: Vec<Slot> = std::iter::once(linear.target.slot).chain(also).collect();
+        let inputs: Vec<Slot> = combine::own_inputs(linear).map(|(_, input)| input.slot).collect();
+        let bindings = combine::bindings(linear);
+        let walk = self.walk;
         for (range, chunk, groups) in walk.chunks(self.most) {
-            let offset = self.push(bytemuck::bytes_of(&combine::uniform(linear, chunk)));
+            let uniform = combine::uniform(linear, chunk);
+            let offset = self.push(bytemuck::bytes_of(&uniform));
             let mut resources = vec![
-                state.control.as_entire_binding(),
+                self.state.control.as_entire_binding(),
                 self.uniform(offset, size_of::<combine::Combine>()),
             ];
-            if preconditioned {
-                resources.push(state.moments.as_entire_binding());
-            }
-            resources.extend([
-                state.vectors[linear.target.slot].binding(range.clone()),
-                state.partials.as_entire_binding(),
-            ]);
-            if preconditioned {
-                resources.push(self.second(&range));
-            }
-            resources.extend(self.inputs(&slots, most, &range));
+            resources.extend(self.shaped(&bindings, &outputs, &inputs, &range));
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
         }
     }
 
-    fn two(&mut self, linear: &Linear, also: &Also, items: &mut Vec<Item>) {
-        let constants = combine_two::constants(linear, also, &self.walk);
-        let pipeline = self.gpu.pipeline(combine_two::kernel(linear), &constants);
-        let (walk, state) = (self.walk, self.state);
-        let slots: Vec<Slot> = linear.gradients.iter().map(|(_, k)| k.slot).collect();
-        let checks = combine_two::checks(linear);
-        let most = if checks { combine_two::CHECKED_TERMS } else { combine_two::UNCHECKED_TERMS };
-        for (range, chunk, groups) in walk.chunks(self.most) {
-            let uniform = combine_two::uniform(linear, also, chunk);
-            let offset = self.push(bytemuck::bytes_of(&uniform));
-            let mut resources = vec![
-                state.control.as_entire_binding(),
-                self.uniform(offset, size_of::<combine_two::CombineTwo>()),
-                state.vectors[linear.target.slot].binding(range.clone()),
-                state.vectors[also.target.slot].binding(range.clone()),
-                state.vectors[linear.base.slot].binding(range.clone()),
-            ];
-            resources.extend(self.inputs(&slots, most, &range));
-            if checks {
-                resources.push(state.partials.as_entire_binding());
-            }
-            let bind_group = pipeline.bind(self.gpu, &resources);
-            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
-        }
+    /// What a shape binds, its outputs and inputs taken from these in order.
+    fn shaped<'b>(
+        &'b self,
+        bindings: &'b [Binding],
+        outputs: &'b [Slot],
+        inputs: &'b [Slot],
+        range: &'b Range<usize>,
+    ) -> impl Iterator<Item = wgpu::BindingResource<'b>> {
+        let (mut outputs, mut inputs) = (outputs.iter(), inputs.iter());
+        bindings.iter().map(move |binding| {
+            let next = match binding {
+                Binding::Output(_) => outputs.next(),
+                Binding::Input(_) => inputs.next(),
+                Binding::Theta => Some(&0),
+                Binding::Moments => return self.state.moments.as_entire_binding(),
+                Binding::Partials => return self.state.partials.as_entire_binding(),
+                Binding::Second => return self.second(range),
+                Binding::Mean => {
+                    let width = 16 * self.plan.mean_halves();
+                    return self.interleaved(&self.state.mean, width, range);
+                }
+            };
+            let slot = *next.unwrap_or_else(|| unreachable!("a shape is made from its operation"));
+            self.state.vectors[slot].binding(range.clone())
+        })
     }
 
     fn estimate(&mut self, op: &Estimate, items: &mut Vec<Item>) {
         let constants = estimate::constants(op, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(&estimate::KERNEL, &constants);
-        let (walk, state) = (self.walk, self.state);
-        let slots: Vec<Slot> = op.terms.iter().map(|(_, k)| k.slot).collect();
+        let pipeline = self.gpu.pipeline(estimate::kernel(op, self.kinds), &constants);
+        let inputs: Vec<Slot> = op.terms.iter().map(|(_, k)| k.slot).collect();
+        let (bindings, outputs) = (estimate::bindings(op, self.kinds), [op.candidate.slot]);
         let adaptive = self.plan.ingredients().adaptive;
         let adaptive = adaptive.unwrap_or_else(|| unreachable!("an estimate without tolerances"));
+        let partials = self.walk.partials();
+        let walk = self.walk;
         for (range, chunk, groups) in walk.chunks(self.most) {
-            let stages = self.plan.stages();
-            let uniform = estimate::uniform(op, &adaptive, stages, walk.partials(), chunk);
+            let uniform = estimate::uniform(op, &adaptive, self.plan.stages(), partials, chunk);
             let offset = self.push(bytemuck::bytes_of(&uniform));
             let mut resources = vec![
-                state.control.as_entire_binding(),
+                self.state.control.as_entire_binding(),
                 self.uniform(offset, size_of::<estimate::Estimate>()),
-                state.moments.as_entire_binding(),
-                state.vectors[op.candidate.slot].binding(range.clone()),
-                state.partials.as_entire_binding(),
-                self.second(&range),
-                state.vectors[0].binding(range.clone()),
+                self.state.moments.as_entire_binding(),
             ];
-            resources.extend(self.inputs(&slots, MAX_ESTIMATE_TERMS, &range));
+            resources.extend(self.shaped(&bindings, &outputs, &inputs, &range));
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
         }
@@ -616,41 +602,21 @@ impl<'a> Builder<'a> {
 
     fn finish(&mut self, step: &Finish, items: &mut Vec<Item>) {
         let constants = finish::constants(step, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(&finish::KERNEL, &constants);
-        let (walk, state) = (self.walk, self.state);
-        let mut slots: Vec<Slot> = step.gradients.iter().map(|(_, k)| k.slot).collect();
-        if step.target.name != Name::Theta {
-            slots.resize(MAX_INPUTS_WITH_STATE - 1, slots[0]);
-            slots.push(0);
-        }
+        let pipeline = self.gpu.pipeline(finish::kernel(step, self.kinds), &constants);
+        let inputs: Vec<Slot> = step.gradients.iter().map(|(_, k)| k.slot).collect();
+        let (bindings, outputs) = (finish::bindings(step, self.kinds), [step.target.slot]);
+        let walk = self.walk;
         for (range, chunk, groups) in walk.chunks(self.most) {
             let offset = self.push(bytemuck::bytes_of(&finish::uniform(step, chunk)));
             let mut resources = vec![
-                state.control.as_entire_binding(),
+                self.state.control.as_entire_binding(),
                 self.uniform(offset, size_of::<finish::Finish>()),
-                state.moments.as_entire_binding(),
-                state.vectors[step.target.slot].binding(range.clone()),
-                self.interleaved(&state.mean, 16 * self.plan.mean_halves(), &range),
-                self.second(&range),
+                self.state.moments.as_entire_binding(),
             ];
-            resources.extend(self.inputs(&slots, MAX_INPUTS_WITH_STATE, &range));
+            resources.extend(self.shaped(&bindings, &outputs, &inputs, &range));
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
         }
-    }
-
-    /// Bindings beyond the inputs repeat the first, or are θ where there is none: they
-    /// are never read.
-    fn inputs<'b>(
-        &'b self,
-        slots: &'b [Slot],
-        most: usize,
-        range: &'b Range<usize>,
-    ) -> impl Iterator<Item = wgpu::BindingResource<'b>> {
-        (0..most).map(move |i| {
-            let slot = slots.get(i).or(slots.first()).copied().unwrap_or_default();
-            self.state.vectors[slot].binding(range.clone())
-        })
     }
 
     /// The part of the preconditioner's state that belongs to `range`.

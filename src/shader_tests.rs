@@ -2,7 +2,7 @@
 //! GPU: with no Mac and no Windows machine at hand, this is the evidence for
 //! Metal and DX12.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -13,20 +13,23 @@ use crate::gpu::kernel::{Access, Constants, Format, Kernel};
 use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::{
-    average, choose, combine, combine_two, commit, decay, estimate, field, finish, fit, guard,
-    radius, registers, verdict,
+    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, radius,
+    registers, verdict,
 };
 use crate::ingredients::{
     Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rounding, Rule, Storage,
 };
 use crate::method::Method;
-use crate::plan::{Diagonal, Fusion, Guard, Linear, Op, Options, Plan};
+use crate::plan::{Fusion, Guard, Op, Options, Plan};
 
 /// Every kernel with every override set it is used with.
 fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
-    let (mut combines, mut preconditioned) = (Vec::new(), Vec::new());
-    let (mut guards, mut finishes) = (Vec::new(), Vec::new());
-    let (mut twos, mut estimates) = ([Vec::new(), Vec::new()], Vec::new());
+    let mut guards = Vec::new();
+    // Kernels whose text follows the operation, by their names.
+    let mut shaped: BTreeMap<&str, (Kernel, Vec<Constants>)> = BTreeMap::new();
+    let mut shape = |kernel: &'static Kernel, set| {
+        shaped.entry(kernel.name).or_insert_with(|| (*kernel, Vec::new())).1.push(set);
+    };
     let (mut commits, mut fields, mut choices) = (Vec::new(), Vec::new(), Vec::new());
     let (mut registered, mut radii) = (Vec::new(), Vec::new());
     let methods = Method::all().into_iter().chain([widest().into()]);
@@ -50,24 +53,30 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
                     });
                     let plan = &plans[0];
                     let kinds = Kinds::of(plan);
-                    let mut linear = |l: &Linear, advance| {
-                        let plain = l.diagonal == Diagonal::None;
-                        let sets = if plain { &mut combines } else { &mut preconditioned };
-                        sets.push(combine::constants(l, advance, kinds, &walk));
-                    };
                     for op in ops {
                         match op {
-                            Op::Combine(l) => match &l.also {
-                                None => linear(l, false),
-                                Some(also) => twos[usize::from(combine_two::checks(l))]
-                                    .push(combine_two::constants(l, also, &walk)),
-                            },
-                            Op::Advance(l) => linear(l, true),
-                            Op::Finish(f) => finishes.push(finish::constants(f, kinds, &walk)),
+                            Op::Combine(l) => {
+                                shape(
+                                    combine::kernel(l),
+                                    combine::constants(l, false, kinds, &walk),
+                                );
+                            }
+                            Op::Advance(l) => {
+                                shape(
+                                    combine::kernel(l),
+                                    combine::constants(l, true, kinds, &walk),
+                                );
+                            }
+                            Op::Finish(f) => {
+                                shape(finish::kernel(f, kinds), finish::constants(f, kinds, &walk));
+                            }
                             Op::Reduce { norm, squares, .. } => {
                                 guards.push(guard::constants(*norm, *squares, &walk));
                             }
-                            Op::Estimate(e) => estimates.push(estimate::constants(e, kinds, &walk)),
+                            Op::Estimate(e) => {
+                                let kernel = estimate::kernel(e, kinds);
+                                shape(kernel, estimate::constants(e, kinds, &walk));
+                            }
                             Op::Field(f) => fields.push(field::constants(f, kinds, &walk)),
                             Op::Choose(c) => choices.push(choose::constants(*c)),
                             Op::Decay { .. } | Op::Average => {}
@@ -97,12 +106,7 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     .map(verdict::constants)
     .to_vec();
     let walks = [true, false].map(|software| Traversal::new(1, software).constants()).to_vec();
-    let [unchecked, checked] = twos;
     let mut all = vec![
-        (combine::KERNEL, distinct(combines)),
-        (combine::PRECONDITIONED, distinct(preconditioned)),
-        (combine_two::UNCHECKED, distinct(unchecked)),
-        (combine_two::CHECKED, distinct(checked)),
         (average::KERNEL, distinct(walks.clone())),
         (batching::SHARE, vec![vec![]]),
         (batching::ACCUMULATE, {
@@ -119,8 +123,6 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         (decay::KERNEL, distinct(walks)),
         (commit::KERNEL, distinct(commits)),
         (field::KERNEL, distinct(fields)),
-        (estimate::KERNEL, distinct(estimates)),
-        (finish::KERNEL, distinct(finishes)),
         (fit::KERNEL, vec![vec![]]),
         (radius::KERNEL, distinct(radii)),
         (registers::KERNEL, distinct(registered)),
@@ -128,6 +130,7 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         (verdict::BEGIN, vec![vec![]]),
         (verdict::VERDICT, verdicts),
     ];
+    all.extend(shaped.into_values().map(|(kernel, sets)| (kernel, distinct(sets))));
     all.extend(crate::models::kernels());
     all
 }

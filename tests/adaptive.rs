@@ -166,8 +166,11 @@ fn dormand_and_prince_is_as_good_as_scipys() {
         let found = (count(Verdict::Accepted), count(Verdict::Refused));
         println!("{line}: here {found:?}");
         assert_eq!(optimizer.time(), t_end);
-        let near = |found: f64, expected: f64| (found - expected).abs() <= 0.15 * expected;
-        assert!(near(found.0, accepted) && near(found.1, refused), "{line}: {found:?}");
+        // Where stability bounds h, a stiff component grows from what rounding leaves of it:
+        // that is more in f32, and more steps are refused, of a hundred about two.
+        let near = |found: f64, expected: f64, of: f64| (found - expected).abs() <= of;
+        assert!(near(found.0, accepted, 0.05 * accepted), "{line}: {found:?}");
+        assert!(near(found.1, refused, 0.03 * (accepted + refused)), "{line}: {found:?}");
         let end = optimizer.params().read().unwrap();
         let exact = solution(&problem, &start, t_end);
         let error = relative(&end, &exact);
@@ -339,7 +342,9 @@ fn chunks_and_default_limits_change_no_bit() {
     let start = noise(n, 2);
     let run = |gpu: &Gpu, most: Option<usize>| {
         let mut source = Analytic::new(gpu, &Problem::Quartic, n).unwrap();
+        // With more bindings the plan is another one.
         let mut builder = builder("dp5", Adaptive::new(1e-4, 1e-5), 4.0)
+            .bindings(8)
             .preconditioner(Preconditioner::adagrad_rescaled())
             .momentum(Momentum::nesterov(0.5));
         if let Some(most) = most {
@@ -352,8 +357,8 @@ fn chunks_and_default_limits_change_no_bit() {
         (optimizer.params().read().unwrap(), hs)
     };
     let whole = run(gpu(), None);
-    assert_eq!(whole, run(gpu(), Some(70_000)));
-    assert_eq!(whole, run(default_limits_gpu(), None));
+    assert!(whole == run(gpu(), Some(70_000)), "chunks change bits");
+    assert!(whole == run(default_limits_gpu(), None), "default limits change bits");
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn mean_at(i: u32, span: u32, half: u32) -> u32 {
     return (i / span * MEAN_HALVES + half) * span + i % span;
 }
 
+//: if state
 fn load_second(i: u32, span: u32, half: u32) -> State {
     var state: State;
     state.group = vec2<f32>(1.0);
@@ -99,6 +100,7 @@ fn kept_second(i: u32, chunk: Chunk, half: u32, state: State) -> State {
     }
     return kept;
 }
+//: end
 
 fn rooted(value: vec4<f32>) -> vec4<f32> {
     if ROOT {

@@ -1,18 +1,19 @@
-//! Host side of `shaders/combine.wgsl` and `shaders/combine_preconditioned.wgsl`.
+//! Host side of `shaders/combine.wgsl`.
 
 use super::control::{CONTROL_WGSL, Control};
 use super::kernel::{Access, Constants, Kernel, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
+use super::shape::{Binding, INPUTS, OUTPUTS, Template, load};
+use super::template::Table;
 use super::traversal::{Chunk, Traversal};
 use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
-use crate::plan::{Diagonal, Linear, MAX_INPUTS, Name, Operand, Scale};
-
-const LINEAR_WGSL: &str = include_str!("../../shaders/shared/linear.wgsl");
+use crate::plan::{Diagonal, Linear, Name, Operand, Scale};
 
 wgsl_struct! {
     /// One dispatch's weights and chunk.
     pub(crate) struct Combine {
-        pub(crate) weights: [[f32; 4]; 2],
+        pub(crate) weights: [[[f32; 4]; 4]; 16],
+        pub(crate) points: [f32; 4],
         pub(crate) stage: u32,
         pub(crate) unused_0: u32,
         pub(crate) unused_1: u32,
@@ -21,67 +22,84 @@ wgsl_struct! {
     }
 }
 
-pub(crate) const KERNEL: Kernel = Kernel {
+const TEMPLATE: Template = Template {
     name: "combine",
     text: &[
         CONTROL_WGSL,
         TRAVERSAL_WGSL,
         FINITE_WGSL,
+        "//: if partials\n",
         PARTIALS_WGSL,
         WORKGROUP_SUM_WGSL,
-        LINEAR_WGSL,
-        include_str!("../../shaders/combine.wgsl"),
         PUT_PARTIAL_WGSL,
+        "//: end\n//: if state\n",
+        MOMENTS_WGSL,
+        "//: end\n",
+        include_str!("../../shaders/combine.wgsl"),
     ],
-    bindings: &[
-        ("control", Access::Uniform),
-        ("combine", Access::Uniform),
-        ("dst", Access::Write),
-        ("partials", Access::Write),
-        ("x0", Access::Read),
-        ("x1", Access::Read),
-        ("x2", Access::Read),
-        ("x3", Access::Read),
-        ("x4", Access::Read),
-        ("x5", Access::Read),
-    ],
-    vectors: &["x0", "x1", "x2", "x3", "x4", "x5"],
+    uniforms: &[("control", Access::Uniform), ("combine", Access::Uniform)],
     structs: &[Control::LAYOUT, Combine::LAYOUT, Chunk::LAYOUT],
+    stateful_structs: &[Moments::LAYOUT],
 };
 
-pub(crate) const PRECONDITIONED: Kernel = Kernel {
-    name: "combine_preconditioned",
-    text: &[
-        CONTROL_WGSL,
-        TRAVERSAL_WGSL,
-        FINITE_WGSL,
-        PARTIALS_WGSL,
-        WORKGROUP_SUM_WGSL,
-        LINEAR_WGSL,
-        MOMENTS_WGSL,
-        include_str!("../../shaders/combine_preconditioned.wgsl"),
-        PUT_PARTIAL_WGSL,
-    ],
-    bindings: &[
-        ("control", Access::Uniform),
-        ("combine", Access::Uniform),
-        ("moments", Access::Uniform),
-        ("dst", Access::Write),
-        ("partials", Access::Write),
-        ("second", Access::Write),
-        ("x0", Access::Read),
-        ("x1", Access::Read),
-        ("x2", Access::Read),
-        ("x3", Access::Read),
-        ("x4", Access::Read),
-    ],
-    vectors: &["second", "x0", "x1", "x2", "x3", "x4"],
-    structs: &[Control::LAYOUT, Combine::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
-};
+/// The output whose place an input gives up.
+fn over(linear: &Linear, input: Operand) -> Option<usize> {
+    let also = linear.also.iter().map(|also| also.target.slot);
+    std::iter::once(linear.target.slot).chain(also).position(|slot| slot == input.slot)
+}
+
+/// Inputs with a binding of their own, by number.
+pub(crate) fn own_inputs(linear: &Linear) -> impl Iterator<Item = (usize, Operand)> + '_ {
+    linear.inputs().enumerate().filter(|&(_, input)| over(linear, input).is_none())
+}
+
+fn leaves_partials(linear: &Linear) -> bool {
+    !linear.checks.is_empty() || linear.norm || linear.diagonal == Diagonal::Update
+}
+
+/// The bindings after the uniforms, in order.
+pub(crate) fn bindings(linear: &Linear) -> Vec<Binding> {
+    let state = linear.diagonal != Diagonal::None;
+    let outputs = OUTPUTS[..1 + linear.also.len()].iter().map(|name| Binding::Output(name));
+    let mut bindings = Vec::new();
+    bindings.extend(state.then_some(Binding::Moments));
+    bindings.extend(outputs);
+    bindings.extend(leaves_partials(linear).then_some(Binding::Partials));
+    bindings.extend(state.then_some(Binding::Second));
+    bindings.extend(own_inputs(linear).map(|(n, _)| Binding::Input(INPUTS[n])));
+    bindings
+}
 
 /// The kernel for an operation.
 pub(crate) fn kernel(linear: &Linear) -> &'static Kernel {
-    if linear.diagonal == Diagonal::None { &KERNEL } else { &PRECONDITIONED }
+    let inputs: Vec<Operand> = linear.inputs().collect();
+    let loads = inputs.iter().enumerate().map(|(n, &input)| match over(linear, input) {
+        Some(output) => load(OUTPUTS[output], false),
+        None => load(INPUTS[n], true),
+    });
+    let bases = linear.bases();
+    let variable = |n: usize| format!("x{n}");
+    let first_point = bases.len();
+    let first_term = first_point + linear.points.len();
+    let first = inputs.iter().position(|input| input.name == Name::Gradient(1));
+    let outputs = 1 + linear.also.len();
+    let base = |base: Option<Operand>| base.and_then(|b| bases.iter().position(|&o| o == b));
+    let all = std::iter::once(linear.base).chain(linear.also.iter().map(|also| also.base));
+    let based: Vec<Option<usize>> = all.map(base).collect();
+    let base_of = |b: &Option<usize>| b.map_or("vec4<f32>()".to_owned(), variable);
+    let table = Table {
+        flags: vec![],
+        lists: vec![
+            ("inputs", loads.collect()),
+            ("points", (first_point..first_term).map(variable).collect()),
+            ("terms", (first_term..inputs.len()).map(variable).collect()),
+            ("outputs", OUTPUTS[..outputs].iter().map(|&name| name.to_owned()).collect()),
+            ("bases", based.iter().map(base_of).collect()),
+            ("based", based.iter().map(|b| b.is_some().to_string()).collect()),
+            ("first", first.map(variable).into_iter().collect()),
+        ],
+    };
+    TEMPLATE.kernel(&bindings(linear), table)
 }
 
 /// Specialises the kernel for one operation.
@@ -91,49 +109,42 @@ pub(crate) fn constants(
     kinds: Kinds,
     walk: &Traversal,
 ) -> Constants {
-    let skipped = usize::from(linear.in_place());
-    let checked = |i: usize| {
-        let operand = linear.inputs().nth(i + skipped);
-        operand.and_then(|o| match o.name {
-            Name::Gradient(stage) if linear.checks.contains(&stage) => Some(stage),
-            _ => None,
-        })
-    };
-    let stages: Vec<(usize, u32)> =
-        (0..MAX_INPUTS).filter_map(|i| Some((i, checked(i)?))).collect();
-    let check: u32 = stages.iter().map(|(i, _)| 1 << i).sum();
-    let first = stages.iter().find(|&&(_, stage)| stage == 1).filter(|_| linear.norm);
+    let checked =
+        |input: Operand| matches!(input.name, Name::Gradient(k) if linear.checks.contains(&k));
+    let inputs: Vec<Operand> = linear.inputs().collect();
+    let check = (0u32..).zip(&inputs).filter(|&(_, &input)| checked(input));
+    let check: u32 = check.map(|(n, _)| 1 << n).sum();
+    let first = inputs.iter().position(|input| input.name == Name::Gradient(1));
+    let norm = first.filter(|_| linear.norm).map_or(0, |n| n + 1);
     let flag = |b: bool| f64::from(u8::from(b));
-    let mut constants = walk.sum_constants();
+    let mut constants =
+        if leaves_partials(linear) { walk.sum_constants() } else { walk.constants() };
     constants.extend([
-        ("IN_PLACE", flag(linear.in_place())),
-        ("POINTS", linear.points.len() as f64),
-        ("TERMS", linear.gradients.len() as f64),
         ("TIMES_H", flag(linear.scale != Scale::One)),
         ("PROBE", flag(matches!(linear.scale, Scale::Probe | Scale::Direction))),
         ("ADVANCE", flag(advance)),
         ("CHECK", f64::from(check)),
-        ("NORM", first.map_or(0.0, |(i, _)| (i + 1) as f64)),
+        ("NORM", norm as f64),
+        ("UPDATE", flag(linear.diagonal == Diagonal::Update)),
     ]);
     if linear.diagonal != Diagonal::None {
         constants.extend(kinds.constants());
-        let update = linear.diagonal == Diagonal::Update;
-        let is_first = |o: Operand| o.name == Name::Gradient(1);
-        let first = linear.inputs().skip(skipped).position(is_first).filter(|_| update);
-        constants.push(("UPDATE", flag(update)));
-        constants.push(("FIRST", first.map_or(0.0, |i| (i + 1) as f64)));
     }
     constants
 }
 
-/// The weights of the kernel's inputs, in the order of [`Linear::inputs`]
-/// without a base that is worked on in place.
+/// The weights, by outputs and gradients.
 pub(crate) fn uniform(linear: &Linear, chunk: Chunk) -> Combine {
-    let base = (!linear.in_place()).then_some(1.0);
-    let terms = linear.points.iter().chain(&linear.gradients).map(|&(w, _)| w as f32);
-    let mut weights = [[0.0; 4]; 2];
-    for (i, weight) in base.into_iter().chain(terms).enumerate() {
-        weights[i / 4][i % 4] = weight;
+    let mut uniform = Combine { stage: linear.first_checked(), chunk, ..Combine::default() };
+    let own: Vec<f64> = linear.gradients.iter().map(|&(w, _)| w).collect();
+    let rows = std::iter::once(&own).chain(linear.also.iter().map(|also| &also.weights));
+    for (o, row) in rows.enumerate() {
+        for (j, &weight) in row.iter().enumerate() {
+            uniform.weights[o][j / 4][j % 4] = weight as f32;
+        }
     }
-    Combine { weights, stage: linear.first_checked(), chunk, ..Combine::default() }
+    for (p, &(weight, _)) in linear.points.iter().enumerate() {
+        uniform.points[p] = weight as f32;
+    }
+    uniform
 }

@@ -2,17 +2,19 @@
 
 use super::control::{CONTROL_WGSL, Control};
 use super::kernel::{Access, Constants, Kernel, wgsl_struct};
-use super::moments::{Kinds, MOMENTS_WGSL, Moments};
+use super::moments::{Kinds, MOMENTS_WGSL, MOMENTUM_WGSL, Moments};
+use super::shape::{Binding, INPUTS, Template, load};
+use super::template::Table;
 use super::traversal::{Chunk, Traversal};
 use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
 use crate::ingredients::Adaptive;
-use crate::plan;
+use crate::plan::{self, Diagonal, Makes};
 
 wgsl_struct! {
     /// One dispatch's weights, tolerances and chunk.
     pub(crate) struct Estimate {
-        pub(crate) errors: [f32; 4],
-        pub(crate) steps: [f32; 4],
+        pub(crate) errors: [[f32; 4]; 4],
+        pub(crate) steps: [[f32; 4]; 4],
         pub(crate) stage: u32,
         pub(crate) rtol: f32,
         pub(crate) atol: f32,
@@ -25,7 +27,7 @@ wgsl_struct! {
     }
 }
 
-pub(crate) const KERNEL: Kernel = Kernel {
+const TEMPLATE: Template = Template {
     name: "estimate",
     text: &[
         CONTROL_WGSL,
@@ -34,32 +36,44 @@ pub(crate) const KERNEL: Kernel = Kernel {
         PARTIALS_WGSL,
         WORKGROUP_SUM_WGSL,
         MOMENTS_WGSL,
+        MOMENTUM_WGSL,
         include_str!("../../shaders/estimate.wgsl"),
         PUT_PARTIAL_WGSL,
     ],
-    bindings: &[
+    uniforms: &[
         ("control", Access::Uniform),
         ("estimate", Access::Uniform),
         ("moments", Access::Uniform),
-        ("candidate", Access::Write),
-        ("partials", Access::Write),
-        ("second", Access::Write),
-        ("theta", Access::Read),
-        ("k0", Access::Read),
-        ("k1", Access::Read),
-        ("k2", Access::Read),
-        ("k3", Access::Read),
     ],
-    vectors: &["second", "k0", "k1", "k2", "k3"],
     structs: &[Control::LAYOUT, Estimate::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
+    stateful_structs: &[],
 };
+
+/// The bindings after the uniforms, in order.
+pub(crate) fn bindings(estimate: &plan::Estimate, kinds: Kinds) -> Vec<Binding> {
+    let mean = estimate.makes == Makes::Finish && kinds.has_mean();
+    let mut bindings = vec![Binding::Output("candidate"), Binding::Partials];
+    bindings.extend(mean.then_some(Binding::Mean));
+    bindings.extend((estimate.diagonal != Diagonal::None).then_some(Binding::Second));
+    bindings.push(Binding::Theta);
+    bindings.extend(INPUTS[..estimate.terms.len()].iter().map(|name| Binding::Input(name)));
+    bindings
+}
+
+/// The kernel for an operation.
+pub(crate) fn kernel(estimate: &plan::Estimate, kinds: Kinds) -> &'static Kernel {
+    let terms = INPUTS[..estimate.terms.len()].iter().map(|name| load(name, true));
+    let lists = vec![("terms", terms.collect())];
+    TEMPLATE.kernel(&bindings(estimate, kinds), Table { flags: vec![], lists })
+}
 
 pub(crate) fn constants(estimate: &plan::Estimate, kinds: Kinds, walk: &Traversal) -> Constants {
     let mut constants = walk.sum_constants();
     constants.extend(kinds.constants());
     constants.extend([
-        ("TERMS", estimate.terms.len() as f64),
-        ("MAKES", f64::from(u8::from(estimate.makes))),
+        ("MAKES", f64::from(estimate.makes as u8)),
+        ("MOMENTUM", kinds.momentum()),
+        ("MEAN_HALVES", kinds.mean_halves()),
         ("TWO", f64::from(u8::from(estimate.two))),
     ]);
     constants
@@ -84,7 +98,8 @@ pub(crate) fn uniform(
         ..Estimate::default()
     };
     for (j, ([d, b], _)) in estimate.terms.iter().enumerate() {
-        (uniform.errors[j], uniform.steps[j]) = (*d as f32, *b as f32);
+        uniform.errors[j / 4][j % 4] = *d as f32;
+        uniform.steps[j / 4][j % 4] = *b as f32;
     }
     uniform
 }

@@ -3,7 +3,6 @@
 pub(crate) mod average;
 pub(crate) mod choose;
 pub(crate) mod combine;
-pub(crate) mod combine_two;
 pub(crate) mod commands;
 pub(crate) mod commit;
 pub mod control;
@@ -18,8 +17,10 @@ pub(crate) mod moments;
 pub(crate) mod radius;
 pub(crate) mod registers;
 pub(crate) mod settings;
+pub(crate) mod shape;
 #[cfg(test)]
 mod storage_tests;
+pub(crate) mod template;
 pub(crate) mod traversal;
 pub mod vector;
 pub(crate) mod verdict;

@@ -6,6 +6,7 @@ use crate::ingredients::{Ingredients, Momentum, Preconditioner};
 use crate::plan::Plan;
 
 pub(crate) const MOMENTS_WGSL: &str = include_str!("../../shaders/shared/moments.wgsl");
+pub(crate) const MOMENTUM_WGSL: &str = include_str!("../../shaders/shared/momentum.wgsl");
 
 wgsl_struct! {
     /// Parameters of the ingredients; constant over an optimizer's life.
@@ -82,6 +83,10 @@ impl Kinds {
 
     pub(crate) fn mean_halves(self) -> f64 {
         self.mean_halves.max(1) as f64
+    }
+
+    pub(crate) fn has_mean(self) -> bool {
+        self.momentum != 0
     }
 
     pub(crate) fn momentum(self) -> f64 {

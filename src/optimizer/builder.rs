@@ -13,7 +13,7 @@ use crate::ingredients::{
 };
 use crate::layout::ParamLayout;
 use crate::method::Method;
-use crate::plan::{Fusion, Guard, Options, Plan};
+use crate::plan::{Fusion, Guard, Options, Plan, WEBGPU_BINDINGS};
 use crate::recorder::Recorder;
 use crate::reports::Reports;
 use crate::state::{RING, State};
@@ -32,6 +32,7 @@ pub struct Builder {
     ingredients: Ingredients,
     groups: Vec<Group>,
     options: Options,
+    bindings: Option<u32>,
     per_submit: u32,
     pace: Pace,
     most_per_binding: Option<usize>,
@@ -45,6 +46,7 @@ impl Builder {
             ingredients: Ingredients::default(),
             groups: Vec::new(),
             options: Options::default(),
+            bindings: None,
             per_submit: ATTEMPTS_PER_SUBMIT,
             pace: Pace::Ahead,
             most_per_binding: None,
@@ -163,6 +165,20 @@ impl Builder {
         self
     }
 
+    /// Most storage buffers that a kernel binds: with more, more goes into one kernel.
+    /// Default: what the device gives; WebGPU promises 8, and fewer are not planned for.
+    pub fn bindings(mut self, most: u32) -> Self {
+        self.bindings = Some(most);
+        self
+    }
+
+    /// Partial sums hold increments alone, never θ:
+    /// [`Options::theta_free`](crate::plan::Options).
+    pub fn theta_free(mut self, theta_free: bool) -> Self {
+        self.options.theta_free = theta_free;
+        self
+    }
+
     /// The source adds gradients to what is there, so that a method of two registers
     /// needs no other vector for them: θ and the register, with [`Guard::Off`], else
     /// a working point too. Default: false.
@@ -231,7 +247,10 @@ impl Builder {
         if !(1..=RING).contains(&self.per_submit) {
             return Err(OptimizerError::PerSubmit { found: self.per_submit, most: RING }.into());
         }
-        let plan = Plan::with_ingredients(&self.method, &self.ingredients, self.options)?;
+        let given = gpu.limits().max_storage_buffers_per_shader_stage;
+        let bindings = self.bindings.unwrap_or(given).min(given).max(WEBGPU_BINDINGS);
+        let options = Options { bindings, ..self.options };
+        let plan = Plan::with_ingredients(&self.method, &self.ingredients, options)?;
         let walk = Traversal::new(theta.len(), gpu.is_software());
         let most = gpu.binding_elements().min(self.most_per_binding.unwrap_or(usize::MAX));
         let multipliers = self.multipliers(layout)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Choice, Diagonal, Estimate, FieldSums, Finish, Linear, Name, Op, Operand, Plan, Purpose,
+    Also, Choice, Diagonal, Estimate, FieldSums, Linear, Makes, Name, Op, Operand, Plan, Purpose,
     Registers, Scale, Weights,
 };
 use crate::ingredients::{Ingredients, Momentum};
@@ -66,15 +66,14 @@ impl fmt::Display for Linear {
         } else {
             self.target.name.to_string()
         };
-        let mut text = format!("{target} = {}", self.base.name);
+        let Some(base) = self.base else {
+            let text = format!("{target} = {}", sum(self.gradients.iter().copied()));
+            return f.pad(&(text + &self.also("h")));
+        };
+        let mut text = format!("{target} = {}", base.name);
         for (w, point) in &self.points {
-            text += &format!(
-                "{}{}({} − {})",
-                signed(false, *w < 0.0),
-                weighted(*w),
-                point.name,
-                self.base.name
-            );
+            let sign = signed(false, *w < 0.0);
+            text += &format!("{sign}{}({} − {})", weighted(*w), point.name, base.name);
         }
         let outer = if self.scale == Scale::One { 1.0 } else { -1.0 };
         let h = match (self.scale, self.diagonal) {
@@ -85,7 +84,7 @@ impl fmt::Display for Linear {
             _ => "h D",
         };
         match (self.gradients.as_slice(), self.scale) {
-            ([], _) => {}
+            (terms, _) if terms.iter().all(|(a, _)| *a == 0.0) => {}
             ([(a, k)], Scale::StepSize | Scale::Probe | Scale::Direction) => {
                 text += &format!("{}{}{h} {}", signed(false, -a < 0.0), weighted(*a), k.name);
             }
@@ -93,6 +92,7 @@ impl fmt::Display for Linear {
                 let sign = if scale == Scale::One { -1.0 } else { 1.0 };
                 let sum: String = terms
                     .iter()
+                    .filter(|(a, _)| *a != 0.0)
                     .enumerate()
                     .map(|(i, (a, k))| {
                         let first = i == 0;
@@ -102,16 +102,24 @@ impl fmt::Display for Linear {
                 text += &if outer < 0.0 { format!(" − {h}({sum})") } else { format!(" + {sum}") };
             }
         }
-        if let Some(also) = &self.also {
+        text += &self.also(h);
+        f.pad(&text)
+    }
+}
+
+impl Linear {
+    /// The partial sums that are written too.
+    fn also(&self, h: &str) -> String {
+        let text = |also: &Also| {
             let terms = also.weights.iter().zip(&self.gradients).filter(|(w, _)| **w != 0.0);
             let sum = sum(terms.map(|(&w, &(_, k))| (w, k)));
             let name = also.target.name;
-            text += &match also.based {
-                true => format!(";  {name} = {} − {h}({sum})", self.base.name),
-                false => format!(";  {name} = {sum}"),
-            };
-        }
-        f.pad(&text)
+            match also.base {
+                Some(base) => format!(";  {name} = {} − {h}({sum})", base.name),
+                None => format!(";  {name} = {sum}"),
+            }
+        };
+        self.also.iter().map(text).collect()
     }
 }
 
@@ -123,14 +131,17 @@ fn sum(terms: impl Iterator<Item = (f64, Operand)>) -> String {
 }
 
 impl Estimate {
-    fn text(&self) -> String {
+    fn text(&self, ingredients: &Ingredients) -> String {
         let d = if self.diagonal == Diagonal::None { "" } else { " D" };
         let part = |i: usize| {
             let terms = self.terms.iter().filter(move |(w, _)| w[i] != 0.0);
             sum(terms.map(|&(w, k)| (w[i], k)))
         };
-        let step =
-            if self.makes { format!("θ' = θ − h{d}({});  ", part(1)) } else { String::new() };
+        let step = match self.makes {
+            Makes::Nothing => String::new(),
+            Makes::Step => format!("θ' = θ − h{d}({});  ", part(1)),
+            Makes::Finish => finished(ingredients, self.diagonal, &part(1)) + ";  ",
+        };
         let drift = match self.drift {
             0.0 => String::new(),
             drift => format!("{}(θ − θ') + ", weighted(drift)),
@@ -143,25 +154,22 @@ impl Estimate {
     }
 }
 
-impl Finish {
-    fn text(&self, ingredients: &Ingredients) -> String {
-        let sum = sum(self.gradients.iter().copied());
-        let d = if self.diagonal == Diagonal::None { "" } else { "D " };
-        let decay = if ingredients.weight_decay == 0.0 { "" } else { " − h λ θ" };
-        let step = match ingredients.momentum {
-            Momentum::None => format!("θ' = θ − h {d}ḡ{decay}"),
-            Momentum::HeavyBall { .. } => format!("m = β m + {d}ḡ,  θ' = θ − h m{decay}"),
-            Momentum::Nesterov { .. } => {
-                format!("m = β m + {d}ḡ,  θ' = θ − h ({d}ḡ + β m){decay}")
-            }
-            Momentum::Average { .. } => {
-                format!("m = β m + (1−β) ḡ,  θ' = θ − h {d}m/(1−βᵗ){decay}")
-            }
-        };
-        format!("{step},  ḡ = {sum}")
-    }
+/// θ' by way of the momentum, from ḡ = `sum`.
+fn finished(ingredients: &Ingredients, diagonal: Diagonal, sum: &str) -> String {
+    let d = if diagonal == Diagonal::None { "" } else { "D " };
+    let decay = if ingredients.weight_decay == 0.0 { "" } else { " − h λ θ" };
+    let step = match ingredients.momentum {
+        Momentum::None => format!("θ' = θ − h {d}ḡ{decay}"),
+        Momentum::HeavyBall { .. } => format!("m = β m + {d}ḡ,  θ' = θ − h m{decay}"),
+        Momentum::Nesterov { .. } => {
+            format!("m = β m + {d}ḡ,  θ' = θ − h ({d}ḡ + β m){decay}")
+        }
+        Momentum::Average { .. } => {
+            format!("m = β m + (1−β) ḡ,  θ' = θ − h {d}m/(1−βᵗ){decay}")
+        }
+    };
+    format!("{step},  ḡ = {sum}")
 }
-
 fn names(operands: impl Iterator<Item = Operand>) -> String {
     operands.map(|o| format!("{}·{}", o.name, o.slot)).collect::<Vec<_>>().join(" ")
 }
@@ -297,7 +305,7 @@ impl Op {
                     what += ";  ‖k₁‖";
                 }
                 let (read, written) = state(linear.diagonal);
-                let also = linear.also.as_ref().map(|also| also.target);
+                let also = linear.also.iter().map(|also| also.target);
                 let targets = names([linear.target].into_iter().chain(also));
                 [what, names(linear.inputs()) + read, targets + written]
             }
@@ -307,7 +315,10 @@ impl Op {
                 [what, names([*gradient].into_iter()), String::new()]
             }
             Op::Finish(finish) => {
-                let mut what = finish.text(ingredients);
+                let mut what = {
+                    let sum = sum(finish.gradients.iter().copied());
+                    finished(ingredients, finish.diagonal, &sum)
+                };
                 if finish.diagonal == Diagonal::Update {
                     what += ";  D from k₁";
                 }
@@ -321,11 +332,14 @@ impl Op {
                 let (read, _) = state(estimate.diagonal);
                 let gradients = names(estimate.terms.iter().map(|&(_, k)| k));
                 let candidate = names([estimate.candidate].into_iter());
-                if estimate.makes {
-                    [estimate.text(), format!("θ·0 {gradients}{read}"), candidate]
-                } else {
-                    let reads = format!("θ·0 {candidate} {gradients}{read}");
-                    [estimate.text(), reads, String::new()]
+                let text = estimate.text(ingredients);
+                let m = if ingredients.momentum == Momentum::None { "" } else { " m" };
+                match estimate.makes {
+                    Makes::Nothing => {
+                        [text, format!("θ·0 {candidate} {gradients}{read}"), String::new()]
+                    }
+                    Makes::Step => [text, format!("θ·0 {gradients}{read}"), candidate],
+                    Makes::Finish => [text, format!("θ·0 {gradients}{read}{m}"), candidate + m],
                 }
             }
             Op::Field(field) => {

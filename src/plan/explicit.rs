@@ -1,31 +1,45 @@
 //! Plans for explicit Butcher tableaus.
 
-use std::collections::HashMap;
-
 use super::liveness::{Emission, Step};
 use super::passes::{Assembly, Shape, errors, finish, gathered, linear, nonzero};
 use super::search::{self, Form};
-use super::{Diagonal, Fusion, MAX_ESTIMATE_TERMS, MAX_INPUTS, Name, Scale};
+use super::sums::{Ending, Group, Model, Path, Row, Summed, Target, followed, members};
+use super::{Diagonal, Fusion, Makes, Name, Scale};
+use crate::ingredients::Ingredients;
 use crate::tableau::Tableau;
+
+/// Below this rtol, rounding at |θ| would show in an error made from sums that contain
+/// θ: 6e-8 |θ| of 1e-5 |θ|.
+const LEAST_RTOL_WITH_THETA: f64 = 1e-5;
+
+/// Combinations of forms whose sums are searched; where there are more, the direct
+/// ones alone.
+const MOST_COMBINATIONS: usize = 64;
 
 /// The cheapest steps.
 pub(super) fn steps(assembly: &Assembly<'_>) -> Vec<Step> {
     let &Assembly { tableau, shape, ingredients, options, .. } = assembly;
-    // A buffer more must spare more than a word. Among equals the first wins,
-    // which is the most direct.
-    let cost = |steps: &Vec<Step>| {
-        let draft = assembly.draft(steps.clone(), false);
-        draft.words(ingredients) + draft.slots()
-    };
     match options.fusion {
         Fusion::None => unfused(tableau, shape),
-        Fusion::Full => search::cheapest(tableau)
-            .iter()
-            .map(|forms| fused(tableau, forms, shape))
-            .chain(with_emissions(tableau, shape, &|steps| cost(&steps)))
-            .min_by_key(cost)
-            .unwrap_or_else(|| unreachable!("the direct form is always a candidate")),
+        Fusion::Stage => staged(tableau, shape),
+        Fusion::Full => {
+            let theta_free = options.theta_free || tight(ingredients);
+            let cost = |steps: &Vec<Step>| {
+                let draft = assembly.draft(steps.clone(), false);
+                (draft.words(ingredients), draft.slots())
+            };
+            // Among equals the first wins, which is the most direct.
+            std::iter::once(staged(tableau, shape))
+                .chain(with_sums(tableau, shape, theta_free))
+                .min_by_key(cost)
+                .unwrap_or_else(|| unreachable!("the direct form is always a candidate"))
+        }
     }
+}
+
+/// Whether the tolerance is too tight for sums that contain θ.
+fn tight(ingredients: &Ingredients) -> bool {
+    ingredients.adaptive.is_some_and(|adaptive| adaptive.rtol < LEAST_RTOL_WITH_THETA)
 }
 
 /// The gradients that follow stage i in the tableau: those of the next point,
@@ -34,22 +48,53 @@ fn terms(tableau: &Tableau, i: usize) -> Vec<(f64, Name)> {
     nonzero(&search::row(tableau, i))
 }
 
-/// Stage points and step from the chosen forms: `forms[i]` makes the point of
-/// stage i + 2, the last one θ'.
-fn fused(tableau: &Tableau, forms: &[Form], shape: Shape) -> Vec<Step> {
+/// A row from θ and its gradients alone.
+fn direct(row: &[f64]) -> Form {
+    Form { base: Name::Theta, points: vec![], gradients: nonzero(row) }
+}
+
+/// Every stage point, the step and the estimate, each from θ and gradients.
+fn staged(tableau: &Tableau, shape: Shape) -> Vec<Step> {
     let stages = tableau.stages();
     let mut steps = vec![shape.evaluate(1, stages)];
     let mut sums = 0;
-    let (step, points) = forms.split_last().unwrap_or_else(|| unreachable!("a stage at least"));
-    for (form, i) in points.iter().zip(2..) {
-        let target = shape.point(i, stages);
-        let form = named(form, shape, stages);
+    for i in 1..stages {
+        let target = shape.point(i as u32 + 1, stages);
+        let form = direct(&search::row(tableau, i));
         split(&form, target, shape.inputs(), &mut sums, &mut steps);
-        steps.push(shape.evaluate(i, stages));
+        steps.push(shape.evaluate(i as u32 + 1, stages));
     }
-    let step = named(step, shape, stages);
-    end(tableau, Some(&step), shape, &mut sums, &mut steps);
+    if shape.finish {
+        finish(tableau, shape, &mut sums, &mut steps);
+    } else if !shape.same {
+        split(&direct(tableau.b()), shape.step(), shape.inputs(), &mut sums, &mut steps);
+    }
+    if shape.judged {
+        // Two errors share the gradients that one kernel reads.
+        let lower = lower_errors(tableau);
+        let most = shape.estimate_terms() / if lower.is_some() { 2 } else { 1 };
+        let mut gathered =
+            |row: &[f64]| gathered(nonzero(row), most, shape.bindings - 2, &mut sums, &mut steps);
+        let first = gathered(&errors(tableau));
+        let second = gathered(&lower.unwrap_or_default());
+        let two = !second.is_empty();
+        let terms = merged(first, second);
+        let (makes, diagonal) = (Makes::Nothing, Diagonal::None);
+        steps.push(Step::Estimate { makes, two, drift: 0.0, terms, diagonal });
+    }
     without_copies(steps)
+}
+
+/// Two sums of one kernel, over the vectors that either reads.
+fn merged(first: Vec<(f64, Name)>, second: Vec<(f64, Name)>) -> Vec<([f64; 2], Name)> {
+    let mut terms: Vec<_> = first.into_iter().map(|(w, name)| ([w, 0.0], name)).collect();
+    for (w, name) in second {
+        match terms.iter_mut().find(|term| term.1 == name) {
+            Some(term) => term.0[1] = w,
+            None => terms.push(([0.0, w], name)),
+        }
+    }
+    terms
 }
 
 /// A vector that would be no more than a copy of another, which is then that other:
@@ -58,8 +103,8 @@ fn fused(tableau: &Tableau, forms: &[Form], shape: Shape) -> Vec<Step> {
 /// are not.
 fn without_copies(mut steps: Vec<Step>) -> Vec<Step> {
     let copied = |step: &Step| match step {
-        &Step::Linear { target, base, ref points, ref gradients, also: None, .. } => {
-            let own = target != Name::Theta && base != Name::Theta;
+        &Step::Linear { target, base: Some(base), ref points, ref gradients, ref also, .. } => {
+            let own = target != Name::Theta && base != Name::Theta && also.is_empty();
             (own && points.is_empty() && gradients.is_empty()).then_some((target, base))
         }
         _ => None,
@@ -95,67 +140,10 @@ fn named(form: &Form, shape: Shape, stages: usize) -> Form {
     }
 }
 
-/// The step by its form, or what stands in its place, and the estimate.
-fn end(
-    tableau: &Tableau,
-    form: Option<&Form>,
-    shape: Shape,
-    sums: &mut u32,
-    steps: &mut Vec<Step>,
-) {
-    let together = makes_with_estimate(tableau, shape);
-    if shape.finish {
-        finish(tableau, shape, sums, steps);
-    } else if let Some(form) = form
-        && !shape.same
-        && !together
-    {
-        split(form, shape.step(), shape.inputs(), sums, steps);
-    }
-    if shape.judged {
-        let terms = nonzero(&errors(tableau));
-        estimate(tableau, terms, together, sums, steps);
-    }
-}
-
-/// Whether one kernel makes the candidate and its error.
-fn makes_with_estimate(tableau: &Tableau, shape: Shape) -> bool {
-    let weights = errors(tableau).into_iter().zip(tableau.b());
-    let read = weights.filter(|&(d, &b)| d != 0.0 || b != 0.0).count();
-    let one = tableau.b_low().is_none();
-    shape.judged && one && !shape.same && !shape.finish && read <= MAX_ESTIMATE_TERMS
-}
-
 /// b − b_low, where there is such a second estimate.
 fn lower_errors(tableau: &Tableau) -> Option<Vec<f64>> {
     let lower = tableau.b_low()?;
     Some(tableau.b().iter().zip(lower).map(|(b, lower)| b - lower).collect())
-}
-
-/// The estimate of Σ d k, where `terms` may hold sums.
-fn estimate(
-    tableau: &Tableau,
-    terms: Vec<(f64, Name)>,
-    makes: bool,
-    sums: &mut u32,
-    steps: &mut Vec<Step>,
-) {
-    let lower = lower_errors(tableau);
-    let two = lower.is_some();
-    let terms = if makes {
-        let both = errors(tableau).into_iter().zip(tableau.b()).zip(1..);
-        both.filter(|&((d, &b), _)| d != 0.0 || b != 0.0)
-            .map(|((d, &b), j)| ([d, b], Name::Gradient(j)))
-            .collect()
-    } else {
-        // Two errors share the gradients that one kernel reads.
-        let most = MAX_ESTIMATE_TERMS / if two { 2 } else { 1 };
-        let terms = gathered(terms, most, sums, steps);
-        let lower = gathered(nonzero(&lower.unwrap_or_default()), most, sums, steps);
-        let first = terms.into_iter().map(|(d, k)| ([d, 0.0], k));
-        first.chain(lower.into_iter().map(|(d, k)| ([0.0, d], k))).collect()
-    };
-    steps.push(Step::Estimate { makes, two, drift: 0.0, terms, diagonal: Diagonal::None });
 }
 
 /// Breaks a form with more inputs than one kernel binds into a chain.
@@ -173,12 +161,13 @@ fn split(form: &Form, target: Name, most: usize, sums: &mut u32, steps: &mut Vec
         };
         steps.push(Step::Linear {
             target: into,
-            base,
+            base: Some(base),
             points: points.to_vec(),
             gradients: now.to_vec(),
             scale: Scale::StepSize,
             diagonal: Diagonal::None,
-            also: None,
+            also: vec![],
+            checks: true,
         });
         if done {
             return;
@@ -225,7 +214,7 @@ fn unfused(tableau: &Tableau, shape: Shape) -> Vec<Step> {
     }
     if shape.judged {
         let (d, sum) = summed(nonzero(&errors(tableau)), &mut steps);
-        let (makes, diagonal) = (false, Diagonal::None);
+        let (makes, diagonal) = (Makes::Nothing, Diagonal::None);
         let mut terms = vec![([d, 0.0], sum)];
         let lower = lower_errors(tableau);
         let two = lower.is_some();
@@ -238,159 +227,279 @@ fn unfused(tableau: &Tableau, shape: Shape) -> Vec<Step> {
     steps
 }
 
-/// What a kernel that makes a stage point may write besides.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Later {
-    /// For the point of this stage: θ − h Σ a k over the gradients there are.
-    Point(usize),
-    /// For the step: Σ b k.
-    Step,
-    /// For the estimate: Σ d k.
-    Error,
-}
-
-/// Above this many stages no emissions are searched.
-const MOST_STAGES_FOR_EMISSIONS: usize = 16;
-
-/// The direct forms, where the kernel that follows stage i, and so reads θ and
-/// k₁ … kᵢ anyway, also emits what a later operation would have to read them
-/// for. Coordinate descent over which one emits what, from nothing and from
-/// each place where the error's share can come from; none where nothing is to
-/// be gained.
-fn with_emissions<'a>(
-    tableau: &'a Tableau,
-    shape: Shape,
-    cost: &'a dyn Fn(Vec<Step>) -> usize,
-) -> impl Iterator<Item = Vec<Step>> + 'a {
-    let stages = tableau.stages();
-    let mut starts = vec![];
-    if !shape.diagonal && (3..=MOST_STAGES_FOR_EMISSIONS).contains(&stages) {
-        starts.push(vec![None; stages]);
-        starts.extend((2..stages).map(|i| {
-            let mut chosen = vec![None; stages];
-            chosen[i] = Some(Later::Error);
-            chosen
-        }));
-    }
-    starts.into_iter().filter_map(move |mut chosen| {
-        let mut least = cost(emitting(tableau, shape, &chosen)?);
-        let mut improved = true;
-        while improved {
-            improved = false;
-            for i in 2..stages {
-                // The candidate is no such point: θ would round twice on its way.
-                let points = i + 2..=stages - usize::from(shape.same);
-                let points = points.map(Later::Point);
-                let all = points.chain([Later::Step, Later::Error]).map(Some).chain([None]);
-                for later in all {
-                    let mut trial = chosen.clone();
-                    trial[i] = later;
-                    let Some(steps) = emitting(tableau, shape, &trial) else { continue };
-                    let found = cost(steps);
-                    if found < least {
-                        (least, chosen, improved) = (found, trial, true);
-                    }
-                }
-            }
-        }
-        emitting(tableau, shape, &chosen)
-    })
-}
-
-/// `emissions[i]` comes from the kernel that follows stage i. `None` if a kernel
-/// has no room, or something would be emitted twice, for nobody, or of nothing.
-fn emitting(tableau: &Tableau, shape: Shape, emissions: &[Option<Later>]) -> Option<Vec<Step>> {
+/// Steps by the cheapest partial sums, for every combination of forms and every way
+/// to write the error.
+fn with_sums(tableau: &Tableau, shape: Shape, theta_free: bool) -> Vec<Vec<Step>> {
     let stages = tableau.stages();
     let d = errors(tableau);
-    let row = |later: Later| match later {
-        Later::Point(i) => search::row(tableau, i - 1),
-        Later::Step => tableau.b().to_vec(),
-        Later::Error => d.clone(),
+    let lower = lower_errors(tableau);
+    let ending = Ending {
+        judged: shape.judged,
+        same: shape.same,
+        finish: shape.finish,
+        momentum: shape.momentum,
+        together: lower.is_none(),
     };
-    let made = |later: Later| emissions.iter().position(|e| *e == Some(later));
-    let emitted = emissions.iter().flatten();
-    for later in emitted.clone() {
-        let useless = match later {
-            Later::Point(_) => false,
-            Later::Step => shape.finish || shape.same || makes_with_estimate(tableau, shape),
-            Later::Error => !shape.judged || makes_with_estimate(tableau, shape),
-        };
-        if useless || emitted.clone().filter(|e| *e == later).count() > 1 {
-            return None;
+    let mut combinations = search::cheapest(tableau);
+    if combinations.len() > MOST_COMBINATIONS || theta_free {
+        combinations.clear();
+    }
+    let all_direct: Vec<Form> = (1..=stages).map(|i| direct(&search::row(tableau, i))).collect();
+    if !combinations.contains(&all_direct) {
+        combinations.insert(0, all_direct);
+    }
+    // e = Σ (d − λ b) k + λ Σ b k, and h D Σ b k = θ − θ': one gradient less to read.
+    let mut drifts = vec![0.0];
+    if shape.judged && !shape.finish && !theta_free {
+        let shares = d.iter().zip(tableau.b()).filter(|&(&d, &b)| d != 0.0 && b != 0.0);
+        drifts.extend(shares.map(|(d, b)| d / b));
+    }
+    // One kernel for θ' and its error reads θ anyway: its sum of the step needs none.
+    let based = match shape {
+        _ if theta_free || shape.finish => vec![false],
+        Shape { judged: true, same: false, .. } => vec![true, false],
+        _ => vec![true],
+    };
+    let checked = (0..stages).filter(|&j| {
+        let shares = d[j] != 0.0 || tableau.b()[j] != 0.0;
+        !shape.judged || j == 0 || !shares
+    });
+    let checked = checked.fold(0, |set, j| set | 2 << j);
+    let mut found: Vec<(Path, Ways)> = Vec::new();
+    for forms in &combinations {
+        for &drift in &drifts {
+            for &based in &based {
+                let mut rows: Vec<(Target, Form, bool)> = (2..=stages)
+                    .zip(forms)
+                    .map(|(i, form)| (Target::Point(i), form.clone(), !theta_free))
+                    .collect();
+                if !shape.same {
+                    let own = || forms[stages - 1].clone();
+                    let form = if shape.finish { direct(tableau.b()) } else { own() };
+                    rows.push((Target::Step, form, based));
+                }
+                if shape.judged {
+                    let pairs = d.iter().zip(tableau.b());
+                    let row: Vec<f64> = pairs.map(|(d, b)| remainder(*d, drift * b)).collect();
+                    rows.push((Target::Error, direct(&row), false));
+                }
+                if let Some(lower) = lower.as_ref().filter(|_| shape.judged) {
+                    rows.push((Target::Lower, direct(lower), false));
+                }
+                let (forms, rows): (Vec<Form>, Vec<Row>) = rows
+                    .into_iter()
+                    .map(|(target, form, based)| {
+                        let row = Row::new(target, &form, based);
+                        (form, row)
+                    })
+                    .unzip();
+                // One kernel for both has no averages of points.
+                let plain = rows.iter().all(|row| row.target != Target::Step || row.direct());
+                let ending = Ending { together: ending.together && !based && plain, ..ending };
+                let model = Model {
+                    stages,
+                    followed: followed(&rows),
+                    rows,
+                    ending,
+                    diagonal: shape.diagonal,
+                    bindings: shape.bindings,
+                    checked,
+                    over_gradients: true,
+                };
+                let path = model.cheapest();
+                found.extend(path.map(|path| (path, Ways { model, forms, drift })));
+            }
         }
     }
-    let mut names = 0;
-    let mut sums = HashMap::new();
-    let mut steps = vec![shape.evaluate(1, stages)];
-    // What is left to read of a row, and the sum of the rest if it was emitted.
-    let rest = |later: Later, sums: &HashMap<Later, Name>| {
-        let from = made(later).unwrap_or(0);
-        let left = nonzero(&row(later)).into_iter().filter(move |&(_, k)| match k {
-            Name::Gradient(j) => j as usize > from,
+    // What a path does not count, guards, is a word or two.
+    let least = found.iter().map(|(path, ..)| path.words).min().unwrap_or(0);
+    let near = found.into_iter().filter(|(path, ..)| path.words <= least + 1);
+    near.map(|(path, ways)| Lowering::new(tableau, shape, &ways).steps(&path)).collect()
+}
+
+/// What a path is a path through.
+struct Ways {
+    model: Model,
+    /// Of each row.
+    forms: Vec<Form>,
+    drift: f64,
+}
+
+/// d − x, and nothing where that is rounding.
+fn remainder(d: f64, x: f64) -> f64 {
+    let rest = d - x;
+    if rest.abs() <= 1e-13 * d.abs().max(x.abs()) { 0.0 } else { rest }
+}
+
+/// A path on its way to steps.
+struct Lowering<'a> {
+    tableau: &'a Tableau,
+    shape: Shape,
+    ways: &'a Ways,
+    summed: Summed,
+    /// Where each row's sum is.
+    sums: Vec<Option<Name>>,
+    names: u32,
+    steps: Vec<Step>,
+}
+
+/// base − h D Σ a k, or Σ a k.
+struct Output {
+    target: Name,
+    base: Option<Name>,
+    points: Vec<(f64, Name)>,
+    terms: Vec<(f64, Name)>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(tableau: &'a Tableau, shape: Shape, ways: &'a Ways) -> Self {
+        let sums = vec![None; ways.forms.len()];
+        let (summed, names, steps) = (Summed::default(), 0, vec![]);
+        Self { tableau, shape, ways, summed, sums, names, steps }
+    }
+
+    fn steps(mut self, path: &Path) -> Vec<Step> {
+        let stages = self.tableau.stages();
+        self.steps.push(self.shape.evaluate(1, stages));
+        for (i, kernels) in (1..).zip(&path.kernels) {
+            let all = kernels.iter().fold(0, |all, group| all | group);
+            let mut made = 0;
+            for &group in kernels {
+                made |= group;
+                self.kernel(i, group, all & !made);
+            }
+            self.point_that_is_there(i, all);
+            self.steps.push(self.shape.evaluate(i as u32 + 1, stages));
+        }
+        self.end(path.together);
+        without_copies(self.steps)
+    }
+
+    /// What row t's sum and the gradients after it, up to kᵢ, are.
+    fn rest(&self, t: usize, i: usize) -> Vec<(f64, Name)> {
+        let from = u32::from(self.summed[t]);
+        let fresh = self.ways.forms[t].gradients.iter().copied().filter(|&(_, name)| match name {
+            Name::Gradient(j) => j > from && j as usize <= i,
             _ => true,
         });
-        (sums.get(&later).copied(), left.collect::<Vec<_>>())
-    };
-    for i in 1..stages {
-        let later = Later::Point(i + 1);
-        let (sum, gradients) = rest(later, &sums);
-        let base = sum.unwrap_or(Name::Theta);
-        let target = shape.point(i as u32 + 1, stages);
-        match emissions[i] {
-            None => {
-                let form = Form { base, points: vec![], gradients };
-                split(&form, target, shape.inputs(), &mut names, &mut steps);
+        // A sum that contains θ is a base.
+        let sum = self.sums[t].filter(|_| !self.ways.model.rows[t].based);
+        sum.map(|name| (1.0, name)).into_iter().chain(fresh).collect()
+    }
+
+    fn base(&self, t: usize) -> Name {
+        self.sums[t].filter(|_| self.ways.model.rows[t].based).unwrap_or(Name::Theta)
+    }
+
+    fn output(&mut self, t: usize, i: usize) -> Output {
+        let row = &self.ways.model.rows[t];
+        let stages = self.tableau.stages();
+        let terms = self.rest(t, i);
+        match row.target {
+            Target::Point(p) if p == i + 1 => {
+                let form = named(&self.ways.forms[t], self.shape, stages);
+                let base = if form.base == Name::Theta { self.base(t) } else { form.base };
+                let target = self.shape.point(p as u32, stages);
+                Output { target, base: Some(base), points: form.points, terms }
             }
-            Some(later) => {
-                // It reads all that it has a share in.
-                let weights = row(later);
-                let all: Vec<(f64, f64, Name)> = (1..=i)
-                    .map(|j| {
-                        let name = Name::Gradient(j as u32);
-                        let own = gradients.iter().find(|g| g.1 == name).map_or(0.0, |g| g.0);
-                        (own, weights[j - 1], name)
-                    })
-                    .filter(|&(a, b, _)| a != 0.0 || b != 0.0)
-                    .collect();
-                // A gradient with a share in the error needs no check: an
-                // error that is not finite refuses the attempt.
-                let free = shape.judged && d[i - 1] != 0.0;
-                let room = MAX_INPUTS - usize::from(!free);
-                let nothing = all.iter().all(|&(_, b, _)| b == 0.0);
-                if base != Name::Theta || all.len() + 1 > room || nothing {
-                    return None;
-                }
-                names += 1;
-                let name = Name::Sum(names);
-                sums.insert(later, name);
-                let based = matches!(later, Later::Point(_));
-                let weights = all.iter().map(|t| t.1).collect();
-                steps.push(Step::Linear {
+            _ => {
+                let base = row.based.then(|| self.base(t));
+                self.names += 1;
+                Output { target: Name::Sum(self.names), base, points: vec![], terms }
+            }
+        }
+    }
+
+    /// One kernel after kᵢ.
+    /// `rest` is made after it, of the same gradients.
+    fn kernel(&mut self, i: usize, group: Group, rest: Group) {
+        let checks = self.ways.model.checks(i, group, &self.summed, rest);
+        let rows: Vec<usize> = members(group).collect();
+        let mut outputs: Vec<Output> = rows.iter().map(|&t| self.output(t, i)).collect();
+        for (&t, output) in rows.iter().zip(&outputs) {
+            if matches!(output.target, Name::Sum(_)) {
+                (self.summed[t], self.sums[t]) = (i as u8, Some(output.target));
+            }
+        }
+        // What reads h comes first, if anything does.
+        let main = outputs.iter().position(|output| output.base.is_some()).unwrap_or(0);
+        let Output { target, base, points, terms: mut gradients } = outputs.remove(main);
+        for &(_, name) in outputs.iter().flat_map(|output| &output.terms) {
+            if !gradients.iter().any(|term| term.1 == name) {
+                gradients.push((0.0, name));
+            }
+        }
+        let also = outputs.into_iter().map(|Output { target, base, terms, .. }| {
+            let weight = |name| terms.iter().find(|term| term.1 == name).map_or(0.0, |t| t.0);
+            let weights = gradients.iter().map(|&(_, name)| weight(name)).collect();
+            Emission { target, base, weights }
+        });
+        let also = also.collect();
+        let scale = if base.is_some() { Scale::StepSize } else { Scale::One };
+        let diagonal = Diagonal::None;
+        self.steps.push(Step::Linear {
+            target,
+            base,
+            points,
+            gradients,
+            scale,
+            diagonal,
+            also,
+            checks,
+        });
+    }
+
+    /// A point whose sum lacks nothing has no kernel of its own.
+    fn point_that_is_there(&mut self, i: usize, made: Group) {
+        let own = Target::Point(i + 1);
+        let row = self.ways.model.rows.iter().position(|row| row.target == own);
+        if let Some(t) = row.filter(|t| made & (1 << t) == 0)
+            && let Some(sum) = self.sums[t]
+        {
+            let target = self.shape.point(i as u32 + 1, self.tableau.stages());
+            self.steps.push(linear(target, sum, vec![], Scale::StepSize));
+        }
+    }
+
+    /// What makes θ' and the error.
+    fn end(&mut self, together: bool) {
+        let stages = self.tableau.stages();
+        let row = |target| self.ways.model.rows.iter().position(|row| row.target == target);
+        let (step, diagonal) = (row(Target::Step), Diagonal::None);
+        let mut made = vec![];
+        if let Some(t) = step {
+            let terms = self.rest(t, stages);
+            let target = self.shape.step();
+            if together {
+                made = terms;
+            } else if self.shape.finish {
+                self.steps.push(Step::Finish { target, gradients: terms, diagonal });
+            } else {
+                let form = named(&self.ways.forms[t], self.shape, stages);
+                let base = if form.base == Name::Theta { self.base(t) } else { form.base };
+                self.steps.push(Step::Linear {
                     target,
-                    base,
-                    points: vec![],
-                    gradients: all.iter().map(|t| (t.0, t.2)).collect(),
+                    base: Some(base),
+                    points: form.points,
+                    gradients: terms,
                     scale: Scale::StepSize,
-                    diagonal: Diagonal::None,
-                    also: Some(Emission { target: name, based, weights, checks: !free }),
+                    diagonal,
+                    also: vec![],
+                    checks: true,
                 });
             }
         }
-        steps.push(shape.evaluate(i as u32 + 1, stages));
+        let Some(t) = row(Target::Error) else { return };
+        let error = self.rest(t, stages);
+        let lower = row(Target::Lower).map(|t| self.rest(t, stages));
+        let two = lower.is_some();
+        let terms = merged(error, lower.unwrap_or(made));
+        let makes = match (together, self.shape.finish) {
+            (false, _) => Makes::Nothing,
+            (true, false) => Makes::Step,
+            (true, true) => Makes::Finish,
+        };
+        let drift = self.ways.drift;
+        self.steps.push(Step::Estimate { makes, two, drift, terms, diagonal });
     }
-    let with_sum = |later: Later| {
-        let (sum, gradients) = rest(later, &sums);
-        sum.into_iter().map(|sum| (1.0, sum)).chain(gradients).collect::<Vec<_>>()
-    };
-    if shape.finish {
-        finish(tableau, shape, &mut names, &mut steps);
-    } else if !shape.same && !makes_with_estimate(tableau, shape) {
-        let form = Form { base: Name::Theta, points: vec![], gradients: with_sum(Later::Step) };
-        split(&form, shape.step(), shape.inputs(), &mut names, &mut steps);
-    }
-    if shape.judged {
-        let together = makes_with_estimate(tableau, shape);
-        estimate(tableau, with_sum(Later::Error), together, &mut names, &mut steps);
-    }
-    Some(without_copies(steps))
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    Also, Choice, Diagonal, Estimate, Field, FieldSums, Finish, Linear, Name, Op, Operand, Purpose,
-    Radius, Registers, Scale, Slot, Weights,
+    Also, Choice, Diagonal, Estimate, Field, FieldSums, Finish, Linear, Makes, Name, Op, Operand,
+    Purpose, Radius, Registers, Scale, Slot, Weights,
 };
 use crate::ingredients::Ingredients;
 
@@ -20,12 +20,14 @@ pub(super) enum Step {
     },
     Linear {
         target: Name,
-        base: Name,
+        base: Option<Name>,
         points: Vec<(f64, Name)>,
         gradients: Vec<(f64, Name)>,
         scale: Scale,
         diagonal: Diagonal,
-        also: Option<Emission>,
+        also: Vec<Emission>,
+        /// Whether this kernel has room to check its gradients.
+        checks: bool,
     },
     Registers(RegisterStep),
     Reduce {
@@ -39,7 +41,7 @@ pub(super) enum Step {
         diagonal: Diagonal,
     },
     Estimate {
-        makes: bool,
+        makes: Makes,
         two: bool,
         drift: f64,
         terms: Vec<([f64; 2], Name)>,
@@ -75,10 +77,8 @@ pub(super) enum Step {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Emission {
     pub(super) target: Name,
-    pub(super) based: bool,
+    pub(super) base: Option<Name>,
     pub(super) weights: Vec<f64>,
-    /// Whether this kernel has room to check its gradients.
-    pub(super) checks: bool,
 }
 
 /// A [`Registers`] before its vectors have a place.
@@ -129,10 +129,13 @@ impl Step {
     pub(super) fn names(&mut self) -> Vec<&mut Name> {
         match self {
             Step::Evaluate { point, gradient, .. } => vec![point, gradient],
-            Step::Linear { target, base, points, gradients, also, .. } => [target, base]
-                .into_iter()
+            Step::Linear { target, base, points, gradients, also, .. } => std::iter::once(target)
+                .chain(base)
                 .chain(points.iter_mut().chain(gradients).map(|(_, name)| name))
-                .chain(also.as_mut().map(|also| &mut also.target))
+                .chain(
+                    also.iter_mut()
+                        .flat_map(|also| std::iter::once(&mut also.target).chain(&mut also.base)),
+                )
                 .collect(),
             Step::Finish { target, gradients, .. } => {
                 let terms = gradients.iter_mut().map(|(_, name)| name);
@@ -154,14 +157,17 @@ impl Step {
             }
             Step::Radius { start: true, .. } => vec![],
             Step::Radius { .. } => vec![Name::Gradient(1), Name::Beside],
-            Step::Linear { base, points, .. } => std::iter::once(*base)
+            Step::Linear { base, points, also, .. } => base
+                .iter()
+                .copied()
                 .chain(points.iter().map(|&(_, name)| name))
+                .chain(also.iter().filter_map(|also| also.base))
                 .chain(self.gradients())
                 .collect(),
             Step::Reduce { gradient, .. } => vec![*gradient],
             Step::Finish { .. } => self.gradients().collect(),
             Step::Estimate { makes, terms, .. } => {
-                let candidate = (!makes).then_some(Name::Candidate);
+                let candidate = (*makes == Makes::Nothing).then_some(Name::Candidate);
                 candidate.into_iter().chain(terms.iter().map(|&(_, k)| k)).collect()
             }
             Step::Commit => vec![Name::Candidate],
@@ -299,7 +305,10 @@ impl Scan {
             }
             Step::Estimate { makes, two, drift, terms, diagonal } => {
                 let name = Name::Candidate;
-                let candidate = if makes { self.take(name) } else { self.operand(name) };
+                let candidate = match makes {
+                    Makes::Nothing => self.operand(name),
+                    Makes::Step | Makes::Finish => self.take(name),
+                };
                 let terms = terms.into_iter().map(|(w, k)| (w, self.operand(k))).collect();
                 self.release(&reads, at, 0);
                 Op::Estimate(Estimate { candidate, makes, two, drift, terms, diagonal })
@@ -324,37 +333,54 @@ impl Scan {
                 // θ must be the base if it is read at all: it is bound for writing.
                 let lead = |w: f64, name| (name == Name::Theta, w);
                 let (base, points) = with_base_by(base, points, lead);
-                let target = self.operand(Name::Theta);
-                let linear = self.linear(target, base, points, gradients, scale);
+                let linear = self.linear(Name::Theta, base, points, gradients, scale);
                 Op::Advance(Linear { diagonal, ..linear })
             }
-            Step::Linear { target, base, points, gradients, scale, diagonal, also } => {
-                let checks = also.as_ref().is_none_or(|also| also.checks);
+            Step::Linear { target, base, points, gradients, scale, diagonal, also, checks } => {
                 let unchecked = if checks { self.unchecked(&reads) } else { vec![] };
-                let first_seen = |name| matches!(name, Name::Gradient(i) if unchecked.contains(&i));
-                // A kernel with two outputs works on no input in place.
-                let alone = also.is_none();
-                let reusable = |name| alone && self.dies(name, at) && !first_seen(name);
                 // A base that dies here gives its buffer to the target.
-                let lead = |w: f64, name| (reusable(name), w);
+                let lead = |w: f64, name| (self.dies(name, at), w);
                 let (base, points) = with_base_by(base, points, lead);
-                let target = if reusable(base) {
-                    let slot = self.place[&base];
-                    self.place.insert(target, slot);
-                    Operand { name: target, slot }
-                } else {
-                    self.take(target)
-                };
                 let linear = self.linear(target, base, points, gradients, scale);
-                let also = also.map(|Emission { target, based, weights, .. }| Also {
-                    target: self.take(target),
-                    based,
-                    weights,
-                });
-                self.release(&reads, at, target.slot);
-                self.release(&[target.name], at, 0);
+                let bases: Vec<_> =
+                    also.iter().map(|also| also.base.map(|base| self.operand(base))).collect();
+                // So does everything else that dies: each lane reads before it writes.
+                let mut dying: Vec<Operand> = Vec::new();
+                for input in linear.inputs().chain(bases.iter().copied().flatten()) {
+                    if self.dies(input.name, at) && !dying.contains(&input) {
+                        dying.push(input);
+                    }
+                }
+                let mut over = dying.into_iter();
+                let mut place = |name| {
+                    if self.place.contains_key(&name) {
+                        return self.take(name);
+                    }
+                    match over.next() {
+                        Some(old) => {
+                            self.place.remove(&old.name);
+                            self.place.insert(name, old.slot);
+                            Operand { name, slot: old.slot }
+                        }
+                        None => self.take(name),
+                    }
+                };
+                let target = place(target);
+                let also: Vec<Also> = also
+                    .into_iter()
+                    .zip(bases)
+                    .map(|(also, base)| Also {
+                        target: place(also.target),
+                        base,
+                        weights: also.weights,
+                    })
+                    .collect();
+                self.release(&reads, at, 0);
+                let written: Vec<Name> =
+                    also.iter().map(|also| also.target.name).chain([target.name]).collect();
+                self.release(&written, at, 0);
                 let norm = unchecked.contains(&1);
-                Op::Combine(Linear { checks: unchecked, norm, diagonal, also, ..linear })
+                Op::Combine(Linear { target, checks: unchecked, norm, diagonal, also, ..linear })
             }
         }
     }
@@ -423,17 +449,19 @@ impl Scan {
         })
     }
 
+    /// With the target where it will not stay, unless it has a place already.
     fn linear(
         &self,
-        target: Operand,
-        base: Name,
+        target: Name,
+        base: Option<Name>,
         points: Vec<(f64, Name)>,
         gradients: Vec<(f64, Name)>,
         scale: Scale,
     ) -> Linear {
         let (points, gradients) = (self.placed(points), self.placed(gradients));
-        let base = self.operand(base);
-        let (checks, norm, diagonal, also) = (vec![], false, Diagonal::None, None);
+        let base = base.map(|base| self.operand(base));
+        let target = Operand { name: target, slot: self.place.get(&target).copied().unwrap_or(0) };
+        let (checks, norm, diagonal, also) = (vec![], false, Diagonal::None, vec![]);
         Linear { target, base, points, gradients, scale, checks, norm, diagonal, also }
     }
 
@@ -445,10 +473,11 @@ impl Scan {
 /// Makes the point that `lead` ranks highest the base. All of them are points
 /// of one average, so any may be.
 fn with_base_by(
-    base: Name,
+    base: Option<Name>,
     points: Vec<(f64, Name)>,
     lead: impl Fn(f64, Name) -> (bool, f64),
-) -> (Name, Vec<(f64, Name)>) {
+) -> (Option<Name>, Vec<(f64, Name)>) {
+    let Some(base) = base else { return (None, points) };
     let base_weight = 1.0 - points.iter().map(|&(w, _)| w).sum::<f64>();
     let mut all = points;
     all.insert(0, (base_weight, base));
@@ -459,5 +488,5 @@ fn with_base_by(
         }
     }
     let (_, base) = all.remove(best);
-    (base, all)
+    (Some(base), all)
 }

@@ -3,7 +3,7 @@
 
 use super::liveness::{RegisterStep, Step};
 use super::passes::{Shape, errors};
-use super::{Diagonal, Name, Weights};
+use super::{Diagonal, Makes, Name, Weights};
 use crate::tableau::{LowStorage, Registers, Three};
 
 /// Whether the registers suffice: with an estimate and a finish both, 3S*+ would need
@@ -23,7 +23,7 @@ pub(super) fn steps(method: &LowStorage, shape: Shape) -> Vec<Step> {
         let d = errors(method.tableau());
         let sum = Name::Sum(sum_of(d.len()));
         steps.push(Step::Estimate {
-            makes: false,
+            makes: Makes::Nothing,
             two: false,
             drift: 0.0,
             terms: vec![([1.0, 0.0], sum)],

@@ -12,6 +12,7 @@ mod passes;
 mod registers;
 mod search;
 mod stabilised;
+mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -31,8 +32,11 @@ use passes::{Assembly, Bound, Shape};
 pub enum Fusion {
     /// One kernel per axpy: the honest baseline.
     None,
-    /// One kernel per stage point and one for the step, in the form that
-    /// moves fewest words.
+    /// One kernel per stage point, one for the step and one for the estimate, each
+    /// from θ and the gradients alone.
+    Stage,
+    /// Partial sums and averages of earlier points too, wherever those move fewer
+    /// words.
     #[default]
     Full,
 }
@@ -122,7 +126,7 @@ pub enum Diagonal {
     Read,
 }
 
-/// target = base + Σ w (point − base) − scale · D Σ a k.
+/// target = base + Σ w (point − base) − scale · D Σ a k, or Σ a k without a base.
 ///
 /// Points are weighted as differences from the base, so that their weights
 /// need not add up to one in rounded arithmetic.
@@ -130,7 +134,7 @@ pub enum Diagonal {
 pub struct Linear {
     pub target: Operand,
     /// Lives in the target's own slot if the kernel works in place.
-    pub base: Operand,
+    pub base: Option<Operand>,
     pub points: Vec<(f64, Operand)>,
     pub gradients: Vec<(f64, Operand)>,
     pub scale: Scale,
@@ -139,17 +143,16 @@ pub struct Linear {
     /// Sums ‖k₁‖² on the way.
     pub norm: bool,
     pub diagonal: Diagonal,
-    /// A partial sum of the same inputs, written by the same kernel.
-    pub also: Option<Also>,
+    /// Partial sums of the same inputs, written by the same kernel.
+    pub also: Vec<Also>,
 }
 
-/// target = base − h Σ a k, or Σ a k alone: what a later operation would have
-/// to read all of these gradients for.
+/// target = base − h · D Σ a k, or Σ a k without a base: what a later operation
+/// would have to read all of these gradients for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Also {
     pub target: Operand,
-    /// Scaled by h and added to the [`Linear`]'s base.
-    pub based: bool,
+    pub base: Option<Operand>,
     /// a, in the order of the [`Linear`]'s gradients.
     pub weights: Vec<f64>,
 }
@@ -175,13 +178,23 @@ pub struct Estimate {
     pub candidate: Operand,
     /// This much of θ − θ' is in e too.
     pub drift: f64,
-    /// The candidate is made here too: θ' = θ − h D Σ b k.
-    pub makes: bool,
+    pub makes: Makes,
     /// There is a second error, with b − b_low in place of b.
     pub two: bool,
     /// d = b − b̂ and b of each gradient.
     pub terms: Vec<([f64; 2], Operand)>,
     pub diagonal: Diagonal,
+}
+
+/// How an [`Estimate`] comes by the candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Makes {
+    /// It is there already.
+    Nothing,
+    /// θ' = θ − h D Σ b k.
+    Step,
+    /// As a [`Finish`] of ḡ = Σ b k makes it, with the momentum's other half.
+    Finish,
 }
 
 /// u = D (a − b) or D a, and its sums: ‖u‖², and where asked for another.
@@ -293,12 +306,23 @@ pub enum Op {
 impl Linear {
     /// Distinct vectors read.
     pub fn reads(&self) -> usize {
-        1 + self.points.len() + self.gradients.len()
+        self.bases().len() + self.points.len() + self.gradients.len()
     }
 
     /// The base is overwritten by the target.
     pub fn in_place(&self) -> bool {
-        self.base.slot == self.target.slot
+        self.base.is_some_and(|base| base.slot == self.target.slot)
+    }
+
+    /// The distinct bases of all that is written, the target's first.
+    pub fn bases(&self) -> Vec<Operand> {
+        let mut bases: Vec<Operand> = Vec::new();
+        for base in self.base.into_iter().chain(self.also.iter().filter_map(|also| also.base)) {
+            if !bases.contains(&base) {
+                bases.push(base);
+            }
+        }
+        bases
     }
 
     /// The first stage whose gradient is checked here; 0 if none is.
@@ -306,10 +330,10 @@ impl Linear {
         self.checks.iter().copied().min().unwrap_or(0)
     }
 
-    /// Everything read: base, points, gradients.
+    /// Everything read: bases, points, gradients.
     pub fn inputs(&self) -> impl Iterator<Item = Operand> + '_ {
         let rest = self.points.iter().chain(&self.gradients).map(|&(_, operand)| operand);
-        std::iter::once(self.base).chain(rest)
+        self.bases().into_iter().chain(rest)
     }
 }
 
@@ -332,7 +356,7 @@ impl Op {
         let state = |diagonal: Diagonal| diagonal.words(&ingredients.preconditioner);
         match self {
             Op::Combine(linear) | Op::Advance(linear) => {
-                let written = 1 + usize::from(linear.also.is_some());
+                let written = 1 + linear.also.len();
                 linear.reads() + written + state(linear.diagonal)
             }
             Op::Finish(finish) => {
@@ -343,7 +367,11 @@ impl Op {
                 let theta = usize::from(field.sums == FieldSums::Scaled);
                 1 + usize::from(field.b.is_some()) + theta + state(field.diagonal)
             }
-            Op::Estimate(estimate) => estimate.terms.len() + 2 + state(estimate.diagonal),
+            Op::Estimate(estimate) => {
+                let momentum = ingredients.momentum != Momentum::None;
+                let finish = 2 * usize::from(momentum && estimate.makes == Makes::Finish);
+                estimate.terms.len() + 2 + finish + state(estimate.diagonal)
+            }
             Op::Registers(registers) => registers.words() + state(registers.diagonal),
             // θ; then w, k₁, z, θ, and w again.
             Op::Radius(radius) if radius.others.is_none() => 1,
@@ -388,26 +416,38 @@ impl Op {
     }
 }
 
-/// Most vectors one combine kernel reads besides what it writes: WebGPU's
-/// default of 8 storage buffers, less the output and the partial sums.
-pub const MAX_INPUTS: usize = 6;
+/// Storage buffers that WebGPU promises every kernel.
+pub const WEBGPU_BINDINGS: u32 = 8;
 
-/// Most vectors that a kernel which knows the preconditioner or the momentum
-/// reads besides its state.
-pub const MAX_INPUTS_WITH_STATE: usize = 5;
-
-/// Most gradients that the error estimate reads besides the candidate, θ and
-/// its state.
-pub const MAX_ESTIMATE_TERMS: usize = 4;
+/// Most that a kernel binds, however many there are.
+const MOST_BINDINGS: u32 = 16;
 
 /// What to plan for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
     pub fusion: Fusion,
     pub guard: Guard,
     /// The source adds gradients to a register: methods of two registers then need
     /// one vector less.
     pub adds: bool,
+    /// Storage buffers that a kernel may bind, [`WEBGPU_BINDINGS`] at least.
+    pub bindings: u32,
+    /// Partial sums hold increments alone, never θ, which costs a word or more and
+    /// keeps rounding at |θ| out of the error estimate. Below rtol = 1e-5 that is
+    /// done anyway.
+    pub theta_free: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            fusion: Fusion::default(),
+            guard: Guard::default(),
+            adds: false,
+            bindings: WEBGPU_BINDINGS,
+            theta_free: false,
+        }
+    }
 }
 
 /// Refuses what cannot be planned.
@@ -422,6 +462,9 @@ fn check(method: &Method, ingredients: &Ingredients, options: Options) -> Result
             .collect();
         let (method, pairs) = (method.to_string(), pairs.join(", "));
         return Err(PlanError::NoPair { method, pairs });
+    }
+    if options.bindings < WEBGPU_BINDINGS {
+        return unsupported("kernels bind eight storage buffers, as WebGPU promises; allow those");
     }
     let from = ingredients.rule.and_then(|rule| rule.curvature());
     if from == Some(Curvature::Stages) && tableau.a(1, 0) == 0.0 {
@@ -557,7 +600,8 @@ impl Plan {
                 Bound { interval, stages }
             }),
         };
-        let mut shape = Shape::new(tableau, ingredients);
+        let bindings = options.bindings.min(MOST_BINDINGS) as usize;
+        let mut shape = Shape::new(tableau, ingredients, bindings);
         if let Method::LowStorage(low_storage) = method
             && matches!(low_storage.registers(), Kept::Two { .. })
         {

@@ -1,11 +1,8 @@
 //! What every plan goes through, whatever its method: what decides about h, decay,
 //! the diagonal, checks and the verdict are put around the method's own steps.
 
-use super::liveness::{Draft, Emission, RegisterStep, Step};
-use super::{
-    Choice, Diagonal, FieldSums, Guard, MAX_INPUTS, MAX_INPUTS_WITH_STATE, Name, Options, Plan,
-    Purpose, Scale,
-};
+use super::liveness::{Draft, RegisterStep, Step};
+use super::{Choice, Diagonal, FieldSums, Guard, Name, Options, Plan, Purpose, Scale};
 use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule, SpectralRadius};
 use crate::tableau::Tableau;
 
@@ -93,28 +90,41 @@ pub(super) struct Shape {
     pub(super) adds: bool,
     /// θ itself is the working point.
     pub(super) in_place: bool,
+    pub(super) momentum: bool,
+    /// Storage buffers that a kernel may bind.
+    pub(super) bindings: usize,
 }
 
 impl Shape {
-    pub(super) fn new(tableau: &Tableau, ingredients: &Ingredients) -> Self {
+    pub(super) fn new(tableau: &Tableau, ingredients: &Ingredients, bindings: usize) -> Self {
         let diagonal = ingredients.preconditioner != Preconditioner::None || ingredients.grouped;
         let judged = ingredients.adaptive.is_some();
-        let finish = ingredients.momentum != Momentum::None
+        let momentum = ingredients.momentum != Momentum::None;
+        let finish = momentum
             || ingredients.weight_decay != 0.0
             // With one stage nothing before the verdict writes the state.
             || (diagonal && tableau.stages() == 1);
         let same = judged && !finish && tableau.first_same_as_last();
-        Self { diagonal, finish, judged, same, adds: false, in_place: false }
+        let (adds, in_place) = (false, false);
+        Self { diagonal, finish, judged, same, adds, in_place, momentum, bindings }
     }
 
+    /// Vectors that a kernel with one output reads, besides partial sums for a norm and
+    /// the state.
     pub(super) fn inputs(self) -> usize {
-        if self.diagonal { MAX_INPUTS_WITH_STATE } else { MAX_INPUTS }
+        self.bindings - 2 - usize::from(self.diagonal)
     }
 
     /// Gradients that the finish reads: before the verdict θ takes the place of
     /// one.
     pub(super) fn finish_terms(self) -> usize {
-        MAX_INPUTS_WITH_STATE - usize::from(self.judged)
+        let state = usize::from(self.momentum) + usize::from(self.diagonal);
+        self.bindings - 1 - state - usize::from(self.judged)
+    }
+
+    /// Gradients that the error estimate reads besides θ, the candidate and the state.
+    pub(super) fn estimate_terms(self) -> usize {
+        self.bindings - 3 - usize::from(self.diagonal)
     }
 
     /// What the step makes.
@@ -143,7 +153,8 @@ impl Shape {
 
 pub(super) fn linear(target: Name, base: Name, gradients: Vec<(f64, Name)>, scale: Scale) -> Step {
     let (points, diagonal) = (vec![], Diagonal::None);
-    Step::Linear { target, base, points, gradients, scale, diagonal, also: None }
+    let (base, also, checks) = (Some(base), vec![], true);
+    Step::Linear { target, base, points, gradients, scale, diagonal, also, checks }
 }
 
 pub(super) fn nonzero(weights: &[f64]) -> Vec<(f64, Name)> {
@@ -166,11 +177,12 @@ pub(super) fn errors(tableau: &Tableau) -> Vec<f64> {
 pub(super) fn gathered(
     mut terms: Vec<(f64, Name)>,
     most: usize,
+    at_once: usize,
     sums: &mut u32,
     steps: &mut Vec<Step>,
 ) -> Vec<(f64, Name)> {
     while terms.len() > most {
-        let rest = terms.split_off(MAX_INPUTS.min(terms.len()));
+        let rest = terms.split_off(at_once.min(terms.len()));
         let (lead, base) = terms[0];
         *sums += 1;
         let gradients = terms[1..].iter().map(|&(b, k)| (-b / lead, k)).collect();
@@ -183,7 +195,7 @@ pub(super) fn gathered(
 /// ḡ = Σ b k and what becomes of it.
 pub(super) fn finish(tableau: &Tableau, shape: Shape, sums: &mut u32, steps: &mut Vec<Step>) {
     let terms = nonzero(tableau.b());
-    let gradients = gathered(terms, shape.finish_terms(), sums, steps);
+    let gradients = gathered(terms, shape.finish_terms(), shape.bindings - 2, sums, steps);
     let (target, diagonal) = (shape.step(), Diagonal::None);
     steps.push(Step::Finish { target, gradients, diagonal });
 }
@@ -381,11 +393,11 @@ fn preconditioned(mut steps: Vec<Step>, shape: Shape) -> Vec<Step> {
 fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) -> Vec<Step> {
     let checked = |steps: &[Step], name: Name| {
         steps.iter().any(|step| match step {
-            Step::Linear { also: Some(Emission { checks: false, .. }), .. } => false,
+            Step::Linear { checks: false, .. } => false,
             Step::Reduce { stage, .. } => name == Name::Gradient(*stage),
             Step::Registers(step) => step.checked().any(|checked| checked == name),
             Step::Linear { base, gradients, .. } => {
-                *base == name || gradients.iter().any(|&(_, g)| g == name)
+                *base == Some(name) || gradients.iter().any(|&(_, g)| g == name)
             }
             _ => false,
         })
@@ -405,11 +417,12 @@ fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) 
                 || d[j] != 0.0
                 || tableau.rows().iter().any(|row| row.get(j).is_some_and(|&a| a != 0.0))
         };
-        // What has a share in the error is checked with it, but for k₁: a fault
-        // there is the batch's.
+        // What has a share in the error or the candidate is checked with it, but for k₁:
+        // a fault there is the batch's.
+        let shares = |stage: usize| d[stage - 1] != 0.0 || tableau.b()[stage - 1] != 0.0;
         let last = steps.pop().unwrap_or_else(|| unreachable!("a judged plan ends with its error"));
         let unread = (1..=tableau.stages())
-            .filter(|&stage| used(stage) && (stage == 1 || d[stage - 1] == 0.0))
+            .filter(|&stage| used(stage) && (stage == 1 || !shares(stage)))
             .filter(|&stage| !checked(&steps, Name::Gradient(stage as u32)))
             .map(reduce)
             .collect::<Vec<_>>();

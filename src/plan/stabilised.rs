@@ -3,7 +3,7 @@
 
 use super::liveness::{RegisterStep, Step};
 use super::passes::Shape;
-use super::{Diagonal, Name, Purpose};
+use super::{Diagonal, Makes, Name, Purpose};
 use crate::tableau::{Family, Recurrence};
 
 /// The steps of one attempt of so many stages.
@@ -41,7 +41,13 @@ fn estimate(family: Family, recurrence: &[Recurrence], shape: Shape, steps: &mut
         let name = |back: u32| Name::Gradient(stages as u32 - back);
         (0.0, vec![([tau, 0.0], name(0)), ([-tau, 0.0], name(1))])
     };
-    steps.push(Step::Estimate { makes: false, two: false, drift, terms, diagonal: Diagonal::None });
+    steps.push(Step::Estimate {
+        makes: Makes::Nothing,
+        two: false,
+        drift,
+        terms,
+        diagonal: Diagonal::None,
+    });
 }
 
 /// The method in differences of points, d_j = y_j − y_{j−1}:

@@ -18,7 +18,7 @@ fn words_and_residents() {
         ("midpoint", 6, 7, 6, 3),
         ("heun", 7, 8, 9, 3),
         ("ralston2", 7, 8, 9, 3),
-        ("kutta3", 12, 13, 18, 4),
+        ("kutta3", 11, 12, 18, 4),
         ("heun3", 10, 11, 12, 4),
         ("ralston3", 11, 12, 15, 4),
         ("wray3", 11, 12, 15, 4),
@@ -26,18 +26,18 @@ fn words_and_residents() {
         ("ssprk33", 11, 12, 18, 3),
         ("ssprk43", 13, 14, 30, 3),
         ("rk4", 14, 15, 21, 5),
-        ("rk38", 18, 19, 30, 5),
-        ("ralston4", 18, 19, 30, 5),
+        ("rk38", 16, 17, 30, 5),
+        ("ralston4", 16, 17, 30, 5),
         ("heun-euler", 7, 8, 9, 3),
         ("bs3", 11, 12, 15, 4),
-        ("rkf45", 23, 24, 42, 6),
-        ("cash-karp", 27, 28, 57, 7),
-        ("dp5", 28, 29, 60, 7),
-        ("tsit5", 31, 32, 63, 8),
-        ("verner6", 43, 44, 87, 9),
-        ("verner7", 54, 55, 111, 10),
-        ("verner8", 80, 81, 174, 11),
-        ("dop853", 80, 81, 174, 11),
+        ("rkf45", 21, 22, 42, 5),
+        ("cash-karp", 25, 26, 57, 6),
+        ("dp5", 26, 27, 60, 6),
+        ("tsit5", 26, 27, 63, 6),
+        ("verner6", 36, 37, 87, 6),
+        ("verner7", 42, 43, 111, 7),
+        ("verner8", 59, 60, 174, 8),
+        ("dop853", 59, 60, 174, 8),
         // A word to read and one to write r and y in each stage, and k.
         ("williamson3", 12, 13, 15, 4),
         ("carpenter-kennedy", 22, 23, 27, 4),
@@ -258,7 +258,7 @@ fn kernels_bind_no_more_than_webgpu_promises() {
     for method in awkward() {
         for op in plan(&method, Fusion::Full).ops() {
             if let Op::Combine(linear) | Op::Advance(linear) = op {
-                assert!(linear.reads() <= MAX_INPUTS, "{linear}");
+                assert!(linear.reads() <= 7, "{linear}");
             }
         }
     }
@@ -386,9 +386,12 @@ fn pairs() -> Vec<Method> {
 fn words_with_an_error_estimate() {
     let judged = Ingredients { adaptive: Some(Adaptive::new(1e-3, 1e-6)), ..Default::default() };
     // (method, bare, with the commit, unfused, resident vectors).
-    for (method, words, residents) in
-        [("heun-euler", (7, 9, 15), 4), ("bs3", (16, 18, 27), 6), ("dp5", (33, 35, 78), 8)]
-    {
+    for (method, words, residents) in [
+        ("heun-euler", (7, 9, 15), 4),
+        ("bs3", (15, 17, 27), 4),
+        ("dp5", (32, 34, 78), 7),
+        ("tsit5", (32, 34, 84), 7),
+    ] {
         let method = method.parse().unwrap();
         let plan = Plan::with_ingredients(&method, &judged, Options::default()).unwrap();
         let found = (plan.words_bare(), plan.words_guarded(), plan.words_unfused());
@@ -503,7 +506,7 @@ fn a_sum_that_lacks_nothing_is_the_point() {
     let plan = plan(&kutta_nystrom(), Fusion::Full);
     assert!(copies_nothing_in_place(&plan), "{plan}");
     // A copy of the sum would be two more.
-    assert_eq!((plan.words_bare(), plan.words_guarded()), (24, 26), "{plan}");
+    assert_eq!((plan.words_bare(), plan.words_guarded()), (23, 25), "{plan}");
 }
 
 mod sparse {

@@ -4,8 +4,8 @@
 use crate::error::ReferenceError;
 use crate::ingredients::Adaptive;
 use crate::plan::{
-    Choice, Diagonal, Estimate, Finish, Linear, Name, Op, Operand, Plan, Purpose, Registers, Scale,
-    Values,
+    Choice, Diagonal, Estimate, Finish, Linear, Makes, Name, Op, Operand, Plan, Purpose, Registers,
+    Scale, Values,
 };
 
 /// What one replayed attempt saw and did.
@@ -170,27 +170,34 @@ impl<'p> Replay<'p> {
             Scale::Probe | Scale::Direction => 0.0,
         };
         let at = |slot: usize, i: usize| self.slots[slot][i];
+        let d = |i: usize| match linear.diagonal {
+            Diagonal::None => 1.0,
+            _ => preconditioner.diagonal(&self.second[half][i], t),
+        };
         let value = |i: usize| {
-            let base = at(linear.base.slot, i);
+            let Some(base) = linear.base else {
+                return linear.gradients.iter().map(|(a, k)| a * at(k.slot, i)).sum();
+            };
+            let base = at(base.slot, i);
             let points: f64 = linear.points.iter().map(|(w, p)| w * (at(p.slot, i) - base)).sum();
             let gradients: f64 = linear.gradients.iter().map(|(a, k)| a * at(k.slot, i)).sum();
-            let d = match linear.diagonal {
-                Diagonal::None => 1.0,
-                _ => preconditioner.diagonal(&self.second[half][i], t),
-            };
-            base + (points - scale * d * gradients)
+            base + (points - scale * d(i) * gradients)
         };
-        let target = (0..self.slots[0].len()).map(value).collect();
-        if let Some(also) = &linear.also {
+        let mut made = vec![(linear.target.slot, (0..self.slots[0].len()).map(value).collect())];
+        for also in &linear.also {
             let value = |i: usize| {
                 let terms = also.weights.iter().zip(&linear.gradients);
                 let sum: f64 = terms.map(|(w, (_, k))| w * at(k.slot, i)).sum();
-                if also.based { at(linear.base.slot, i) - h * self.clip * sum } else { sum }
+                match also.base {
+                    Some(base) => at(base.slot, i) - h * self.clip * d(i) * sum,
+                    None => sum,
+                }
             };
-            let values = (0..self.slots[0].len()).map(value).collect();
-            self.slots[also.target.slot] = values;
+            made.push((also.target.slot, (0..self.slots[0].len()).map(value).collect()));
         }
-        self.slots[linear.target.slot] = target;
+        for (slot, values) in made {
+            self.slots[slot] = values;
+        }
     }
 
     fn registers(&mut self, op: &Registers, h: f64, attempt: &mut Attempt) {
@@ -261,10 +268,15 @@ impl<'p> Replay<'p> {
     }
 
     fn estimate(&mut self, estimate: &Estimate, h: f64, attempt: &mut Attempt) {
-        let ingredients = self.plan.ingredients();
+        let ingredients = *self.plan.ingredients();
         let Some(adaptive) = ingredients.adaptive else { return };
         let n = self.slots[0].len();
         let (mut squares, mut others) = (0.0, 0.0);
+        if estimate.makes == Makes::Finish {
+            let gradients = estimate.terms.iter().map(|&([_, b], k)| (b, k)).collect();
+            let (target, diagonal) = (estimate.candidate, estimate.diagonal);
+            self.finish(&Finish { target, gradients, diagonal }, h, true);
+        }
         for i in 0..n {
             let d = match estimate.diagonal {
                 Diagonal::None => 1.0,
@@ -282,7 +294,7 @@ impl<'p> Replay<'p> {
             let (e, step) = (part(0), part(1));
             let theta = self.slots[0][i];
             let candidate = &mut self.slots[estimate.candidate.slot][i];
-            if estimate.makes {
+            if estimate.makes == Makes::Step {
                 *candidate = theta - step;
             }
             let e = e + estimate.drift * (theta - *candidate);
