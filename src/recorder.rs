@@ -6,12 +6,12 @@ use std::ops::Range;
 use crate::error::{Error, GpuError};
 use crate::gpu::commands::Commands;
 use crate::gpu::moments::Kinds;
-use crate::gpu::traversal::Traversal;
+use crate::gpu::traversal::{Chunk, Traversal};
 use crate::gpu::vector::Vector;
 use crate::gpu::verdict::Kind;
 use crate::gpu::{
     Gpu, Pipeline, average, choose, combine, combine_two, commit, decay, estimate, field, finish,
-    fit, guard, radius, registers, verdict,
+    fit, guard, pack, radius, registers, verdict,
 };
 use crate::ingredients::{ENLARGED, SpectralRadius};
 use crate::layout::ALIGNMENT;
@@ -270,9 +270,9 @@ impl<'a> Builder<'a> {
         // The state's vectors share a binding.
         let width = plan.state_width() + usize::from(plan.ingredients().grouped);
         let most = most / width.max(plan.mean_halves()).max(1);
-        // Three forms of an attempt, and two more for the measurement's decay and
-        // guard.
-        let ops = 3 * (plan.ops().len() + plan.renewing().len()) + plan.opening().len() + 2;
+        // Three forms of an attempt, and three more for the measurement's pack, decay
+        // and guard.
+        let ops = 3 * (plan.ops().len() + plan.renewing().len()) + plan.opening().len() + 3;
         let slots = ops * walk.chunks(most).count();
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("weights", (slots * stride) as u64, usage)?;
@@ -312,6 +312,8 @@ impl<'a> Builder<'a> {
                 Op::Decay { gradient, .. } if kind.reused && gradient.name == Name::Gradient(1) => {
                 }
                 Op::Decay { gradient, point } => self.decay(*gradient, *point, &mut items),
+                Op::Pack { to, .. } if kind.reused && to.name == Name::Gradient(1) => {}
+                Op::Pack { from, to } => self.pack(*from, *to, &mut items),
                 Op::Average => self.average(&mut items),
                 Op::Evaluate { purpose, point, gradient, adds } => items.push(Item::Evaluate {
                     purpose: *purpose,
@@ -331,7 +333,7 @@ impl<'a> Builder<'a> {
                 },
                 Op::Advance(linear) => self.linear(linear, true, &mut items),
                 Op::Reduce { gradient, stage, norm, squares } => {
-                    self.guard(gradient.slot, *stage, *norm, *squares, &mut items);
+                    self.guard(*gradient, *stage, *norm, *squares, &mut items);
                 }
                 Op::Finish(finish) => self.finish(finish, &mut items),
                 Op::Field(field) => self.field(field, &mut items),
@@ -354,7 +356,11 @@ impl<'a> Builder<'a> {
 
     fn linear(&mut self, linear: &Linear, advance: bool, items: &mut Vec<Item>) {
         let constants = combine::constants(linear, advance, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(combine::kernel(linear), &constants);
+        let pipeline = self.gpu.variant(
+            combine::kernel(linear),
+            &combine::formats(linear, self.kinds),
+            &constants,
+        );
         let (walk, state) = (self.walk, self.state);
         let slots: Vec<Slot> =
             linear.inputs().map(|o| o.slot).skip(usize::from(linear.in_place())).collect();
@@ -384,7 +390,11 @@ impl<'a> Builder<'a> {
 
     fn two(&mut self, linear: &Linear, also: &Also, items: &mut Vec<Item>) {
         let constants = combine_two::constants(linear, also, &self.walk);
-        let pipeline = self.gpu.pipeline(combine_two::kernel(linear), &constants);
+        let pipeline = self.gpu.variant(
+            combine_two::kernel(linear),
+            &combine_two::formats(linear),
+            &constants,
+        );
         let (walk, state) = (self.walk, self.state);
         let slots: Vec<Slot> = linear.gradients.iter().map(|(_, k)| k.slot).collect();
         let checks = combine_two::checks(linear);
@@ -410,7 +420,8 @@ impl<'a> Builder<'a> {
 
     fn estimate(&mut self, op: &Estimate, items: &mut Vec<Item>) {
         let constants = estimate::constants(op, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(&estimate::KERNEL, &constants);
+        let pipeline =
+            self.gpu.variant(&estimate::KERNEL, &estimate::formats(op, self.kinds), &constants);
         let (walk, state) = (self.walk, self.state);
         let slots: Vec<Slot> = op.terms.iter().map(|(_, k)| k.slot).collect();
         let adaptive = self.plan.ingredients().adaptive;
@@ -436,7 +447,8 @@ impl<'a> Builder<'a> {
 
     fn field(&mut self, op: &Field, items: &mut Vec<Item>) {
         let constants = field::constants(op, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(&field::KERNEL, &constants);
+        let pipeline =
+            self.gpu.variant(&field::KERNEL, &field::formats(op, self.kinds), &constants);
         let (walk, state) = (self.walk, self.state);
         let adaptive = self.plan.ingredients().adaptive;
         for (range, chunk, groups) in walk.chunks(self.most) {
@@ -458,8 +470,9 @@ impl<'a> Builder<'a> {
     }
 
     fn radius(&mut self, op: &Radius, items: &mut Vec<Item>) {
-        let pipeline =
-            self.gpu.pipeline(&radius::KERNEL, &radius::constants(op, self.kinds, &self.walk));
+        let constants = radius::constants(op, self.kinds, &self.walk);
+        let formats = radius::formats(op, self.kinds);
+        let pipeline = self.gpu.variant(&radius::KERNEL, &formats, &constants);
         let (walk, state) = (self.walk, self.state);
         let [first, beside] = op.others.map_or([0, 0], |others| others.map(|o| o.slot));
         for (range, chunk, groups) in walk.chunks(self.most) {
@@ -504,7 +517,8 @@ impl<'a> Builder<'a> {
 
     fn registers(&mut self, op: &Registers, items: &mut Vec<Item>) {
         let constants = registers::constants(op, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(&registers::KERNEL, &constants);
+        let pipeline =
+            self.gpu.variant(&registers::KERNEL, &registers::formats(op, self.kinds), &constants);
         let (walk, state) = (self.walk, self.state);
         // What is not read is θ once more, or y where θ is written.
         let spare_read = match op.point {
@@ -550,7 +564,8 @@ impl<'a> Builder<'a> {
     }
 
     fn decay(&mut self, gradient: Operand, point: Operand, items: &mut Vec<Item>) {
-        let pipeline = self.gpu.pipeline(&decay::KERNEL, &self.walk.constants());
+        let pipeline =
+            self.gpu.variant(&decay::KERNEL, &decay::formats(gradient), &self.walk.constants());
         let (walk, state) = (self.walk, self.state);
         let lambda = self.plan.ingredients().l2 as f32;
         for (range, chunk, groups) in walk.chunks(self.most) {
@@ -560,6 +575,22 @@ impl<'a> Builder<'a> {
                 self.uniform(offset, size_of::<decay::Decay>()),
                 state.vectors[gradient.slot].binding(range.clone()),
                 state.vectors[point.slot].binding(range),
+            ];
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+    }
+
+    fn pack(&mut self, from: Operand, to: Operand, items: &mut Vec<Item>) {
+        let constants = self.walk.constants();
+        let pipeline = self.gpu.variant(&pack::KERNEL, &pack::formats(to), &constants);
+        let (walk, state) = (self.walk, self.state);
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let offset = self.push(bytemuck::bytes_of(&chunk));
+            let resources = [
+                self.uniform(offset, size_of::<Chunk>()),
+                state.vectors[from.slot].binding(range.clone()),
+                state.vectors[to.slot].binding(range),
             ];
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
@@ -599,7 +630,11 @@ impl<'a> Builder<'a> {
     }
 
     fn commit(&mut self, from: Operand, to: Operand, items: &mut Vec<Item>) {
-        let pipeline = self.gpu.pipeline(&commit::KERNEL, &commit::constants(&self.walk));
+        let pipeline = self.gpu.variant(
+            &commit::KERNEL,
+            &commit::formats(from, to),
+            &commit::constants(&self.walk),
+        );
         let (walk, state) = (self.walk, self.state);
         for (range, chunk, groups) in walk.chunks(self.most) {
             let offset = self.push(bytemuck::bytes_of(&commit::Commit { chunk }));
@@ -616,7 +651,8 @@ impl<'a> Builder<'a> {
 
     fn finish(&mut self, step: &Finish, items: &mut Vec<Item>) {
         let constants = finish::constants(step, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(&finish::KERNEL, &constants);
+        let pipeline =
+            self.gpu.variant(&finish::KERNEL, &finish::formats(step, self.kinds), &constants);
         let (walk, state) = (self.walk, self.state);
         let mut slots: Vec<Slot> = step.gradients.iter().map(|(_, k)| k.slot).collect();
         if step.target.name != Name::Theta {
@@ -676,14 +712,14 @@ impl<'a> Builder<'a> {
 
     fn guard(
         &mut self,
-        gradient: Slot,
+        gradient: Operand,
         stage: u32,
         norm: bool,
         squares: bool,
         items: &mut Vec<Item>,
     ) {
         let constants = guard::constants(norm, squares, &self.walk);
-        let pipeline = self.gpu.pipeline(&guard::KERNEL, &constants);
+        let pipeline = self.gpu.variant(&guard::KERNEL, &guard::formats(gradient), &constants);
         let (walk, state) = (self.walk, self.state);
         for (range, chunk, groups) in walk.chunks(self.most) {
             let uniform = guard::Guard { stage, chunk, ..Default::default() };
@@ -691,7 +727,7 @@ impl<'a> Builder<'a> {
             let resources = [
                 self.uniform(offset, size_of::<guard::Guard>()),
                 state.partials.as_entire_binding(),
-                state.vectors[gradient].binding(range),
+                state.vectors[gradient.slot].binding(range),
             ];
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));

@@ -14,7 +14,7 @@ use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::{
     average, choose, combine, combine_two, commit, decay, estimate, field, finish, fit, guard,
-    radius, registers, verdict,
+    pack, radius, registers, verdict,
 };
 use crate::ingredients::{
     Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rounding, Rule, Storage,
@@ -70,7 +70,7 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
                             Op::Estimate(e) => estimates.push(estimate::constants(e, kinds, &walk)),
                             Op::Field(f) => fields.push(field::constants(f, kinds, &walk)),
                             Op::Choose(c) => choices.push(choose::constants(*c)),
-                            Op::Decay { .. } | Op::Average => {}
+                            Op::Decay { .. } | Op::Average | Op::Pack { .. } => {}
                             Op::Commit { .. } | Op::Reuse { .. } => {
                                 commits.push(commit::constants(&walk));
                             }
@@ -116,7 +116,8 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
             sets.collect()
         }),
         (choose::KERNEL, distinct(choices)),
-        (decay::KERNEL, distinct(walks)),
+        (decay::KERNEL, distinct(walks.clone())),
+        (pack::KERNEL, distinct(walks)),
         (commit::KERNEL, distinct(commits)),
         (field::KERNEL, distinct(fields)),
         (estimate::KERNEL, distinct(estimates)),

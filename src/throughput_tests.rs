@@ -216,6 +216,7 @@ fn throughput_of_each_kernel_is_that_of_a_bare_one() {
                     (inputs, written, true, format!("registers, stage {}", op.checks))
                 }
                 Op::Decay { .. }
+                | Op::Pack { .. }
                 | Op::Average
                 | Op::Field(_)
                 | Op::Choose(_)

@@ -1,7 +1,7 @@
 //! Host side of `shaders/combine.wgsl` and `shaders/combine_preconditioned.wgsl`.
 
 use super::control::{CONTROL_WGSL, Control};
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::traversal::{Chunk, Traversal};
 use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
@@ -82,6 +82,16 @@ pub(crate) const PRECONDITIONED: Kernel = Kernel {
 /// The kernel for an operation.
 pub(crate) fn kernel(linear: &Linear) -> &'static Kernel {
     if linear.diagonal == Diagonal::None { &KERNEL } else { &PRECONDITIONED }
+}
+
+/// How its vectors are stored.
+pub(crate) fn formats(linear: &Linear, kinds: Kinds) -> Formats {
+    let names = &["x0", "x1", "x2", "x3", "x4", "x5"];
+    let mut formats = stored(names, linear.inputs().skip(usize::from(linear.in_place())));
+    if linear.diagonal != Diagonal::None {
+        formats.extend(kinds.formats());
+    }
+    formats
 }
 
 /// Specialises the kernel for one operation.

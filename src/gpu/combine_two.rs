@@ -1,7 +1,7 @@
 //! Host side of `shaders/combine_two.wgsl`.
 
 use super::control::{CONTROL_WGSL, Control};
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::traversal::{Chunk, Traversal};
 use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
 use crate::plan::{Also, Linear, Name};
@@ -87,6 +87,11 @@ pub(crate) fn checks(linear: &Linear) -> bool {
 
 pub(crate) fn kernel(linear: &Linear) -> &'static Kernel {
     if checks(linear) { &CHECKED } else { &UNCHECKED }
+}
+
+/// How its vectors are stored.
+pub(crate) fn formats(linear: &Linear) -> Formats {
+    stored(&["k0", "k1", "k2", "k3", "k4"], linear.gradients.iter().map(|&(_, k)| k))
 }
 
 /// Specialises the kernel for one operation.

@@ -1,12 +1,12 @@
 //! Host side of `shaders/estimate.wgsl`.
 
 use super::control::{CONTROL_WGSL, Control};
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::traversal::{Chunk, Traversal};
 use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
 use crate::ingredients::Adaptive;
-use crate::plan;
+use crate::plan::{self, Diagonal};
 
 wgsl_struct! {
     /// One dispatch's weights, tolerances and chunk.
@@ -53,6 +53,15 @@ pub(crate) const KERNEL: Kernel = Kernel {
     vectors: &["second", "k0", "k1", "k2", "k3"],
     structs: &[Control::LAYOUT, Estimate::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
+
+/// How its vectors are stored.
+pub(crate) fn formats(estimate: &plan::Estimate, kinds: Kinds) -> Formats {
+    let mut formats = stored(&["k0", "k1", "k2", "k3"], estimate.terms.iter().map(|&(_, k)| k));
+    if estimate.diagonal != Diagonal::None {
+        formats.extend(kinds.formats());
+    }
+    formats
+}
 
 pub(crate) fn constants(estimate: &plan::Estimate, kinds: Kinds, walk: &Traversal) -> Constants {
     let mut constants = walk.sum_constants();

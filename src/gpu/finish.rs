@@ -2,7 +2,7 @@
 
 use super::TRAVERSAL_WGSL;
 use super::control::{CONTROL_WGSL, Control};
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::traversal::{Chunk, Traversal};
 use crate::plan::{self, Diagonal};
@@ -34,6 +34,15 @@ pub(crate) const KERNEL: Kernel = Kernel {
     vectors: &["mean", "second", "k0", "k1", "k2", "k3", "k4"],
     structs: &[Control::LAYOUT, Finish::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
+
+/// How its vectors are stored.
+pub(crate) fn formats(finish: &plan::Finish, kinds: Kinds) -> Formats {
+    let names = &["k0", "k1", "k2", "k3", "k4"];
+    let mut formats = stored(names, finish.gradients.iter().map(|&(_, k)| k));
+    formats.extend(kinds.formats());
+    formats.extend(kinds.mean_formats());
+    formats
+}
 
 pub(crate) fn constants(finish: &plan::Finish, kinds: Kinds, walk: &Traversal) -> Constants {
     let mut constants = walk.constants();

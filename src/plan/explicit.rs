@@ -15,7 +15,7 @@ pub(super) fn steps(assembly: &Assembly<'_>) -> Vec<Step> {
     // which is the most direct.
     let cost = |steps: &Vec<Step>| {
         let draft = assembly.draft(steps.clone(), false);
-        draft.words(ingredients) + draft.slots()
+        draft.bytes(ingredients) + draft.resident_bytes()
     };
     match options.fusion {
         Fusion::None => unfused(tableau, shape),
