@@ -91,6 +91,7 @@ impl Recorder {
         most: usize,
     ) -> Result<Self, Error> {
         let measurement = plan.measurement();
+        let walk = if plan.is_narrow() { walk.for_halves() } else { walk };
         let mut builder = Builder::new(gpu, plan, state, walk, most)?;
         let judged = plan.ingredients().adaptive.is_some();
         let kind = Kind { judged, two: plan.two_errors(), ..Kind::default() };

@@ -190,7 +190,8 @@ impl GradientSource for Analytic {
         };
         let recorded = cache.get(at.key(), || {
             let format = Format { storage: at.storage(), ..Format::default() };
-            let constants = gradient_constants(*problem, at.adds(), walk);
+            let walk = if at.storage().is_narrow() { walk.for_halves() } else { *walk };
+            let constants = gradient_constants(*problem, at.adds(), &walk);
             let gradient = at.gpu().variant(&GRADIENT, &vec![("gradient", format)], &constants);
             let mut recorded = Vec::new();
             for (slot, (range, _, groups)) in (1..).zip(walk.chunks(*most)) {

@@ -665,6 +665,14 @@ impl Plan {
         self.slots
     }
 
+    /// Whether anything is stored narrow.
+    pub fn is_narrow(&self) -> bool {
+        let Ingredients { stored, .. } = self.ingredients;
+        let momentum = self.mean_halves() > 0 && stored.momentum.is_narrow();
+        let second = self.ingredients.second_storage().is_narrow();
+        self.slots > self.wide || momentum || second
+    }
+
     /// How vectors in a buffer are stored.
     pub fn storage(&self, slot: Slot) -> Storage {
         if slot < self.wide { Storage::F32 } else { self.ingredients.stored.gradients }
