@@ -138,6 +138,29 @@ fn who_packs_changes_no_bit() {
     }
 }
 
+#[test]
+fn the_last_gradient_serves_the_next_attempt_in_every_storage() {
+    // One attempt in a submit evaluates afresh; of several, only the first does.
+    let n = 300;
+    for name in ["bs3", "dp5", "tsit5"] {
+        let method: Method = name.parse().unwrap();
+        for storage in NARROW {
+            for (writes_narrow, l2) in [(false, 0.0), (true, 0.0), (false, 0.1), (true, 0.1)] {
+                let [afresh, reused] = [1, 16].map(|attempts| {
+                    let mut source = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
+                    let builder = builder(&method, gradients(storage), 0.05)
+                        .adaptive(Adaptive::new(1e-2, 1e-3))
+                        .l2(l2)
+                        .writes_narrow(writes_narrow)
+                        .attempts_per_submit(attempts);
+                    bits(&after(builder, &mut source, &noise(n, 5), 12))
+                });
+                assert_eq!(reused, afresh, "{name} {storage} {writes_narrow} {l2}");
+            }
+        }
+    }
+}
+
 fn preconditioners() -> [Preconditioner; 6] {
     [
         Preconditioner::None,
