@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{gpu, methods, noise};
+use common::{default_limits_gpu, gpu, methods, noise};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
 use kutta::{
@@ -421,6 +421,24 @@ fn chunks_and_repetition_change_no_bit() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn webgpu_default_limits_change_no_bit() {
+    let n = 10_000;
+    let start = away(n, 8);
+    for name in ["rk4", "bs3", "rkc2:stages=5"] {
+        let method: Method = name.parse().unwrap();
+        let stored = Stored::all(Storage::Bf16).rounding(Rounding::Stochastic);
+        let [own, default] = [gpu(), default_limits_gpu()].map(|gpu| {
+            let mut source = Analytic::new(gpu, &Problem::Quartic, n).unwrap();
+            let builder = everything(&method, stored).elements_per_binding(5000);
+            let mut optimizer = builder.build(gpu, source.layout(), &start).unwrap();
+            optimizer.run(&mut source, 4).unwrap();
+            bits(&optimizer.params().read().unwrap())
+        });
+        assert_eq!(own, default, "{name}");
     }
 }
 

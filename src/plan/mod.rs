@@ -678,7 +678,7 @@ impl Plan {
         if slot < self.wide { Storage::F32 } else { self.ingredients.stored.gradients }
     }
 
-    /// The storages that the source must write gradients in, besides f32.
+    /// The storage that the source must write gradients in besides f32, if it must.
     pub fn narrow_gradients(&self) -> Option<Storage> {
         let ops = self.ops.iter().chain(&self.opening).chain(&self.renewing);
         let mut evaluated = ops.filter_map(|op| match op {
