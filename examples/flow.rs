@@ -18,7 +18,7 @@ use kutta::reference::{Problem, textbook};
 use kutta::tableau::Stages;
 use kutta::{
     Adaptive, Findings, Gpu, Ingredients, Method, Momentum, Optimizer, Plan, Preconditioner,
-    SpectralRadius, StepSize, Verdict,
+    SpectralRadius, StepSize, Stored, Verdict,
 };
 
 /// Integrate θ̇ = −∇L(θ) for a problem with a formula, and write a CSV.
@@ -63,6 +63,10 @@ struct Options {
     /// estimated
     #[arg(long, value_name = "RHO", default_value_t = SpectralRadius::Estimated, allow_negative_numbers = true)]
     spectral_radius: SpectralRadius,
+    /// f32, f16 or bf16 for gradients, momentum and second moment, or for some:
+    /// f32:gradients=f16,second=bf16,rounding=stochastic
+    #[arg(long, value_name = "FORMAT", default_value_t = Stored::default(), conflicts_with = "reference")]
+    storage: Stored,
     /// Attempts to make
     #[arg(long)]
     steps: Option<u64>,
@@ -81,7 +85,7 @@ struct Options {
 impl Options {
     fn ingredients(&self) -> Ingredients {
         let Self { preconditioner, momentum, weight_decay, adaptive, clip, .. } = *self;
-        let radius = self.spectral_radius;
+        let (radius, stored) = (self.spectral_radius, self.storage);
         let rule = self.step_size.as_ref().and_then(StepSize::rule);
         Ingredients {
             preconditioner,
@@ -91,6 +95,7 @@ impl Options {
             clip,
             rule,
             radius,
+            stored,
             ..Ingredients::default()
         }
     }
@@ -167,7 +172,8 @@ fn device(
 ) -> Result<Vec<Row>, Box<dyn Error>> {
     let gpu = Gpu::new()?;
     let mut source = Analytic::new(&gpu, problem, start.len())?;
-    let mut builder = Optimizer::builder(method.clone()).ingredients(options.ingredients());
+    let mut builder =
+        Optimizer::builder(method.clone()).ingredients(options.ingredients()).writes_narrow(true);
     if let Some(step_size) = &options.step_size {
         builder = builder.step_size(step_size.clone());
     }

@@ -9,6 +9,7 @@ use crate::gpu::traversal::{Chunk, Traversal};
 use crate::gpu::vector::Vector;
 use crate::gpu::verdict::NO_LOSS;
 use crate::gpu::{Gpu, RECORD_WGSL, TRAVERSAL_WGSL};
+use crate::ingredients::Storage;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::plan::Purpose;
@@ -186,6 +187,10 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
 
     fn products(&self) -> bool {
         self.inner.products()
+    }
+
+    fn writes(&self, storage: Storage) -> bool {
+        self.inner.writes(storage)
     }
 }
 

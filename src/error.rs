@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::ingredients::Storage;
 use crate::layout::Init;
 use crate::source::SourceError;
 
@@ -144,6 +145,12 @@ pub enum OptimizerError {
          (`GradientSource::adds`); leave `.adds(true)` out of the builder"
     )]
     NotAdding,
+    #[error(
+        "gradients are to be written as {storage}, and this gradient source does not \
+         (`GradientSource::writes`); leave `.writes_narrow(true)` out of the builder, and kutta \
+         packs what it writes in f32"
+    )]
+    NotNarrow { storage: Storage },
     #[error("this gradient source submits work of its own; use `step` or `run`, not `record`")]
     SourceSubmits,
 }

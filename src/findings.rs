@@ -173,7 +173,7 @@ stable to  2.5127 on the real axis, 1.7321 on the imaginary
                              words per parameter  resident
 per step          gradients  bare guarded unfused  vectors
 given size                3    11      12      15        4
-error estimate            4    16      18      27        6
+error estimate            4    15      17      27        4
 ";
         assert_eq!(text, expected);
     }

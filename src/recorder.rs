@@ -7,12 +7,12 @@ use crate::error::{Error, GpuError};
 use crate::gpu::commands::Commands;
 use crate::gpu::moments::Kinds;
 use crate::gpu::shape::Binding;
-use crate::gpu::traversal::Traversal;
+use crate::gpu::traversal::{Chunk, Traversal};
 use crate::gpu::vector::Vector;
 use crate::gpu::verdict::Kind;
 use crate::gpu::{
     Gpu, Pipeline, average, choose, combine, commit, decay, estimate, field, finish, fit, guard,
-    radius, registers, verdict,
+    pack, radius, registers, verdict,
 };
 use crate::ingredients::{ENLARGED, SpectralRadius};
 use crate::layout::ALIGNMENT;
@@ -92,6 +92,7 @@ impl Recorder {
         most: usize,
     ) -> Result<Self, Error> {
         let measurement = plan.measurement();
+        let walk = if plan.is_narrow() { walk.for_halves() } else { walk };
         let mut builder = Builder::new(gpu, plan, state, walk, most)?;
         let judged = plan.ingredients().adaptive.is_some();
         let kind = Kind { judged, two: plan.two_errors(), ..Kind::default() };
@@ -270,9 +271,9 @@ impl<'a> Builder<'a> {
         // The state's vectors share a binding.
         let width = plan.state_width() + usize::from(plan.ingredients().grouped);
         let most = most / width.max(plan.mean_halves()).max(1);
-        // Three forms of an attempt, and two more for the measurement's decay and
-        // guard.
-        let ops = 3 * (plan.ops().len() + plan.renewing().len()) + plan.opening().len() + 2;
+        // Three forms of an attempt, and three more for the measurement's pack, decay
+        // and guard.
+        let ops = 3 * (plan.ops().len() + plan.renewing().len()) + plan.opening().len() + 3;
         let slots = ops * walk.chunks(most).count();
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("weights", (slots * stride) as u64, usage)?;
@@ -312,6 +313,8 @@ impl<'a> Builder<'a> {
                 Op::Decay { gradient, .. } if kind.reused && gradient.name == Name::Gradient(1) => {
                 }
                 Op::Decay { gradient, point } => self.decay(*gradient, *point, &mut items),
+                Op::Pack { to, .. } if kind.reused && to.name == Name::Gradient(1) => {}
+                Op::Pack { from, to } => self.pack(*from, *to, &mut items),
                 Op::Average => self.average(&mut items),
                 Op::Evaluate { purpose, point, gradient, adds } => items.push(Item::Evaluate {
                     purpose: *purpose,
@@ -328,7 +331,7 @@ impl<'a> Builder<'a> {
                 Op::Combine(linear) => self.linear(linear, false, &mut items),
                 Op::Advance(linear) => self.linear(linear, true, &mut items),
                 Op::Reduce { gradient, stage, norm, squares } => {
-                    self.guard(gradient.slot, *stage, *norm, *squares, &mut items);
+                    self.guard(*gradient, *stage, *norm, *squares, &mut items);
                 }
                 Op::Finish(finish) => self.finish(finish, &mut items),
                 Op::Field(field) => self.field(field, &mut items),
@@ -351,7 +354,11 @@ impl<'a> Builder<'a> {
 
     fn linear(&mut self, linear: &Linear, advance: bool, items: &mut Vec<Item>) {
         let constants = combine::constants(linear, advance, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(combine::kernel(linear), &constants);
+        let pipeline = self.gpu.variant(
+            combine::kernel(linear),
+            &combine::formats(linear, self.kinds),
+            &constants,
+        );
         let also = linear.also.iter().map(|also| also.target.slot);
         let outputs: Vec<Slot> = std::iter::once(linear.target.slot).chain(also).collect();
         let inputs: Vec<Slot> = combine::own_inputs(linear).map(|(_, input)| input.slot).collect();
@@ -399,7 +406,11 @@ impl<'a> Builder<'a> {
 
     fn estimate(&mut self, op: &Estimate, items: &mut Vec<Item>) {
         let constants = estimate::constants(op, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(estimate::kernel(op, self.kinds), &constants);
+        let pipeline = self.gpu.variant(
+            estimate::kernel(op, self.kinds),
+            &estimate::formats(op, self.kinds),
+            &constants,
+        );
         let inputs: Vec<Slot> = op.terms.iter().map(|(_, k)| k.slot).collect();
         let (bindings, outputs) = (estimate::bindings(op, self.kinds), [op.candidate.slot]);
         let adaptive = self.plan.ingredients().adaptive;
@@ -422,7 +433,8 @@ impl<'a> Builder<'a> {
 
     fn field(&mut self, op: &Field, items: &mut Vec<Item>) {
         let constants = field::constants(op, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(&field::KERNEL, &constants);
+        let pipeline =
+            self.gpu.variant(&field::KERNEL, &field::formats(op, self.kinds), &constants);
         let (walk, state) = (self.walk, self.state);
         let adaptive = self.plan.ingredients().adaptive;
         for (range, chunk, groups) in walk.chunks(self.most) {
@@ -444,8 +456,9 @@ impl<'a> Builder<'a> {
     }
 
     fn radius(&mut self, op: &Radius, items: &mut Vec<Item>) {
-        let pipeline =
-            self.gpu.pipeline(&radius::KERNEL, &radius::constants(op, self.kinds, &self.walk));
+        let constants = radius::constants(op, self.kinds, &self.walk);
+        let formats = radius::formats(op, self.kinds);
+        let pipeline = self.gpu.variant(&radius::KERNEL, &formats, &constants);
         let (walk, state) = (self.walk, self.state);
         let [first, beside] = op.others.map_or([0, 0], |others| others.map(|o| o.slot));
         for (range, chunk, groups) in walk.chunks(self.most) {
@@ -490,7 +503,8 @@ impl<'a> Builder<'a> {
 
     fn registers(&mut self, op: &Registers, items: &mut Vec<Item>) {
         let constants = registers::constants(op, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(&registers::KERNEL, &constants);
+        let pipeline =
+            self.gpu.variant(&registers::KERNEL, &registers::formats(op, self.kinds), &constants);
         let (walk, state) = (self.walk, self.state);
         // What is not read is θ once more, or y where θ is written.
         let spare_read = match op.point {
@@ -536,7 +550,8 @@ impl<'a> Builder<'a> {
     }
 
     fn decay(&mut self, gradient: Operand, point: Operand, items: &mut Vec<Item>) {
-        let pipeline = self.gpu.pipeline(&decay::KERNEL, &self.walk.constants());
+        let pipeline =
+            self.gpu.variant(&decay::KERNEL, &decay::formats(gradient), &self.walk.constants());
         let (walk, state) = (self.walk, self.state);
         let lambda = self.plan.ingredients().l2 as f32;
         for (range, chunk, groups) in walk.chunks(self.most) {
@@ -546,6 +561,22 @@ impl<'a> Builder<'a> {
                 self.uniform(offset, size_of::<decay::Decay>()),
                 state.vectors[gradient.slot].binding(range.clone()),
                 state.vectors[point.slot].binding(range),
+            ];
+            let bind_group = pipeline.bind(self.gpu, &resources);
+            items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+    }
+
+    fn pack(&mut self, from: Operand, to: Operand, items: &mut Vec<Item>) {
+        let constants = self.walk.constants();
+        let pipeline = self.gpu.variant(&pack::KERNEL, &pack::formats(to), &constants);
+        let (walk, state) = (self.walk, self.state);
+        for (range, chunk, groups) in walk.chunks(self.most) {
+            let offset = self.push(bytemuck::bytes_of(&chunk));
+            let resources = [
+                self.uniform(offset, size_of::<Chunk>()),
+                state.vectors[from.slot].binding(range.clone()),
+                state.vectors[to.slot].binding(range),
             ];
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
@@ -585,7 +616,11 @@ impl<'a> Builder<'a> {
     }
 
     fn commit(&mut self, from: Operand, to: Operand, items: &mut Vec<Item>) {
-        let pipeline = self.gpu.pipeline(&commit::KERNEL, &commit::constants(&self.walk));
+        let pipeline = self.gpu.variant(
+            &commit::KERNEL,
+            &commit::formats(from, to),
+            &commit::constants(&self.walk),
+        );
         let (walk, state) = (self.walk, self.state);
         for (range, chunk, groups) in walk.chunks(self.most) {
             let offset = self.push(bytemuck::bytes_of(&commit::Commit { chunk }));
@@ -602,7 +637,11 @@ impl<'a> Builder<'a> {
 
     fn finish(&mut self, step: &Finish, items: &mut Vec<Item>) {
         let constants = finish::constants(step, self.kinds, &self.walk);
-        let pipeline = self.gpu.pipeline(finish::kernel(step, self.kinds), &constants);
+        let pipeline = self.gpu.variant(
+            finish::kernel(step, self.kinds),
+            &finish::formats(step, self.kinds),
+            &constants,
+        );
         let inputs: Vec<Slot> = step.gradients.iter().map(|(_, k)| k.slot).collect();
         let (bindings, outputs) = (finish::bindings(step, self.kinds), [step.target.slot]);
         let walk = self.walk;
@@ -642,14 +681,14 @@ impl<'a> Builder<'a> {
 
     fn guard(
         &mut self,
-        gradient: Slot,
+        gradient: Operand,
         stage: u32,
         norm: bool,
         squares: bool,
         items: &mut Vec<Item>,
     ) {
         let constants = guard::constants(norm, squares, &self.walk);
-        let pipeline = self.gpu.pipeline(&guard::KERNEL, &constants);
+        let pipeline = self.gpu.variant(&guard::KERNEL, &guard::formats(gradient), &constants);
         let (walk, state) = (self.walk, self.state);
         for (range, chunk, groups) in walk.chunks(self.most) {
             let uniform = guard::Guard { stage, chunk, ..Default::default() };
@@ -657,7 +696,7 @@ impl<'a> Builder<'a> {
             let resources = [
                 self.uniform(offset, size_of::<guard::Guard>()),
                 state.partials.as_entire_binding(),
-                state.vectors[gradient].binding(range),
+                state.vectors[gradient.slot].binding(range),
             ];
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));

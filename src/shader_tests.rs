@@ -13,7 +13,7 @@ use crate::gpu::kernel::{Access, Constants, Format, Kernel};
 use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::{
-    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, radius,
+    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, pack, radius,
     registers, verdict,
 };
 use crate::ingredients::{
@@ -79,7 +79,7 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
                             }
                             Op::Field(f) => fields.push(field::constants(f, kinds, &walk)),
                             Op::Choose(c) => choices.push(choose::constants(*c)),
-                            Op::Decay { .. } | Op::Average => {}
+                            Op::Decay { .. } | Op::Average | Op::Pack { .. } => {}
                             Op::Commit { .. } | Op::Reuse { .. } => {
                                 commits.push(commit::constants(&walk));
                             }
@@ -120,7 +120,8 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
             sets.collect()
         }),
         (choose::KERNEL, distinct(choices)),
-        (decay::KERNEL, distinct(walks)),
+        (decay::KERNEL, distinct(walks.clone())),
+        (pack::KERNEL, distinct(walks)),
         (commit::KERNEL, distinct(commits)),
         (field::KERNEL, distinct(fields)),
         (fit::KERNEL, vec![vec![]]),

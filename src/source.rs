@@ -3,14 +3,15 @@
 use std::fmt;
 
 use crate::gpu::{Gpu, commands::Commands, vector::Vector};
+use crate::ingredients::Storage;
 use crate::plan::Purpose;
 
 /// Gives the gradient of a loss at points the optimizer asks for.
 ///
 /// The buffers of equal [`Evaluation::key`]s are the same for the optimizer's
-/// whole life, so a source makes its bind groups once for each. All vectors are flat `f32` in the layout that the
-/// optimizer was built with; padding between tensors must stay as it is
-/// (zero).
+/// whole life, so a source makes its bind groups once for each. All vectors are flat, in
+/// the layout that the optimizer was built with, and `f32` unless [`Evaluation::storage`]
+/// says otherwise; padding between tensors must stay as it is (zero).
 pub trait GradientSource {
     /// Records the work that reads θ from [`Evaluation::point`] and writes
     /// ∇L(θ) to [`Evaluation::gradient`] and, where it knows it, L(θ) to
@@ -39,6 +40,14 @@ pub trait GradientSource {
         false
     }
 
+    /// True for storages that this source can write gradients in, where
+    /// [`Evaluation::storage`] says so: all can write f32. A narrow gradient then needs
+    /// no f32 vector beside it:
+    /// [`Builder::writes_narrow`](crate::optimizer::Builder::writes_narrow).
+    fn writes(&self, storage: Storage) -> bool {
+        storage == Storage::F32
+    }
+
     /// True for a source that submits work of its own instead of recording.
     /// Such a source works with `step` and `run`; `record` refuses it.
     fn submits(&self) -> bool {
@@ -61,6 +70,10 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
 
     fn adds(&self) -> bool {
         (**self).adds()
+    }
+
+    fn writes(&self, storage: Storage) -> bool {
+        (**self).writes(storage)
     }
 
     fn submits(&self) -> bool {
@@ -138,6 +151,15 @@ impl Evaluation<'_> {
     /// ∇L(θ): write (or, where [`Evaluation::adds`], add to) every element of every tensor; leave padding alone.
     pub fn gradient(&self) -> &Vector {
         self.gradient
+    }
+
+    /// How the gradient is stored. Where that is not f32, which happens only to sources
+    /// whose [`GradientSource::writes`] says so, its buffer is an `array<vec2<u32>>`:
+    /// elements 4i to 4i + 3 are the halves of vec2 i, the first one in the low half of
+    /// x. Finite values beyond the format's range become its largest; NaN and infinity
+    /// must stay such, for the checks to see.
+    pub fn storage(&self) -> Storage {
+        self.gradient.storage()
     }
 
     /// The gradient is to be added to what its buffer holds. Never so for a source

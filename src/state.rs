@@ -67,16 +67,25 @@ impl State {
         let mut vectors = vec![Vector::from_slice(gpu, "parameters", theta)?];
         for slot in 1..plan.slots() {
             let label = format!("vector {slot} of {}", plan.slots());
-            vectors.push(Vector::zeros(gpu, &label, theta.len())?);
+            vectors.push(Vector::stored(gpu, &label, theta.len(), plan.storage(slot))?);
         }
+        let stored = ingredients.second_storage();
         let second = state(walk, plan, multipliers);
         let mean = walk.padded() * plan.mean_halves();
         // A binding holds at least one vec4.
         let second = match second {
-            Initial::Zeros(len) => Vector::zeros(gpu, "second moments", len.max(ALIGNMENT))?,
-            Initial::Values(values) => Vector::from_slice(gpu, "second moments", &values)?,
+            Initial::Zeros(len) => {
+                Vector::stored(gpu, "second moments", len.max(ALIGNMENT), stored)?
+            }
+            Initial::Values(words) => {
+                let len = 4 * words.len() / stored.bytes();
+                let vector = Vector::stored(gpu, "second moments", len, stored)?;
+                gpu.upload(vector.buffer(), bytemuck::cast_slice(&words));
+                vector
+            }
         };
-        let mean = Vector::zeros(gpu, "momentum", mean.max(ALIGNMENT))?;
+        let momentum = ingredients.stored.momentum;
+        let mean = Vector::stored(gpu, "momentum", mean.max(ALIGNMENT), momentum)?;
         let average = match ingredients.average {
             Some(_) => Vector::from_slice(gpu, "average of the parameters", theta)?,
             None => Vector::zeros(gpu, "average of the parameters", ALIGNMENT)?,
@@ -115,13 +124,16 @@ impl State {
 
 enum Initial {
     Zeros(usize),
+    /// Words of four bytes.
     Values(Vec<f32>),
 }
 
 /// The preconditioner's state as `shaders/shared/moments.wgsl` lays it out:
-/// zeros, and after those of each span the multipliers of its blocks.
+/// zeros, and after those of each span the multipliers of its blocks, where two f32
+/// take as much room as four halves.
 fn state(walk: &Traversal, plan: &Plan, multipliers: &[[f32; 2]]) -> Initial {
     let width = plan.state_width();
+    let stored = plan.ingredients().second_storage();
     if !plan.ingredients().grouped {
         return Initial::Zeros(walk.padded() * width);
     }
@@ -129,10 +141,11 @@ fn state(walk: &Traversal, plan: &Plan, multipliers: &[[f32; 2]]) -> Initial {
     let blocks = span / ALIGNMENT;
     let mut values = Vec::with_capacity(walk.padded() * width + walk.padded() / 16);
     for first in (0..walk.padded() / ALIGNMENT).step_by(blocks) {
-        values.resize(values.len() + width * span, 0.0);
+        values.resize(values.len() + width * span * stored.bytes() / 4, 0.0);
         for block in first..first + blocks {
             let [rate, decay] = multipliers.get(block).copied().unwrap_or([1.0, 1.0]);
-            values.extend([rate, decay, 0.0, 0.0]);
+            values.extend([rate, decay]);
+            values.resize(values.len() + stored.bytes() - 2, 0.0);
         }
     }
     Initial::Values(values)

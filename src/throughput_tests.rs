@@ -12,7 +12,7 @@ use crate::gpu::Gpu;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
-use crate::ingredients::{Ingredients, SpectralRadius, StepSize};
+use crate::ingredients::{Ingredients, SpectralRadius, StepSize, Storage, Stored};
 use crate::method::Method;
 use crate::plan::{Fusion, Op, Operand, Options, Plan, Registers};
 use crate::recorder::{Dispatch, Recorder};
@@ -130,13 +130,18 @@ struct Planned {
 }
 
 fn planned(gpu: &Gpu, method: &Method, fusion: Fusion) -> Planned {
+    planned_as(gpu, method, fusion, Stored::default(), N)
+}
+
+/// With narrow gradients as if the source wrote them.
+fn planned_as(gpu: &Gpu, method: &Method, fusion: Fusion, stored: Stored, n: usize) -> Planned {
     // No power iteration has run that h could be bounded by.
     let radius = SpectralRadius::Given(1e-3);
-    let ingredients = Ingredients { radius, ..Ingredients::default() };
-    let options = Options { fusion, ..Options::default() };
+    let ingredients = Ingredients { radius, stored, ..Ingredients::default() };
+    let options = Options { fusion, writes_narrow: true, ..Options::default() };
     let plan = Plan::with_ingredients(method, &ingredients, options).unwrap();
-    let walk = Traversal::new(N, gpu.is_software());
-    let state = State::new(gpu, &plan, &walk, &vec![0.5; N], &[]).unwrap();
+    let walk = Traversal::new(n, gpu.is_software());
+    let state = State::new(gpu, &plan, &walk, &vec![0.5; n], &[]).unwrap();
     let recorder = Recorder::new(gpu, &plan, &state, walk, gpu.binding_elements()).unwrap();
     // Gradients stay zero: the numbers stay finite however often it runs.
     let mut settings = Settings {
@@ -216,6 +221,7 @@ fn throughput_of_each_kernel_is_that_of_a_bare_one() {
                     (inputs, written, true, format!("registers, stage {}", op.checks))
                 }
                 Op::Decay { .. }
+                | Op::Pack { .. }
                 | Op::Average
                 | Op::Field(_)
                 | Op::Choose(_)
@@ -250,6 +256,33 @@ fn throughput_of_fused_steps_beats_unfused() {
         println!("{method:9} unfused / fused = {:.2}, words predict {predicted:.2}", ratio);
         if method == Method::rk4() {
             assert!(ratio >= 1.3, "RK4: {:.3}", ratio);
+        }
+    }
+}
+
+#[test]
+#[ignore = "timing: needs a quiet machine"]
+fn throughput_of_narrow_gradients_is_nearly_that_of_their_bytes() {
+    const N: usize = 1 << 24;
+    let gpu = Gpu::new().unwrap();
+    println!("{}, n = {N}", gpu.info().name);
+    for name in ["rk4", "dp5"] {
+        let method: Method = name.parse().unwrap();
+        let of = |gradients| {
+            let stored = Stored { gradients, ..Stored::default() };
+            planned_as(&gpu, &method, Fusion::Full, stored, N)
+        };
+        let wide = of(Storage::F32);
+        for storage in [Storage::F16, Storage::Bf16] {
+            let narrow = of(storage);
+            let own = wide.recorder.attempt_dispatches();
+            let ratio = ratio(&gpu, &own, &narrow.recorder.attempt_dispatches());
+            let bytes = |planned: &Planned| planned.plan.bytes_guarded() as f64;
+            let predicted = bytes(&narrow) / bytes(&wide);
+            println!("{name:9} {storage:4} / f32 = {ratio:.3}, bytes predict {predicted:.3}");
+            if method == Method::rk4() {
+                assert!(ratio <= 0.85, "RK4 with {storage}: {ratio:.3}");
+            }
         }
     }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use kutta::models::Activation;
-use kutta::{Adaptive, Ingredients, Method, Momentum, Preconditioner, SpectralRadius, StepSize};
+use kutta::{
+    Adaptive, Ingredients, Method, Momentum, Preconditioner, SpectralRadius, StepSize, Stored,
+};
 use serde::{Serialize, Serializer};
 
 /// Trains a multilayer perceptron on a folder of IDX files with a Runge-Kutta
@@ -59,6 +61,12 @@ pub struct Args {
     #[arg(long, default_value_t = Momentum::none())]
     #[serde(serialize_with = "as_text")]
     pub momentum: Momentum,
+
+    /// f32, f16 or bf16 for gradients, momentum and second moment, or for some:
+    /// f32:gradients=f16,second=bf16,rounding=stochastic
+    #[arg(long, value_name = "FORMAT", default_value_t = Stored::default())]
+    #[serde(serialize_with = "as_text")]
+    pub storage: Stored,
 
     /// Decoupled weight decay, as in AdamW
     #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, allow_negative_numbers = true)]
@@ -198,6 +206,7 @@ impl Args {
             adaptive: self.adaptive,
             clip: self.clip,
             radius: self.spectral_radius,
+            stored: self.storage,
             ..Ingredients::default()
         }
     }

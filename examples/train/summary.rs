@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kutta::{Momentum, Preconditioner};
+use kutta::{Momentum, Preconditioner, Stored};
 use serde::Serialize;
 
 use crate::cli::Args;
@@ -37,6 +37,9 @@ impl Summary<'_> {
         }
         if self.options.momentum != Momentum::None {
             title += &format!(", {}", self.options.momentum);
+        }
+        if self.options.storage != Stored::default() {
+            title += &format!(", {}", self.options.storage);
         }
         if self.options.weight_decay != 0.0 {
             title += &format!(", decay {}", self.options.weight_decay);

@@ -1,7 +1,7 @@
 //! Host side of `shaders/combine.wgsl`.
 
 use super::control::{CONTROL_WGSL, Control};
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::shape::{Binding, INPUTS, OUTPUTS, Template, load};
 use super::template::Table;
@@ -100,6 +100,16 @@ pub(crate) fn kernel(linear: &Linear) -> &'static Kernel {
         ],
     };
     TEMPLATE.kernel(&bindings(linear), table)
+}
+
+/// How its vectors are stored.
+pub(crate) fn formats(linear: &Linear, kinds: Kinds) -> Formats {
+    let own = own_inputs(linear);
+    let mut formats: Formats = own.flat_map(|(n, input)| stored(&INPUTS[n..=n], [input])).collect();
+    if linear.diagonal != Diagonal::None {
+        formats.extend(kinds.formats());
+    }
+    formats
 }
 
 /// Specialises the kernel for one operation.

@@ -2,8 +2,9 @@
 
 use super::TRAVERSAL_WGSL;
 use super::control::{CONTROL_WGSL, Control};
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::traversal::{Chunk, Traversal};
+use crate::plan::Operand;
 
 wgsl_struct! {
     /// One dispatch's chunk.
@@ -24,6 +25,11 @@ pub(crate) const KERNEL: Kernel = Kernel {
     vectors: &["dst", "src"],
     structs: &[Control::LAYOUT, Commit::LAYOUT, Chunk::LAYOUT],
 };
+
+/// How both vectors are stored.
+pub(crate) fn formats(from: Operand, to: Operand) -> Formats {
+    stored(&["dst", "src"], [to, from])
+}
 
 pub(crate) fn constants(walk: &Traversal) -> Constants {
     walk.constants()

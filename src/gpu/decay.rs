@@ -1,8 +1,9 @@
 //! Host side of `shaders/decay.wgsl`.
 
 use super::TRAVERSAL_WGSL;
-use super::kernel::{Access, Kernel, wgsl_struct};
+use super::kernel::{Access, Formats, Kernel, stored, wgsl_struct};
 use super::traversal::Chunk;
+use crate::plan::Operand;
 
 wgsl_struct! {
     /// λ and one dispatch's chunk.
@@ -22,3 +23,8 @@ pub(crate) const KERNEL: Kernel = Kernel {
     vectors: &["k"],
     structs: &[Decay::LAYOUT, Chunk::LAYOUT],
 };
+
+/// How k is stored.
+pub(crate) fn formats(k: Operand) -> Formats {
+    stored(&["k"], [k])
+}

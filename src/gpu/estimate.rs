@@ -1,7 +1,7 @@
 //! Host side of `shaders/estimate.wgsl`.
 
 use super::control::{CONTROL_WGSL, Control};
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, MOMENTUM_WGSL, Moments};
 use super::shape::{Binding, INPUTS, Template, load};
 use super::template::Table;
@@ -65,6 +65,18 @@ pub(crate) fn kernel(estimate: &plan::Estimate, kinds: Kinds) -> &'static Kernel
     let terms = INPUTS[..estimate.terms.len()].iter().map(|name| load(name, true));
     let lists = vec![("terms", terms.collect())];
     TEMPLATE.kernel(&bindings(estimate, kinds), Table { flags: vec![], lists })
+}
+
+/// How its vectors are stored.
+pub(crate) fn formats(estimate: &plan::Estimate, kinds: Kinds) -> Formats {
+    let mut formats = stored(&INPUTS, estimate.terms.iter().map(|&(_, k)| k));
+    if estimate.diagonal != Diagonal::None {
+        formats.extend(kinds.formats());
+    }
+    if estimate.makes == Makes::Finish {
+        formats.extend(kinds.mean_formats());
+    }
+    formats
 }
 
 pub(crate) fn constants(estimate: &plan::Estimate, kinds: Kinds, walk: &Traversal) -> Constants {

@@ -1,7 +1,7 @@
 //! Host side of `shaders/field.wgsl`.
 
 use super::control::{CONTROL_WGSL, Control};
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::traversal::{Chunk, Traversal};
 use super::{PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
@@ -43,6 +43,13 @@ pub(crate) const KERNEL: Kernel = Kernel {
     vectors: &["second", "a", "b"],
     structs: &[Control::LAYOUT, Field::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
+
+/// How its vectors are stored.
+pub(crate) fn formats(field: &plan::Field, kinds: Kinds) -> Formats {
+    let mut formats = stored(&["a", "b"], std::iter::once(field.a).chain(field.b));
+    formats.extend(kinds.formats());
+    formats
+}
 
 pub(crate) fn constants(field: &plan::Field, kinds: Kinds, walk: &Traversal) -> Constants {
     let mut constants = walk.sum_constants();

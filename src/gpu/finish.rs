@@ -2,7 +2,7 @@
 
 use super::TRAVERSAL_WGSL;
 use super::control::{CONTROL_WGSL, Control};
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, MOMENTUM_WGSL, Moments};
 use super::shape::{Binding, INPUTS, Template, load};
 use super::template::Table;
@@ -55,6 +55,14 @@ pub(crate) fn kernel(finish: &plan::Finish, kinds: Kinds) -> &'static Kernel {
     let theta = if judged(finish) { "theta[i]" } else { "dst[i]" };
     let lists = vec![("terms", terms.collect()), ("theta", vec![theta.to_owned()])];
     TEMPLATE.kernel(&bindings(finish, kinds), Table { flags: vec![], lists })
+}
+
+/// How its vectors are stored.
+pub(crate) fn formats(finish: &plan::Finish, kinds: Kinds) -> Formats {
+    let mut formats = stored(&INPUTS, finish.gradients.iter().map(|&(_, k)| k));
+    formats.extend(kinds.formats());
+    formats.extend(kinds.mean_formats());
+    formats
 }
 
 pub(crate) fn constants(finish: &plan::Finish, kinds: Kinds, walk: &Traversal) -> Constants {

@@ -1,8 +1,9 @@
 //! Host side of `shaders/guard.wgsl`.
 
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::traversal::{Chunk, Traversal};
 use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
+use crate::plan::Operand;
 
 wgsl_struct! {
     /// The guarded gradient's stage and one dispatch's chunk.
@@ -29,6 +30,11 @@ pub(crate) const KERNEL: Kernel = Kernel {
     vectors: &["k"],
     structs: &[Guard::LAYOUT, Chunk::LAYOUT],
 };
+
+/// How k is stored.
+pub(crate) fn formats(k: Operand) -> Formats {
+    stored(&["k"], [k])
+}
 
 pub(crate) fn constants(norm: bool, squares: bool, walk: &Traversal) -> Constants {
     let mut constants = walk.sum_constants();

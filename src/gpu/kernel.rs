@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use crate::ingredients::{Rounding, Storage};
+use crate::plan::Operand;
 
 /// A compute shader of `shaders/`: entry point `main`, one bind group.
 #[derive(Clone, Copy)]
@@ -58,6 +59,16 @@ pub struct StructLayout {
 
 /// Values of a kernel's `override` constants.
 pub type Constants = Vec<(&'static str, f64)>;
+
+/// Formats of the vectors that these bindings hold, in order.
+pub(crate) fn stored(
+    names: &[&'static str],
+    operands: impl IntoIterator<Item = Operand>,
+) -> Formats {
+    let rounding = Rounding::Nearest;
+    let pairs = names.iter().zip(operands).filter(|(_, operand)| operand.storage.is_narrow());
+    pairs.map(|(name, Operand { storage, .. })| (*name, Format { storage, rounding })).collect()
+}
 
 const NOISE_WGSL: &str = include_str!("../../shaders/shared/noise.wgsl");
 const F16_WGSL: &str = include_str!("../../shaders/shared/f16.wgsl");

@@ -14,6 +14,7 @@ pub(crate) mod fit;
 pub(crate) mod guard;
 pub mod kernel;
 pub(crate) mod moments;
+pub(crate) mod pack;
 pub(crate) mod radius;
 pub(crate) mod registers;
 pub(crate) mod settings;

@@ -1,8 +1,8 @@
 //! What kernels know of preconditioner, momentum and weight decay. WGSL twin:
 //! `shaders/shared/moments.wgsl`.
 
-use super::kernel::{Constants, wgsl_struct};
-use crate::ingredients::{Ingredients, Momentum, Preconditioner};
+use super::kernel::{Constants, Format, Formats, wgsl_struct};
+use crate::ingredients::{Ingredients, Momentum, Preconditioner, Storage};
 use crate::plan::Plan;
 
 pub(crate) const MOMENTS_WGSL: &str = include_str!("../../shaders/shared/moments.wgsl");
@@ -46,11 +46,14 @@ pub(crate) struct Kinds {
     halves: usize,
     mean_halves: usize,
     grouped: bool,
+    second: Format,
+    mean: Format,
 }
 
 impl Kinds {
     pub(crate) fn of(plan: &Plan) -> Self {
-        let Ingredients { preconditioner, momentum, .. } = plan.ingredients();
+        let Ingredients { preconditioner, momentum, stored, .. } = plan.ingredients();
+        let rounding = stored.rounding;
         Self {
             preconditioner: match preconditioner {
                 Preconditioner::None => 0,
@@ -69,6 +72,8 @@ impl Kinds {
             halves: plan.state_halves(),
             mean_halves: plan.mean_halves(),
             grouped: plan.ingredients().grouped,
+            second: Format { storage: plan.ingredients().second_storage(), rounding },
+            mean: Format { storage: stored.momentum, rounding },
         }
     }
 
@@ -78,7 +83,18 @@ impl Kinds {
             ("PRECONDITIONER", f64::from(self.preconditioner)),
             ("HALVES", self.halves as f64),
             ("GROUPED", f64::from(u8::from(self.grouped))),
+            ("ROOT", f64::from(u8::from(self.second.storage == Storage::F16))),
         ]
+    }
+
+    /// Format of the preconditioner's state, the binding `second`.
+    pub(crate) fn formats(self) -> Formats {
+        narrow("second", self.second)
+    }
+
+    /// Format of the momentum, the binding `mean`.
+    pub(crate) fn mean_formats(self) -> Formats {
+        narrow("mean", self.mean)
     }
 
     pub(crate) fn mean_halves(self) -> f64 {
@@ -92,4 +108,8 @@ impl Kinds {
     pub(crate) fn momentum(self) -> f64 {
         f64::from(self.momentum)
     }
+}
+
+fn narrow(name: &'static str, format: Format) -> Formats {
+    if format.storage.is_narrow() { vec![(name, format)] } else { vec![] }
 }

@@ -1,7 +1,7 @@
 //! Host side of `shaders/radius.wgsl`.
 
 use super::control::{CONTROL_WGSL, Control};
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::traversal::{Chunk, Traversal};
 use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
@@ -44,6 +44,15 @@ pub(crate) const KERNEL: Kernel = Kernel {
     vectors: &["second", "first"],
     structs: &[Control::LAYOUT, Radius::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
+
+/// How its vectors are stored.
+pub(crate) fn formats(op: &plan::Radius, kinds: Kinds) -> Formats {
+    let mut formats = stored(&["first"], op.others.into_iter().flatten());
+    if op.diagonal != Diagonal::None {
+        formats.extend(kinds.formats());
+    }
+    formats
+}
 
 pub(crate) fn constants(op: &plan::Radius, kinds: Kinds, walk: &Traversal) -> Constants {
     let flag = |b: bool| f64::from(u8::from(b));

@@ -1,7 +1,7 @@
 //! Host side of `shaders/registers.wgsl`.
 
 use super::control::{CONTROL_WGSL, Control};
-use super::kernel::{Access, Constants, Kernel, wgsl_struct};
+use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::traversal::{Chunk, Traversal};
 use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
@@ -48,6 +48,20 @@ pub(crate) const KERNEL: Kernel = Kernel {
     vectors: &["kept", "sum", "second", "gradient", "extra"],
     structs: &[Control::LAYOUT, Registers::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
+
+/// How its vectors are stored. A gradient may be in the place of a register that is
+/// only read.
+pub(crate) fn formats(op: &plan::Registers, kinds: Kinds) -> Formats {
+    let named =
+        [("kept", op.register), ("sum", op.sum), ("gradient", op.gradient), ("extra", op.extra)];
+    let named = named.into_iter().filter_map(|(name, operand)| Some((name, operand?)));
+    let (names, operands): (Vec<_>, Vec<_>) = named.unzip();
+    let mut formats = stored(&names, operands);
+    if op.diagonal != Diagonal::None {
+        formats.extend(kinds.formats());
+    }
+    formats
+}
 
 pub(crate) fn constants(op: &plan::Registers, kinds: Kinds, walk: &Traversal) -> Constants {
     let flag = |b: bool| f64::from(u8::from(b));

@@ -4,6 +4,7 @@ use half::{bf16, f16};
 
 use super::Gpu;
 use super::kernel::{Access, Constants, Format, Formats, Kernel};
+use super::vector::Vector;
 use crate::ingredients::{Rounding, Storage};
 
 const CONVERT: Kernel = Kernel {
@@ -131,6 +132,23 @@ fn samples() -> Vec<f32> {
     }
     samples.resize(samples.len().next_multiple_of(4), 1.0);
     samples
+}
+
+#[test]
+fn a_vector_is_read_as_f32_from_any_element() {
+    let gpu = Gpu::new().unwrap();
+    let values: Vec<f32> = (0..131).map(|i| 0.5 * i as f32).collect();
+    for storage in NARROW {
+        let vector = Vector::stored(&gpu, "halves", values.len(), storage).unwrap();
+        let mut halves: Vec<u16> = values.iter().map(|&x| nearest(storage, x)).collect();
+        halves.push(0);
+        gpu.upload(vector.buffer(), bytemuck::cast_slice(&halves));
+        assert_eq!(vector.read(&gpu).unwrap(), values, "{storage}");
+        for range in [0..1, 3..8, 64..66, 129..131, 130..200] {
+            let expected = &values[range.start..range.end.min(values.len())];
+            assert_eq!(vector.read_range(&gpu, range).unwrap(), expected, "{storage}");
+        }
+    }
 }
 
 #[test]

@@ -46,6 +46,14 @@ impl Traversal {
         Self { len, span, run, lane_partials: software }
     }
 
+    /// For kernels that read or write halves. On llvmpipe, where eight lanes side by side
+    /// take half a cache line's worth in a load, θ − h k ran 1.3 times as long as in f32;
+    /// with two parts of four lanes it runs 0.93 times as long. In f32 that spares a guard
+    /// 0.4 of its time and nothing else anything: sums keep their order there.
+    pub fn for_halves(self) -> Self {
+        Self { run: self.run.min(if self.lane_partials { 4 } else { LANES }), ..self }
+    }
+
     /// Partial sums that a norm over the whole vector leaves.
     pub fn partials(&self) -> usize {
         self.groups(self.len) * self.partials_per_group()

@@ -78,6 +78,11 @@ impl Ingredients {
 }
 
 impl Ingredients {
+    /// In which format the preconditioner's state is, if there is any.
+    pub(crate) fn second_storage(&self) -> Storage {
+        if self.preconditioner.vectors() == 0 { Storage::F32 } else { self.stored.second }
+    }
+
     /// ln β₂ where the preconditioner divides its bias 1 − β₂ᵗ out, else 0.
     pub fn log_second(&self) -> f64 {
         let corrected = self.preconditioner.corrects_bias();

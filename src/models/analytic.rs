@@ -2,10 +2,11 @@
 //! [`reference::Problem`](crate::reference::Problem).
 
 use crate::error::Error;
-use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::gpu::kernel::{Access, Constants, Format, Kernel, wgsl_struct};
 use crate::gpu::traversal::{Chunk, Traversal};
 use crate::gpu::vector::Vector;
 use crate::gpu::{Gpu, Pipeline, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
+use crate::ingredients::Storage;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::reference::Problem;
@@ -87,8 +88,7 @@ pub struct Analytic {
     layout: ParamLayout,
     walk: Traversal,
     most: usize,
-    /// Of a gradient that is written, and of one that is added.
-    gradients: [Pipeline; 2],
+    problem: u32,
     add_loss: Pipeline,
     eigenvalues: Option<Vector>,
     uniforms: wgpu::Buffer,
@@ -133,9 +133,7 @@ impl Analytic {
         }
         gpu.upload(&uniforms, &bytes);
         Ok(Self {
-            gradients: [false, true].map(|adds| {
-                gpu.pipeline(&GRADIENT, &gradient_constants(number(problem), adds, &walk))
-            }),
+            problem: number(problem),
             add_loss: gpu.pipeline(&ADD_LOSS, &vec![]),
             sums: gpu.buffer("partial losses", 4 * walk.partials() as u64, Usage::STORAGE)?,
             cache: BindCache::default(),
@@ -171,22 +169,17 @@ impl GradientSource for Analytic {
         true
     }
 
+    fn writes(&self, _: Storage) -> bool {
+        true
+    }
+
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
         let n = self.layout.len();
         if at.point().len() != n {
             return Err(format!("{} parameters for a problem of {n}", at.point().len()).into());
         }
         let Self {
-            walk,
-            most,
-            gradients,
-            add_loss,
-            eigenvalues,
-            uniforms,
-            stride,
-            sums,
-            cache,
-            ..
+            problem, walk, most, add_loss, eigenvalues, uniforms, stride, sums, cache, ..
         } = self;
         let uniform = |slot: u64| {
             wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -195,8 +188,11 @@ impl GradientSource for Analytic {
                 size: wgpu::BufferSize::new(16),
             })
         };
-        let gradient = &gradients[usize::from(at.adds())];
         let recorded = cache.get(at.key(), || {
+            let format = Format { storage: at.storage(), ..Format::default() };
+            let walk = if at.storage().is_narrow() { walk.for_halves() } else { *walk };
+            let constants = gradient_constants(*problem, at.adds(), &walk);
+            let gradient = at.gpu().variant(&GRADIENT, &vec![("gradient", format)], &constants);
             let mut recorded = Vec::new();
             for (slot, (range, _, groups)) in (1..).zip(walk.chunks(*most)) {
                 // Problems without eigenvalues bind θ once more and never read it.

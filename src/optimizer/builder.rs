@@ -9,7 +9,7 @@ use crate::gpu::Gpu;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::ingredients::{
-    Adaptive, Group, Ingredients, Momentum, Preconditioner, SpectralRadius, StepSize,
+    Adaptive, Group, Ingredients, Momentum, Preconditioner, SpectralRadius, StepSize, Stored,
 };
 use crate::layout::ParamLayout;
 use crate::method::Method;
@@ -184,6 +184,26 @@ impl Builder {
     /// a working point too. Default: false.
     pub fn adds(mut self, adds: bool) -> Self {
         self.options.adds = adds;
+        self
+    }
+
+    /// In which format gradients, momentum and second moment are kept between kernels:
+    /// [`Stored`] tells what that costs in accuracy. Default: f32.
+    ///
+    /// ```
+    /// use kutta::{Method, Optimizer, Storage, Stored};
+    /// let builder = Optimizer::builder(Method::rk4()).storage(Stored::all(Storage::Bf16));
+    /// ```
+    pub fn storage(mut self, stored: Stored) -> Self {
+        self.ingredients.stored = stored;
+        self
+    }
+
+    /// The source writes narrow gradients itself, as
+    /// [`GradientSource::writes`](crate::GradientSource::writes) says. Else it writes f32 into
+    /// a vector more, and kutta packs that: 6 bytes for each gradient. Default: false.
+    pub fn writes_narrow(mut self, writes_narrow: bool) -> Self {
+        self.options.writes_narrow = writes_narrow;
         self
     }
 

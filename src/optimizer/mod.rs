@@ -549,6 +549,11 @@ impl Optimizer {
         if self.plan().adds() && !source.adds() {
             return Err(OptimizerError::NotAdding);
         }
+        if let Some(storage) = self.plan().narrow_gradients()
+            && !source.writes(storage)
+        {
+            return Err(OptimizerError::NotNarrow { storage });
+        }
         match self.plan().multiplies() && !source.products() {
             true => Err(OptimizerError::NoProducts),
             false => Ok(()),

@@ -64,11 +64,12 @@ impl Optimizer {
                 let (ingredients, options) = (*self.plan().ingredients(), self.plan().options());
                 let plan = Plan::with_stages(&self.method, stages, &ingredients, options)?;
                 let widths = |plan: &Plan| (plan.state_width(), plan.mean_halves());
-                if plan.slots() > self.state.vectors.len() || widths(&plan) != widths(self.plan()) {
+                let fits = widths(&plan) == widths(self.plan());
+                let Some(plan) = plan.laid_out_as(self.plan()).filter(|_| fits) else {
                     let (method, found) = (self.method.to_string(), stages);
                     let stages = self.stages();
                     return Err(OptimizerError::Stages { method, stages, found }.into());
-                }
+                };
                 let recorder = Recorder::new(&self.gpu, &plan, &self.state, self.walk, self.most)?;
                 Variant { plan, recorder }
             }

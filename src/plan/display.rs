@@ -27,6 +27,7 @@ impl fmt::Display for Name {
             Name::Beside => "z".to_owned(),
             Name::GradientBeside => "g̃".to_owned(),
             Name::Eigenvector => "w".to_owned(),
+            Name::Landing => "g".to_owned(),
         };
         f.pad(&text)
     }
@@ -378,6 +379,10 @@ impl Op {
                 let reads = names([*gradient, *point].into_iter());
                 [what, reads, names([*gradient].into_iter())]
             }
+            Op::Pack { from, to } => {
+                let what = format!("{} = {}, as {}", to.name, from.name, to.storage);
+                [what, names([*from].into_iter()), names([*to].into_iter())]
+            }
             Op::Average => ["x̄ = β x̄ + (1−β) θ".into(), "x̄ θ·0".into(), "x̄".into()],
             Op::Choose(choice) => {
                 let what = match choice {
@@ -428,11 +433,14 @@ impl fmt::Display for Plan {
             writeln!(f, "{:2}  {a:what$}  {b:reads$}  {c:writes$}  {words:>5}", i + 1)?;
         }
         let (bare, guarded) = (self.words_bare(), self.words_guarded());
-        write!(
+        writeln!(
             f,
             "words per parameter: {bare} bare, {guarded} guarded; {} unfused. resident vectors: {}",
             self.words_unfused(),
             self.resident_vectors()
-        )
+        )?;
+        let (bare, guarded) = (self.bytes_bare(), self.bytes_guarded());
+        let resident = self.resident_bytes();
+        write!(f, "bytes per parameter: {bare} bare, {guarded} guarded; {resident} resident")
     }
 }

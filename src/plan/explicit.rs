@@ -26,11 +26,11 @@ pub(super) fn steps(assembly: &Assembly<'_>) -> Vec<Step> {
             let theta_free = options.theta_free || tight(ingredients);
             let cost = |steps: &Vec<Step>| {
                 let draft = assembly.draft(steps.clone(), false);
-                (draft.words(ingredients), draft.slots())
+                (draft.bytes(ingredients), draft.resident_bytes())
             };
             // Among equals the first wins, which is the most direct.
             std::iter::once(staged(tableau, shape))
-                .chain(with_sums(tableau, shape, theta_free))
+                .chain(with_sums(assembly, theta_free))
                 .min_by_key(cost)
                 .unwrap_or_else(|| unreachable!("the direct form is always a candidate"))
         }
@@ -229,7 +229,8 @@ fn unfused(tableau: &Tableau, shape: Shape) -> Vec<Step> {
 
 /// Steps by the cheapest partial sums, for every combination of forms and every way
 /// to write the error.
-fn with_sums(tableau: &Tableau, shape: Shape, theta_free: bool) -> Vec<Vec<Step>> {
+fn with_sums(assembly: &Assembly<'_>, theta_free: bool) -> Vec<Vec<Step>> {
+    let &Assembly { tableau, shape, ingredients, .. } = assembly;
     let stages = tableau.stages();
     let d = errors(tableau);
     let lower = lower_errors(tableau);
@@ -304,7 +305,7 @@ fn with_sums(tableau: &Tableau, shape: Shape, theta_free: bool) -> Vec<Vec<Step>
                     diagonal: shape.diagonal,
                     bindings: shape.bindings,
                     checked,
-                    over_gradients: true,
+                    narrow: ingredients.stored.gradients.is_narrow(),
                 };
                 let path = model.cheapest();
                 found.extend(path.map(|path| (path, Ways { model, forms, drift })));
@@ -312,8 +313,8 @@ fn with_sums(tableau: &Tableau, shape: Shape, theta_free: bool) -> Vec<Vec<Step>
         }
     }
     // What a path does not count, guards, is a word or two.
-    let least = found.iter().map(|(path, ..)| path.words).min().unwrap_or(0);
-    let near = found.into_iter().filter(|(path, ..)| path.words <= least + 1);
+    let least = found.iter().map(|(path, ..)| path.cost).min().unwrap_or(0);
+    let near = found.into_iter().filter(|(path, ..)| path.cost <= least + 2);
     near.map(|(path, ways)| Lowering::new(tableau, shape, &ways).steps(&path)).collect()
 }
 

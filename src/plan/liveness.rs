@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::narrow::{FIRST_NARROW, Widths, numbered};
 use super::{
     Also, Choice, Diagonal, Estimate, Field, FieldSums, Finish, Linear, Makes, Name, Op, Operand,
     Purpose, Radius, Registers, Scale, Slot, Weights,
 };
-use crate::ingredients::Ingredients;
+use crate::ingredients::{Ingredients, Storage};
 
 /// An operation before its vectors have a place.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +66,11 @@ pub(super) enum Step {
     Decay {
         gradient: Name,
         point: Name,
+    },
+    /// to ← from, in the storage of `to`.
+    Pack {
+        from: Name,
+        to: Name,
     },
     Control,
     Commit,
@@ -174,6 +180,7 @@ impl Step {
             Step::Reuse { stage } => vec![Name::Gradient(*stage), Name::Gradient(1)],
             Step::Field { a, b, .. } => std::iter::once(*a).chain(*b).collect(),
             Step::Decay { gradient, point } => vec![*gradient, *point],
+            Step::Pack { from, .. } => vec![*from],
             Step::Choose(_) | Step::Control | Step::Fit { .. } => vec![],
         }
     }
@@ -182,40 +189,46 @@ impl Step {
 /// A plan's operations with every vector in its buffer.
 pub(super) struct Draft {
     ops: Vec<Op>,
-    slots: usize,
+    /// Buffers of f32, and of narrow vectors.
+    pub(super) wide: usize,
+    pub(super) narrow: usize,
+    storage: Storage,
 }
 
 impl Draft {
-    /// Words per parameter.
-    pub(super) fn words(&self, ingredients: &Ingredients) -> usize {
-        self.ops.iter().map(|op| op.words(ingredients)).sum()
+    /// Bytes per parameter.
+    pub(super) fn bytes(&self, ingredients: &Ingredients) -> usize {
+        self.ops.iter().map(|op| op.bytes(ingredients)).sum()
     }
 
     /// Linear scan: lifetimes in straight-line code are intervals, for which
     /// taking the lowest free buffer is optimal.
     ///
     /// The eigenvector outlives every attempt, and so has a buffer of its own.
-    pub(super) fn new(steps: Vec<Step>, eigenvector: bool) -> Self {
+    pub(super) fn new(steps: Vec<Step>, eigenvector: bool, widths: Widths) -> Self {
         let mut last_read: HashMap<Name, usize> = HashMap::new();
         for (at, step) in steps.iter().enumerate() {
             last_read.extend(step.reads().into_iter().map(|name| (name, at)));
         }
-        let mut scan = Scan { last_read, ..Scan::default() };
+        let mut scan = Scan { last_read, widths, ..Scan::default() };
         scan.place.insert(Name::Theta, 0);
-        scan.slots = 1;
+        scan.wide.slots = 1;
         if eigenvector {
             scan.take(Name::Eigenvector);
         }
         let ops = steps.into_iter().enumerate().map(|(at, step)| scan.place(at, step)).collect();
-        Self { ops, slots: scan.slots }
+        let storage = scan.widths.of(Name::Gradient(0));
+        Self { ops, wide: scan.wide.slots, narrow: scan.narrow.slots, storage }
     }
 
-    pub(super) fn slots(&self) -> usize {
-        self.slots
+    /// Bytes per parameter of the buffers.
+    pub(super) fn resident_bytes(&self) -> usize {
+        self.wide * Storage::F32.bytes() + self.narrow * self.storage.bytes()
     }
 
-    pub(super) fn into_ops(self) -> Vec<Op> {
-        self.ops
+    /// The operations, where the narrow buffers come after `wide` others.
+    pub(super) fn into_ops(self, wide: usize) -> Vec<Op> {
+        numbered(self.ops, FIRST_NARROW, wide)
     }
 }
 
@@ -223,14 +236,26 @@ impl Draft {
 struct Scan {
     last_read: HashMap<Name, usize>,
     place: HashMap<Name, Slot>,
+    widths: Widths,
+    wide: Pool,
+    narrow: Pool,
+    checked: BTreeSet<u32>,
+}
+
+/// Buffers of one storage.
+#[derive(Default)]
+struct Pool {
     free: BTreeSet<Slot>,
     slots: usize,
-    checked: BTreeSet<u32>,
 }
 
 impl Scan {
     fn operand(&self, name: Name) -> Operand {
-        Operand { name, slot: self.place[&name] }
+        self.operand_at(name, self.place[&name])
+    }
+
+    fn operand_at(&self, name: Name, slot: Slot) -> Operand {
+        Operand { name, slot, storage: self.widths.of(name) }
     }
 
     fn dies(&self, name: Name, at: usize) -> bool {
@@ -241,19 +266,25 @@ impl Scan {
     /// A buffer for a vector; its own, if one of that name is still there.
     fn take(&mut self, name: Name) -> Operand {
         if let Some(&slot) = self.place.get(&name) {
-            return Operand { name, slot };
+            return self.operand_at(name, slot);
         }
-        let slot = self.free.pop_first().unwrap_or(self.slots);
-        self.slots = self.slots.max(slot + 1);
+        let narrow = self.widths.of(name).is_narrow();
+        let (pool, first) =
+            if narrow { (&mut self.narrow, FIRST_NARROW) } else { (&mut self.wide, 0) };
+        let slot = pool.free.pop_first().unwrap_or(first + pool.slots);
+        pool.slots = pool.slots.max(slot - first + 1);
         self.place.insert(name, slot);
-        Operand { name, slot }
+        self.operand_at(name, slot)
     }
 
     /// Frees the buffers of vectors that nobody reads after `at`.
     fn release(&mut self, names: &[Name], at: usize, kept: Slot) {
         for &name in names {
             if self.dies(name, at) {
-                self.free.extend(self.place.remove(&name).filter(|&slot| slot != kept));
+                let slot = self.place.remove(&name).filter(|&slot| slot != kept);
+                let narrow = self.widths.of(name).is_narrow();
+                let pool = if narrow { &mut self.narrow } else { &mut self.wide };
+                pool.free.extend(slot);
             }
         }
     }
@@ -281,6 +312,11 @@ impl Scan {
                 Op::Radius(Radius { vector, others, diagonal })
             }
             Step::Registers(step) => self.registers(at, step),
+            Step::Pack { from, to } => {
+                let (from, to) = (self.operand(from), self.take(to));
+                self.release(&[from.name, to.name], at, 0);
+                Op::Pack { from, to }
+            }
             Step::Decay { gradient, point } => {
                 let (gradient, point) = (self.operand(gradient), self.operand(point));
                 self.release(&reads, at, 0);
@@ -339,7 +375,8 @@ impl Scan {
             Step::Linear { target, base, points, gradients, scale, diagonal, also, checks } => {
                 let unchecked = if checks { self.unchecked(&reads) } else { vec![] };
                 // A base that dies here gives its buffer to the target.
-                let lead = |w: f64, name| (self.dies(name, at), w);
+                let over = |name| self.dies(name, at) && !self.widths.of(name).is_narrow();
+                let lead = |w: f64, name| (over(name), w);
                 let (base, points) = with_base_by(base, points, lead);
                 let linear = self.linear(target, base, points, gradients, scale);
                 let bases: Vec<_> =
@@ -347,7 +384,10 @@ impl Scan {
                 // So does everything else that dies: each lane reads before it writes.
                 let mut dying: Vec<Operand> = Vec::new();
                 for input in linear.inputs().chain(bases.iter().copied().flatten()) {
-                    if self.dies(input.name, at) && !dying.contains(&input) {
+                    if self.dies(input.name, at)
+                        && !input.storage.is_narrow()
+                        && !dying.contains(&input)
+                    {
                         dying.push(input);
                     }
                 }
@@ -360,7 +400,7 @@ impl Scan {
                         Some(old) => {
                             self.place.remove(&old.name);
                             self.place.insert(name, old.slot);
-                            Operand { name, slot: old.slot }
+                            self.operand_at(name, old.slot)
                         }
                         None => self.take(name),
                     }
@@ -399,9 +439,10 @@ impl Scan {
             match (old, into) {
                 (Some(old), Some(into)) => {
                     debug_assert!(old.name == into || self.dies(old.name, at), "{old:?}");
+                    debug_assert!(!old.storage.is_narrow(), "{old:?}");
                     self.place.remove(&old.name);
                     self.place.insert(into, old.slot);
-                    Some(Operand { name: into, slot: old.slot })
+                    Some(self.operand_at(into, old.slot))
                 }
                 (None, Some(into)) => Some(self.take(into)),
                 (old, None) => old,
@@ -416,7 +457,7 @@ impl Scan {
                 debug_assert!(self.dies(point.name, at), "{point:?}");
                 self.place.remove(&point.name);
                 self.place.insert(name, point.slot);
-                Some(Operand { name, slot: point.slot })
+                Some(self.operand_at(name, point.slot))
             }
             (Some(name), None) => Some(self.take(name)),
         };
@@ -460,7 +501,8 @@ impl Scan {
     ) -> Linear {
         let (points, gradients) = (self.placed(points), self.placed(gradients));
         let base = base.map(|base| self.operand(base));
-        let target = Operand { name: target, slot: self.place.get(&target).copied().unwrap_or(0) };
+        let slot = self.place.get(&target).copied().unwrap_or(0);
+        let target = self.operand_at(target, slot);
         let (checks, norm, diagonal, also) = (vec![], false, Diagonal::None, vec![]);
         Linear { target, base, points, gradients, scale, checks, norm, diagonal, also }
     }

@@ -8,6 +8,7 @@ mod display;
 mod explicit;
 mod liveness;
 mod low_storage;
+mod narrow;
 mod passes;
 mod registers;
 mod search;
@@ -21,7 +22,7 @@ pub use registers::{
 };
 
 use crate::error::PlanError;
-use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule};
+use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule, Storage};
 use crate::method::Method;
 use crate::tableau::{Registers as Kept, Stages};
 use passes::{Assembly, Bound, Shape};
@@ -89,6 +90,8 @@ pub enum Name {
     GradientBeside,
     /// w of the power iteration for ρ, which stays from attempt to attempt.
     Eigenvector,
+    /// A gradient as its source writes it, before it is stored narrow.
+    Landing,
 }
 
 /// A resident buffer, by number; 0 is θ.
@@ -99,6 +102,8 @@ pub type Slot = usize;
 pub struct Operand {
     pub name: Name,
     pub slot: Slot,
+    /// The buffer's, and so that of all vectors in it.
+    pub storage: Storage,
 }
 
 /// What the gradient part of a [`Linear`] is multiplied with.
@@ -275,6 +280,8 @@ pub enum Op {
     Reduce { gradient: Operand, stage: u32, norm: bool, squares: bool },
     /// k ← k + λ y, L2 decay at a point y.
     Decay { gradient: Operand, point: Operand },
+    /// A gradient that its source wrote in f32, to its own storage.
+    Pack { from: Operand, to: Operand },
     /// The average of θ takes in what is now θ, if the verdict accepted.
     Average,
     /// Sums over gradients that decide about h.
@@ -376,7 +383,7 @@ impl Op {
             // θ; then w, k₁, z, θ, and w again.
             Op::Radius(radius) if radius.others.is_none() => 1,
             Op::Radius(radius) => 5 + state(radius.diagonal),
-            Op::Commit { .. } => 2,
+            Op::Commit { .. } | Op::Pack { .. } => 2,
             Op::Decay { .. } | Op::Average => 3,
             Op::Reduce { .. } => 1,
             // What it costs, the gradient that it spares more than pays for.
@@ -410,6 +417,21 @@ impl Op {
         }
     }
 
+    /// Words of the preconditioner's state among them.
+    fn state_words(&self, ingredients: &Ingredients) -> usize {
+        let diagonal = match self {
+            Op::Combine(Linear { diagonal, .. })
+            | Op::Advance(Linear { diagonal, .. })
+            | Op::Finish(Finish { diagonal, .. })
+            | Op::Field(Field { diagonal, .. })
+            | Op::Estimate(Estimate { diagonal, .. })
+            | Op::Radius(Radius { diagonal, .. })
+            | Op::Registers(Registers { diagonal, .. }) => *diagonal,
+            _ => Diagonal::None,
+        };
+        diagonal.words(&ingredients.preconditioner)
+    }
+
     /// Not the method's own: what keeps an attempt refusable.
     fn guards(&self) -> bool {
         matches!(self, Op::Reduce { .. } | Op::Commit { .. })
@@ -436,6 +458,9 @@ pub struct Options {
     /// keeps rounding at |θ| out of the error estimate. Below rtol = 1e-5 that is
     /// done anyway.
     pub theta_free: bool,
+    /// The source writes narrow gradients itself. Else it writes f32 into a vector
+    /// more, and a kernel packs that.
+    pub writes_narrow: bool,
 }
 
 impl Default for Options {
@@ -446,6 +471,7 @@ impl Default for Options {
             adds: false,
             bindings: WEBGPU_BINDINGS,
             theta_free: false,
+            writes_narrow: false,
         }
     }
 }
@@ -528,6 +554,8 @@ pub struct Plan {
     options: Options,
     ops: Vec<Op>,
     slots: usize,
+    /// Those of f32, which come first.
+    wide: usize,
     stages: u32,
     evaluations: u32,
     opening: Vec<Op>,
@@ -682,6 +710,47 @@ impl Plan {
         self.slots
     }
 
+    /// Whether anything is stored narrow.
+    pub fn is_narrow(&self) -> bool {
+        let Ingredients { stored, .. } = self.ingredients;
+        let momentum = self.mean_halves() > 0 && stored.momentum.is_narrow();
+        let second = self.ingredients.second_storage().is_narrow();
+        self.slots > self.wide || momentum || second
+    }
+
+    /// How vectors in a buffer are stored.
+    pub fn storage(&self, slot: Slot) -> Storage {
+        if slot < self.wide { Storage::F32 } else { self.ingredients.stored.gradients }
+    }
+
+    /// The storage that the source must write gradients in besides f32, if it must.
+    pub fn narrow_gradients(&self) -> Option<Storage> {
+        let ops = self.ops.iter().chain(&self.opening).chain(&self.renewing);
+        let mut evaluated = ops.filter_map(|op| match op {
+            Op::Evaluate { gradient, .. } => Some(gradient.storage),
+            _ => None,
+        });
+        evaluated.find(|storage| storage.is_narrow())
+    }
+
+    /// The same plan with its vectors in the buffers of another; `None` if that has
+    /// too few.
+    pub(crate) fn laid_out_as(self, other: &Self) -> Option<Self> {
+        let narrow = |plan: &Self| plan.slots - plan.wide;
+        if self.wide > other.wide || narrow(&self) > narrow(other) {
+            return None;
+        }
+        let numbered = |ops| narrow::numbered(ops, self.wide, other.wide);
+        Some(Self {
+            ops: numbered(self.ops),
+            opening: numbered(self.opening),
+            renewing: numbered(self.renewing),
+            wide: other.wide,
+            slots: other.slots,
+            ..self
+        })
+    }
+
     /// Halves of the preconditioner's state: two where it is written before
     /// the verdict.
     pub fn state_halves(&self) -> usize {
@@ -762,6 +831,37 @@ impl Plan {
         self.ops.iter().map(|op| op.words(&self.ingredients)).sum()
     }
 
+    /// Bytes per parameter that the method itself moves: four a word, and two where
+    /// vectors are stored narrow.
+    ///
+    /// ```
+    /// use kutta::{Ingredients, Method, Plan, Storage, Stored, plan::Options};
+    /// let stored = Stored { gradients: Storage::F16, ..Stored::default() };
+    /// let ingredients = Ingredients { stored, ..Ingredients::default() };
+    /// let options = Options { writes_narrow: true, ..Options::default() };
+    /// let plan = Plan::with_ingredients(&Method::rk4(), &ingredients, options)?;
+    /// assert_eq!((plan.bytes_bare(), plan.bytes_guarded()), (46, 48));
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    pub fn bytes_bare(&self) -> usize {
+        let own = |op: &&Op| !op.guards();
+        self.ops.iter().filter(own).map(|op| op.bytes(&self.ingredients)).sum()
+    }
+
+    /// Bytes per parameter, with the guard's pass or the commit.
+    pub fn bytes_guarded(&self) -> usize {
+        self.ops.iter().map(|op| op.bytes(&self.ingredients)).sum()
+    }
+
+    /// Bytes per parameter of all [`Plan::resident_vectors`].
+    pub fn resident_bytes(&self) -> usize {
+        let slots: usize = (0..self.slots).map(|slot| self.storage(slot).bytes()).sum();
+        let momentum = self.mean_halves() * self.ingredients.stored.momentum.bytes();
+        let second = self.state_width() * self.ingredients.second_storage().bytes();
+        let average = usize::from(self.ingredients.average.is_some()) * Storage::F32.bytes();
+        slots + momentum + second + average
+    }
+
     /// What the same method moves with one kernel per axpy. Ingredients stay
     /// where they are in the fused plan.
     pub fn words_unfused(&self) -> usize {
@@ -783,10 +883,16 @@ impl Plan {
         let Some(first @ Op::Evaluate { gradient, .. }) = self.ops.first() else {
             unreachable!("every plan begins with stage 1");
         };
-        let reduce = Op::Reduce { gradient: *gradient, stage: 1, norm: true, squares: false };
-        let decay = self.ops.get(1).filter(|op| matches!(op, Op::Decay { .. }));
+        let readies = |op: &&Op| matches!(op, Op::Decay { .. } | Op::Pack { .. });
+        let readied: Vec<Op> = self.ops[1..].iter().take_while(readies).cloned().collect();
+        let packed = readied.iter().find_map(|op| match op {
+            Op::Pack { to, .. } => Some(*to),
+            _ => None,
+        });
+        let gradient = packed.unwrap_or(*gradient);
+        let reduce = Op::Reduce { gradient, stage: 1, norm: true, squares: false };
         let mut ops = vec![first.clone()];
-        ops.extend(decay.cloned());
+        ops.extend(readied);
         ops.extend([reduce, Op::Control]);
         ops
     }

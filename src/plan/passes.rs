@@ -2,6 +2,7 @@
 //! the diagonal, checks and the verdict are put around the method's own steps.
 
 use super::liveness::{Draft, RegisterStep, Step};
+use super::narrow::Widths;
 use super::{Choice, Diagonal, FieldSums, Guard, Name, Options, Plan, Purpose, Scale};
 use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule, SpectralRadius};
 use crate::tableau::Tableau;
@@ -33,10 +34,22 @@ pub(super) struct Assembly<'a> {
 impl Assembly<'_> {
     /// The finished operations of an attempt, one that renews ρ where so wanted.
     pub(super) fn draft(&self, steps: Vec<Step>, renews: bool) -> Draft {
-        let steps = ruled(steps, self.ingredients, self.bound, renews && self.estimates());
-        let steps = preconditioned(decayed(steps, self.ingredients), self.shape);
+        let ruled = |steps, renews| ruled(steps, self.ingredients, self.bound, renews);
+        // The same for attempts that renew ρ and those that do not.
+        let widths = self.widths(&ruled(steps.clone(), self.estimates()));
+        let steps = ruled(steps, renews && self.estimates());
+        let steps = self.landed(decayed(steps, self.ingredients), &widths);
+        let steps = preconditioned(steps, self.shape);
         let steps = guarded(steps, self.tableau, self.shape, self.options.guard);
-        Draft::new(steps, self.estimates())
+        Draft::new(steps, self.estimates(), widths)
+    }
+
+    fn widths(&self, steps: &[Step]) -> Widths {
+        Widths::new(steps, self.ingredients.stored.gradients)
+    }
+
+    fn landed(&self, steps: Vec<Step>, widths: &Widths) -> Vec<Step> {
+        if self.options.writes_narrow { steps } else { widths.landed(steps) }
     }
 
     /// ρ is found here.
@@ -47,15 +60,19 @@ impl Assembly<'_> {
     pub(super) fn plan(&self, name: &str, steps: Vec<Step>) -> Plan {
         let judged = self.shape.judged;
         let opening = decayed(opening(self.ingredients, self.estimates()), self.ingredients);
-        let opening = Draft::new(preconditioned(opening, self.shape), self.estimates());
+        let widths = self.widths(&opening);
+        let opening = preconditioned(self.landed(opening, &widths), self.shape);
+        let opening = Draft::new(opening, self.estimates(), widths);
         let renewing = self.estimates().then(|| self.draft(steps.clone(), true));
         let draft = self.draft(steps, false);
-        let most = renewing.as_ref().map_or(0, Draft::slots).max(opening.slots());
+        let drafts = || renewing.iter().chain([&opening, &draft]);
+        let wide = drafts().map(|draft| draft.wide).max().unwrap_or(1);
+        let narrow = drafts().map(|draft| draft.narrow).max().unwrap_or(0);
         let probed = self.ingredients.rule.is_some_and(probes);
         let stages = self.tableau.stages() as u32;
         let error_order = self.tableau.error_order();
         let averaged = |draft: Draft| {
-            let mut ops = draft.into_ops();
+            let mut ops = draft.into_ops(wide);
             ops.extend(self.ingredients.average.map(|_| super::Op::Average));
             ops
         };
@@ -63,10 +80,11 @@ impl Assembly<'_> {
             method: name.to_owned(),
             ingredients: *self.ingredients,
             options: self.options,
-            slots: draft.slots().max(most),
+            slots: wide + narrow,
+            wide,
             stages,
             evaluations: stages + u32::from(probed),
-            opening: opening.into_ops(),
+            opening: opening.into_ops(wide),
             error_order: if judged { error_order } else { 0 },
             ops: averaged(draft),
             renewing: renewing.map(averaged).unwrap_or_default(),

@@ -67,8 +67,9 @@ pub(super) struct Model {
     pub(super) checked: u64,
     /// Gradients that the point after them reads.
     pub(super) followed: u64,
-    /// What is written may take the place of a gradient read for the last time.
-    pub(super) over_gradients: bool,
+    /// Gradients are stored in half the bytes of everything else. Else, what is written
+    /// may take the place of one that is read for the last time.
+    pub(super) narrow: bool,
 }
 
 /// The outputs of one kernel, as a set of rows.
@@ -77,7 +78,8 @@ pub(super) type Group = u32;
 /// A way through the step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Path {
-    pub(super) words: usize,
+    /// In halves of a word.
+    pub(super) cost: usize,
     /// For the time after each kᵢ, i < s, its kernels; the one with the point last.
     pub(super) kernels: Vec<Vec<Group>>,
     /// θ' and the error come of one kernel.
@@ -193,6 +195,7 @@ impl Model {
         }
         let written = outputs.count_ones() as usize;
         let vectors = reads.count_ones() as usize + written;
+        let moved = self.halves(reads) + 2 * written;
         let state = match (self.diagonal && scaled, i) {
             (false, _) => 0,
             (true, 1) => 2,
@@ -211,16 +214,22 @@ impl Model {
                     needed |= self.reads(t, summed, i, row.target == Target::Point(i + 1));
                 }
             }
-            let over = if self.over_gradients { Vectors::MAX } else { !GRADIENTS };
+            let over = if self.narrow { !GRADIENTS } else { Vectors::MAX };
             bindings -= ((reads & !needed & over).count_ones() as usize).min(written);
         }
-        Cost { words: vectors + state, bindings, must_check }
+        Cost { moved: moved + 2 * state, bindings, must_check }
     }
 
     /// Vectors that outlive the attempt, or its stages.
     fn kept(&self) -> Vectors {
         // The next attempt may begin with k₁, unless this one is accepted.
         if self.ending.same { THETA | 2 } else { THETA }
+    }
+
+    /// Halves of a word that reading these moves.
+    fn halves(&self, reads: Vectors) -> usize {
+        let narrow = if self.narrow { reads & GRADIENTS } else { 0 };
+        2 * reads.count_ones() as usize - narrow.count_ones() as usize
     }
 
     fn fits(&self, cost: Cost) -> bool {
@@ -268,7 +277,7 @@ impl Model {
         }
         let one = self.kernel(i, own | sums, summed, 0);
         if self.fits(one) {
-            return Some((one.words, vec![own | sums]));
+            return Some((one.moved, vec![own | sums]));
         }
         let split = |apart: Group| {
             let rest = own | (sums & !apart);
@@ -277,18 +286,18 @@ impl Model {
             let (first, second) =
                 (self.kernel(i, apart, summed, rest), self.kernel(i, rest, &after, 0));
             let fit = self.fits(first) && self.fits(second);
-            fit.then(|| (first.words + second.words, vec![apart, rest]))
+            fit.then(|| (first.moved + second.moved, vec![apart, rest]))
         };
-        let words = |found: &(usize, Vec<Group>)| found.0;
+        let moved = |found: &(usize, Vec<Group>)| found.0;
         if exact {
             // Every part of `sums`, from all of it down.
             let parts = std::iter::successors(Some(sums), |&apart| {
                 Some(apart.checked_sub(1)? & sums).filter(|&apart| apart != 0)
             });
-            parts.filter(|&apart| apart != 0).filter_map(split).min_by_key(words)
+            parts.filter(|&apart| apart != 0).filter_map(split).min_by_key(moved)
         } else {
             let ends = members(sums).map(|t| sums & ((2 << t) - 1));
-            ends.filter_map(split).min_by_key(words)
+            ends.filter_map(split).min_by_key(moved)
         }
     }
 
@@ -302,10 +311,11 @@ impl Model {
     /// Words that are moved after the point of stage i + 1, whatever is summed: a point
     /// that takes in a new gradient reads that and something else.
     fn least(&self, i: usize) -> usize {
-        (i + 1..self.stages).filter(|&j| self.followed & (1 << j) != 0).count() * 3 + 3
+        let each = if self.narrow { 5 } else { 6 };
+        (i + 1..self.stages).filter(|&j| self.followed & (1 << j) != 0).count() * each + each
     }
 
-    /// Words and peak of the last kernels, and whether they are one.
+    /// What the last kernels move, and whether they are one.
     fn end(&self, summed: &Summed) -> Option<(usize, bool)> {
         let s = self.stages;
         let row = |target| self.rows.iter().position(|row| row.target == target);
@@ -316,32 +326,33 @@ impl Model {
         let within = |bindings: usize| bindings <= self.bindings;
         let step = reads(Target::Step);
         // θ is read and written in place of reading and writing another vector.
-        let (step_words, step_bindings) = if self.ending.finish {
+        let (step_moved, step_bindings) = if self.ending.finish {
             let theta = usize::from(self.ending.judged);
-            let words = count(step) + 2 + 2 * momentum + state;
-            (words, count(step) + theta + 1 + momentum + state)
+            let moved = self.halves(step) + 2 * (2 + 2 * momentum + state);
+            (moved, count(step) + theta + 1 + momentum + state)
         } else if self.ending.judged {
-            (count(step) + 1 + state, count(step) + 1 + state)
+            (self.halves(step) + 2 * (1 + state), count(step) + 1 + state)
         } else {
-            (count(step) + 1 + state, count(step | THETA) + state)
+            (self.halves(step) + 2 * (1 + state), count(step | THETA) + state)
         };
         if !self.ending.judged {
-            return within(step_bindings).then_some((step_words, false));
+            return within(step_bindings).then_some((step_moved, false));
         }
         let error = reads(Target::Error) | reads(Target::Lower);
         // θ, θ' and the partial sums.
-        let (words, bindings) = (count(error) + 2 + state, count(error) + 3 + state);
+        let (moved, bindings) = (self.halves(error) + 2 * (2 + state), count(error) + 3 + state);
         if self.ending.same {
-            return within(bindings).then_some((words, false));
+            return within(bindings).then_some((moved, false));
         }
-        let apart = (within(step_bindings) && within(bindings)).then_some(step_words + words);
-        let both = count((error | step) & !THETA);
-        let (words, bindings) = if self.ending.finish {
-            (both + 2 + 2 * momentum + state, both + 3 + momentum + state)
+        let apart = (within(step_bindings) && within(bindings)).then_some(step_moved + moved);
+        let reads = (error | step) & !THETA;
+        let (both, moved) = (count(reads), self.halves(reads));
+        let (moved, bindings) = if self.ending.finish {
+            (moved + 2 * (2 + 2 * momentum + state), both + 3 + momentum + state)
         } else {
-            (both + 2 + state, both + 3 + state)
+            (moved + 2 * (2 + state), both + 3 + state)
         };
-        let one = (self.ending.together && within(bindings)).then_some(words);
+        let one = (self.ending.together && within(bindings)).then_some(moved);
         match (apart, one) {
             (None, None) => None,
             (Some(apart), Some(one)) if apart < one => Some((apart, false)),
@@ -376,7 +387,7 @@ impl Model {
                 return Some(path);
             }
             // What a rough search has found bounds an exact one.
-            self.search(true, path.words)
+            self.search(true, path.cost)
         });
         let mut known = lock();
         if known.len() >= MOST_KNOWN {
@@ -386,7 +397,7 @@ impl Model {
         path
     }
 
-    /// A path of at most so many words.
+    /// A path that moves at most so much.
     fn search(&self, exact: bool, most: usize) -> Option<Path> {
         // Few of them, or nearly all.
         let tried = |sums: Group, all: Group| {
@@ -400,23 +411,22 @@ impl Model {
             let least = self.least(i);
             let mut next: HashMap<Summed, Node> = HashMap::new();
             for &from in &layer {
-                let Node { words, peak, summed, .. } = nodes[from];
+                let Node { cost, peak, summed, .. } = nodes[from];
                 let all = self.summable(i, &summed);
                 let mut sums = all;
                 loop {
                     if tried(sums, all)
                         && let Some((moved, kernels)) =
                             self.cheapest_kernels(i, own, sums, &summed, exact)
-                        && words + moved + least <= most
+                        && cost + moved + least <= most
                     {
                         let mut after = summed;
                         members(sums).for_each(|t| after[t] = i as u8);
                         members(own).for_each(|t| after[t] = 0);
                         let peak = peak.max(self.alive(i, &after));
-                        let node =
-                            Node { words: words + moved, peak, summed: after, from, kernels };
+                        let node = Node { cost: cost + moved, peak, summed: after, from, kernels };
                         let known = next.entry(after).or_insert_with(|| node.clone());
-                        if (node.words, node.peak) < (known.words, known.peak) {
+                        if (node.cost, node.peak) < (known.cost, known.peak) {
                             *known = node;
                         }
                     }
@@ -430,7 +440,7 @@ impl Model {
             // The order of a map is no order: ties go to the state with fewest sums.
             found.sort_by_cached_key(|node| {
                 let rest = if exact { 0 } else { self.rest(i, &node.summed) };
-                (node.words + rest, node.peak, node.summed)
+                (node.cost + rest, node.peak, node.summed)
             });
             if !exact {
                 found.truncate(MOST_STATES);
@@ -439,17 +449,17 @@ impl Model {
             nodes.extend(found);
         }
         let ended = layer.iter().filter_map(|&node| {
-            let (words, together) = self.end(&nodes[node].summed)?;
-            Some((nodes[node].words + words, nodes[node].peak, node, together))
+            let (moved, together) = self.end(&nodes[node].summed)?;
+            Some((nodes[node].cost + moved, nodes[node].peak, node, together))
         });
-        let (words, _, mut node, together) = ended.min()?;
+        let (cost, _, mut node, together) = ended.min()?;
         let mut kernels = Vec::new();
         for _ in 1..self.stages {
             kernels.push(std::mem::take(&mut nodes[node].kernels));
             node = nodes[node].from;
         }
         kernels.reverse();
-        Some(Path { words, kernels, together })
+        Some(Path { cost, kernels, together })
     }
 
     /// What is left to move if no more sums are made, or all at once after some kⱼ.
@@ -457,17 +467,13 @@ impl Model {
         let made = |summed: &Summed, from: usize, to: usize| -> usize {
             let rows = self.rows.iter().enumerate();
             let rows = rows.filter(|(_, row)| row.later(from) && !row.later(to));
-            rows.map(|(t, _)| {
-                let reads = self.reads(t, summed, self.stages, true).count_ones() as usize;
-                reads + 1
-            })
-            .sum()
+            rows.map(|(t, _)| self.halves(self.reads(t, summed, self.stages, true)) + 2).sum()
         };
         let end = self.stages + 1;
         let everything = |row: &Row| matches!(row.target, Target::Point(_));
         let others: usize = (0..self.rows.len())
             .filter(|&t| !everything(&self.rows[t]))
-            .map(|t| self.reads(t, summed, self.stages, true).count_ones() as usize)
+            .map(|t| self.halves(self.reads(t, summed, self.stages, true)))
             .sum();
         let without = made(summed, i, end) + others;
         let at = |j: usize| {
@@ -478,15 +484,16 @@ impl Model {
                 reads |= self.reads(t, summed, j, false);
                 after[t] = j as u8;
             }
-            let (reads, written) = (reads.count_ones() as usize, all.count_ones() as usize);
+            let (count, written) = (reads.count_ones() as usize, all.count_ones() as usize);
+            let moved = self.halves(reads);
             // Where not all fit into one kernel, several read the same.
-            let room = (self.bindings + 1).saturating_sub(reads).max(1);
-            let again = written.div_ceil(room).saturating_sub(1) * reads;
+            let room = (self.bindings + 1).saturating_sub(count).max(1);
+            let again = written.div_ceil(room).saturating_sub(1) * moved;
             let others: usize = (0..self.rows.len())
                 .filter(|&t| !everything(&self.rows[t]))
-                .map(|t| self.reads(t, &after, self.stages, true).count_ones() as usize)
+                .map(|t| self.halves(self.reads(t, &after, self.stages, true)))
                 .sum();
-            made(summed, i, j) + reads + written + again + made(&after, j, end) + others
+            made(summed, i, j) + moved + 2 * written + again + made(&after, j, end) + others
         };
         (i + 1..self.stages).map(at).chain([without]).min().unwrap_or(without)
     }
@@ -495,7 +502,8 @@ impl Model {
 /// What a kernel moves and binds.
 #[derive(Clone, Copy)]
 struct Cost {
-    words: usize,
+    /// In halves of a word.
+    moved: usize,
     bindings: usize,
     /// It sees a gradient first that it must check: one binding more.
     must_check: bool,
@@ -504,7 +512,7 @@ struct Cost {
 /// A state that some path leads to.
 #[derive(Clone, Debug, Default)]
 struct Node {
-    words: usize,
+    cost: usize,
     peak: usize,
     summed: Summed,
     from: usize,

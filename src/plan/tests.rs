@@ -1,7 +1,7 @@
 //! Word counts and residents, and every plan against the textbook.
 
 use super::*;
-use crate::ingredients::{Adaptive, SpectralRadius};
+use crate::ingredients::{Adaptive, SpectralRadius, Stored};
 use crate::reference::{Problem, Replay, textbook};
 use crate::tableau::{Family, Stabilised, Stages, Tableau};
 
@@ -507,6 +507,146 @@ fn a_sum_that_lacks_nothing_is_the_point() {
     assert!(copies_nothing_in_place(&plan), "{plan}");
     // A copy of the sum would be two more.
     assert_eq!((plan.words_bare(), plan.words_guarded()), (23, 25), "{plan}");
+}
+
+fn halves(writes_narrow: bool) -> (Ingredients, Options) {
+    let stored = Stored { gradients: Storage::F16, ..Stored::default() };
+    let ingredients = Ingredients { stored, ..Ingredients::default() };
+    (ingredients, Options { writes_narrow, ..Options::default() })
+}
+
+#[test]
+fn bytes_with_narrow_storage() {
+    let adam = Ingredients {
+        preconditioner: Preconditioner::adam(0.999, 1e-8),
+        momentum: Momentum::average(0.9),
+        ..Ingredients::default()
+    };
+    let judged = Ingredients { adaptive: Some(Adaptive::new(1e-3, 1e-6)), ..Default::default() };
+    let plain = Ingredients::default();
+    // (method, bare, guarded, resident): as f32, as f16 by the source, and packed, where
+    // each gradient moves 6 bytes more and needs a vector beside it.
+    for (method, ingredients, wide, narrow, packed) in [
+        ("rk4", plain, (56, 60, 20), (46, 48, 16), (70, 72, 20)),
+        ("euler", plain, (12, 16, 8), (10, 12, 6), (16, 18, 10)),
+        // θ twice and k; m and v twice each, of two bytes.
+        ("euler", adam, (28, 32, 16), (18, 20, 10), (24, 26, 14)),
+        ("dp5", judged, (128, 136, 28), (100, 108, 26), (142, 150, 26)),
+        // Three registers, one of them k₁'s, and k with two bytes.
+        ("williamson3", plain, (48, 52, 16), (44, 46, 14), (56, 58, 18)),
+    ] {
+        let method = method.parse().unwrap();
+        let found = |stored, writes_narrow| {
+            let ingredients = Ingredients { stored, ..ingredients };
+            let options = Options { writes_narrow, ..Options::default() };
+            let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
+            let last = plan.to_string().lines().last().unwrap().to_owned();
+            let counts = (plan.bytes_bare(), plan.bytes_guarded(), plan.resident_bytes());
+            let (bare, guarded, resident) = counts;
+            assert_eq!(
+                last,
+                format!("bytes per parameter: {bare} bare, {guarded} guarded; {resident} resident")
+            );
+            counts
+        };
+        let f16 = Stored::all(Storage::F16);
+        assert_eq!(found(Stored::default(), false), wide, "{method}");
+        assert_eq!(found(f16, true), narrow, "{method}");
+        assert_eq!(found(f16, false), packed, "{method}");
+    }
+}
+
+#[test]
+fn a_buffer_has_one_storage_and_only_gradients_are_narrow() {
+    let rules = [
+        Rule::Dal { p: 1.0, h_max: 5.0, from: Curvature::Probe },
+        Rule::RescaledDal { c: 0.1, p: 1.0, from: Curvature::Stages },
+        Rule::Dal { p: 1.0, h_max: 5.0, from: Curvature::Product },
+    ];
+    let mut narrow = 0;
+    for method in Method::all().into_iter().chain(awkward()).chain([awkward_pair()]) {
+        for writes_narrow in [false, true] {
+            let (plain, options) = halves(writes_narrow);
+            let judged = Some(Adaptive::new(1e-3, 1e-6));
+            let recipes = [plain, Ingredients { adaptive: judged, ..plain }]
+                .into_iter()
+                .chain(rules.map(|rule| Ingredients { rule: Some(rule), ..plain }));
+            for ingredients in recipes {
+                let Ok(plan) = Plan::with_ingredients(&method, &ingredients, options) else {
+                    continue;
+                };
+                for op in plan.opening().iter().chain(plan.ops()).chain(plan.renewing()) {
+                    let mut op = op.clone();
+                    if let Op::Evaluate { gradient, .. } = &op {
+                        assert!(writes_narrow || !gradient.storage.is_narrow(), "{plan}");
+                    }
+                    // What is taken a difference of, and registers.
+                    if let Op::Field(Field { a, b: Some(b), .. }) = &op {
+                        assert!(!a.storage.is_narrow() && !b.storage.is_narrow(), "{plan}");
+                    }
+                    if let Op::Registers(op) = &op {
+                        let kept = op.register.filter(|_| op.writes_register);
+                        let kept = kept.into_iter().chain(op.sum.filter(|_| op.writes_sum));
+                        assert!(kept.into_iter().all(|o| !o.storage.is_narrow()), "{plan}");
+                    }
+                    for operand in op.operands_mut() {
+                        assert!(operand.slot < plan.slots(), "{plan}");
+                        assert_eq!(operand.storage, plan.storage(operand.slot), "{plan}");
+                        let gradient = matches!(operand.name, Name::Gradient(_));
+                        assert!(gradient || !operand.storage.is_narrow(), "{plan}");
+                        narrow += usize::from(operand.storage.is_narrow());
+                    }
+                }
+            }
+        }
+    }
+    assert!(narrow > 1000, "{narrow}");
+}
+
+#[test]
+fn plans_with_narrow_gradients_are_the_textbook() {
+    let problem = Problem::Rosenbrock;
+    let start = [-1.2, 1.0, 0.7, 0.4];
+    for method in Method::all().into_iter().chain(awkward()).chain([awkward_pair()]) {
+        let tableau = method.tableau();
+        let adaptive = tableau.b_hat().map(|_| Adaptive::new(1e6, 1e6));
+        for (adaptive, momentum, writes_narrow) in [
+            (None, Momentum::None, false),
+            (None, Momentum::None, true),
+            (None, Momentum::heavy_ball(0.9), true),
+            (adaptive, Momentum::None, true),
+            (adaptive, Momentum::heavy_ball(0.9), false),
+        ] {
+            let (plain, options) = halves(writes_narrow);
+            let ingredients = Ingredients { adaptive, momentum, ..plain };
+            let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
+            let mut replay = Replay::new(&plan, &start);
+            let mut book = textbook::Trainer::new(tableau, ingredients, &start);
+            let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
+            for step in 0..6 {
+                replay.attempt(1e-3, &mut gradient).unwrap();
+                book.attempt(1e-3, &mut gradient).unwrap();
+                for (a, b) in replay.theta().iter().zip(book.theta()) {
+                    let bound = 1e-12 * amplification(tableau);
+                    assert!((a - b).abs() < bound, "{method}, step {step}: {a}, not {b}\n{plan}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plan_lies_in_the_buffers_of_a_larger_one() {
+    let method = "rkc2".parse().unwrap();
+    let (ingredients, options) = halves(true);
+    let of = |stages| Plan::with_stages(&method, stages, &ingredients, options).unwrap();
+    let (large, small) = (of(10), of(3));
+    let slots = small.slots();
+    let mut moved = small.laid_out_as(&large).unwrap();
+    assert!(moved.slots() >= slots);
+    for operand in moved.ops.iter_mut().flat_map(Op::operands_mut) {
+        assert_eq!(operand.storage, large.storage(operand.slot));
+    }
 }
 
 mod sparse {

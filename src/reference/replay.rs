@@ -107,6 +107,8 @@ impl<'p> Replay<'p> {
                     let k = &mut self.slots[gradient.slot];
                     k.iter_mut().zip(y).for_each(|(k, y)| *k += lambda * y);
                 }
+                // Exact, whatever the storage.
+                Op::Pack { from, to } => self.slots[to.slot] = self.slots[from.slot].clone(),
                 // The average changes nothing of what a replay shows.
                 Op::Average => {}
                 // h is the caller's choice.
