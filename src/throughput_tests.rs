@@ -105,3 +105,35 @@ fn throughput_of_fused_steps_beats_unfused() {
         }
     }
 }
+
+/// Seconds that the host spends on so many attempts; the device is waited for
+/// outside of them.
+fn recording(gpu: &Gpu, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> f64 {
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let start = Instant::now();
+    record(&mut encoder);
+    let recorded = encoder.finish();
+    let seconds = start.elapsed().as_secs_f64();
+    gpu.queue().submit([recorded]);
+    gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    seconds
+}
+
+#[test]
+#[ignore = "timing: needs a quiet machine"]
+fn throughput_of_recording_is_that_of_a_plain_loop() {
+    const ATTEMPTS: u32 = 32;
+    let gpu = Gpu::new().unwrap();
+    for name in ["euler", "rk4", "dp5"] {
+        let method: Method = name.parse().unwrap();
+        for ingredients in [plain(), full(&method)] {
+            let bench =
+                Bench::new(&gpu, &method, &ingredients, Options::default(), 4096, 1).unwrap();
+            let own = || recording(&gpu, |encoder| bench.record(encoder, ATTEMPTS).unwrap());
+            let by_hand = || recording(&gpu, |encoder| bench.record_by_hand(encoder, ATTEMPTS));
+            let ratio = ratio(by_hand, own);
+            println!("{name}, {} dispatches: {ratio:.3} of a loop", bench.step(0).dispatches());
+            assert!(ratio <= 1.3, "{name}: {ratio:.3}");
+        }
+    }
+}
