@@ -108,7 +108,8 @@ fn recording_allocates_no_more_than_a_plain_loop() {
             count
         };
         // wgpu keeps what the first encoders allocated for the next.
-        (recorded(), by_hand());
+        recorded();
+        by_hand();
         let (own, plain) = (recorded(), by_hand());
         println!("{method}: {own} allocations, {plain} by hand");
         assert!(plain > 0 && own <= plain, "{method}: {own} allocations, {plain} by hand");

@@ -137,7 +137,7 @@ fn what_is_no_run_is_named() {
     let file = string(&path);
     for (content, part) in [
         ("", "EOF"),
-        ("{\"schema\": \"x\"}", "`schema` must be `kutta-roofline`; there is `x`"),
+        ("{\"schema\": \"x\"}", "`schema` must be \"kutta-roofline\"; there is \"x\""),
         ("{\"schema\": \"kutta-roofline\", \"version\": 99}", "this is 99"),
         ("{\"schema\": \"kutta-roofline\", \"version\": 1, \"source\": 3}", "source: invalid type"),
         ("{\"schema\": \"kutta-roofline\", \"version\": 1}", "missing field `source`"),
