@@ -30,8 +30,28 @@ pub enum Error {
     Data(#[from] DataError),
     #[error(transparent)]
     Model(#[from] ModelError),
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
     #[error("the gradient source recorded nothing: {0}")]
     Source(#[from] SourceError),
+}
+
+/// What keeps a plan from being measured.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum MeasureError {
+    #[error("vectors of {found} elements cannot be measured; there can be 1 to {most}")]
+    Length { found: usize, most: usize },
+    #[error(
+        "{accepted} of {attempts} attempts were accepted ({skipped} skipped, {refused} refused): \
+         the kernels that write θ left early, and a time would say nothing"
+    )]
+    NotAccepted { attempts: u32, accepted: u32, skipped: u32, refused: u32 },
+    #[error(
+        "{what} of method `{method}`: element {index} is {found:?}, and f64 says {expected:?}; no \
+         speed makes up for that"
+    )]
+    Differs { method: String, what: String, index: usize, found: f32, expected: f64 },
 }
 
 /// Methods that cannot be planned.

@@ -30,6 +30,7 @@ pub mod findings;
 pub mod gpu;
 pub mod ingredients;
 pub mod layout;
+pub mod measure;
 pub mod method;
 pub mod models;
 pub mod optimizer;

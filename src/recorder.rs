@@ -92,7 +92,6 @@ impl Recorder {
         most: usize,
     ) -> Result<Self, Error> {
         let measurement = plan.measurement();
-        let walk = if plan.is_narrow() { walk.for_halves() } else { walk };
         let mut builder = Builder::new(gpu, plan, state, walk, most)?;
         let judged = plan.ingredients().adaptive.is_some();
         let kind = Kind { judged, two: plan.two_errors(), ..Kind::default() };
@@ -164,7 +163,31 @@ impl Recorder {
         record(&self.measurement, context)
     }
 
-    #[cfg(test)]
+    /// The dispatches of each of `ops` by itself; evaluations have none.
+    pub(crate) fn by_operation(
+        gpu: &Gpu,
+        plan: &Plan,
+        state: &State,
+        walk: Traversal,
+        ops: &[Op],
+    ) -> Result<Vec<Vec<Dispatch>>, Error> {
+        let mut builder = Builder::new(gpu, plan, state, walk, gpu.binding_elements())?;
+        let judged = plan.ingredients().adaptive.is_some();
+        let kind = Kind { judged, two: plan.two_errors(), ..Kind::default() };
+        let dispatch = |item| match item {
+            Item::Dispatch(dispatch) => Some(dispatch),
+            Item::Evaluate { .. } => None,
+        };
+        let own = |op: &Op| builder.items(std::slice::from_ref(op), kind);
+        let dispatches: Vec<Vec<Dispatch>> = ops
+            .iter()
+            .map(own)
+            .map(|items| items.into_iter().filter_map(dispatch).collect())
+            .collect();
+        builder.upload();
+        Ok(dispatches)
+    }
+
     pub(crate) fn begin_dispatch(&self) -> &Dispatch {
         &self.begin
     }
@@ -260,6 +283,7 @@ impl<'a> Builder<'a> {
         walk: Traversal,
         most: usize,
     ) -> Result<Self, GpuError> {
+        let walk = if plan.is_narrow() { walk.for_halves() } else { walk };
         let size = size_of::<combine::Combine>()
             .max(size_of::<guard::Guard>())
             .max(size_of::<estimate::Estimate>())

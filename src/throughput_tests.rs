@@ -9,98 +9,24 @@
 use std::time::Instant;
 
 use crate::gpu::Gpu;
-use crate::gpu::settings::Settings;
-use crate::gpu::traversal::Traversal;
-use crate::gpu::vector::Vector;
-use crate::ingredients::{Ingredients, SpectralRadius, StepSize, Storage, Stored};
+use crate::ingredients::{
+    Adaptive, Ingredients, Momentum, Preconditioner, SpectralRadius, Storage, Stored,
+};
+use crate::measure::{Bench, Work};
 use crate::method::Method;
-use crate::plan::{Fusion, Op, Operand, Options, Plan, Registers};
-use crate::recorder::{Dispatch, Recorder};
-use crate::state::{RING, State};
+use crate::plan::{Fusion, Options};
 
 const N: usize = 1 << 22;
 const SAMPLES: usize = 41;
 
-/// A vector that a kernel writes, and whether it reads it too.
-type Written<'v> = (&'v Vector, bool);
-
-/// One vec4 an invocation, the largest of the inputs (a sum would grow): as
-/// little as can be done, on the very buffers of the kernel it stands beside,
-/// for where they lie counts for a tenth. Nothing is `written` unless it `writes`.
-fn bare(gpu: &Gpu, inputs: &[&Vector], written: &[Written], writes: bool) -> Dispatch {
-    let access = |read: bool| if read { "read" } else { "read_write" };
-    let all: Vec<(&Vector, bool)> = inputs
-        .iter()
-        .map(|&vector| (vector, true))
-        .chain(written.iter().map(|&(vector, _)| (vector, false)))
-        .collect();
-    let bindings: String = all
-        .iter()
-        .enumerate()
-        .map(|(i, &(_, read))| {
-            let access = access(read);
-            format!("@group(0) @binding({i}) var<storage, {access}> x{i}: array<vec4<f32>>;\n")
-        })
-        .collect();
-    let outputs = inputs.len()..all.len();
-    let also = outputs.clone().zip(written).filter(|(_, (_, read))| *read).map(|(i, _)| i);
-    let values = (0..inputs.len()).chain(also).map(|i| format!("x{i}[i]"));
-    let largest = values.reduce(|a, b| format!("max({a}, {b})")).unwrap();
-    // A kernel that only reads must keep what it read: no value is this one.
-    let puts: String = outputs.map(|i| format!("x{i}[i] = s; ")).collect();
-    let body = match writes {
-        true => format!("let s = {largest}; {puts}"),
-        false => format!("let s = {largest}; if all(s == vec4<f32>(123.0)) {{ {puts} }}"),
-    };
-    let source = format!(
-        "{bindings}
-        @compute @workgroup_size(256)
-        fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
-            let i = id.x;
-            if i < arrayLength(&x0) {{ {body} }}
-        }}"
-    );
-    let device = gpu.device();
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(source.into()),
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: None,
-        compilation_options: Default::default(),
-        cache: None,
-    });
-    let entries: Vec<_> = (0..)
-        .zip(&all)
-        .map(|(binding, (vector, _))| wgpu::BindGroupEntry {
-            binding,
-            resource: vector.buffer().as_entire_binding(),
-        })
-        .collect();
-    let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &pipeline.get_bind_group_layout(0),
-        entries: &entries,
-    });
-    Dispatch { pipeline, bind_group, groups: (N / 4 / 256) as u32 }
-}
-
 /// Seconds for the dispatches, four times over in one submit.
-fn time(gpu: &Gpu, dispatches: &[&Dispatch]) -> f64 {
+fn time(gpu: &Gpu, begin: &Work, work: &Work) -> f64 {
     const TIMES: u32 = 4;
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     {
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        for _ in 0..TIMES {
-            for dispatch in dispatches {
-                pass.set_pipeline(&dispatch.pipeline);
-                pass.set_bind_group(0, &dispatch.bind_group, &[]);
-                pass.dispatch_workgroups(dispatch.groups, 1, 1);
-            }
-        }
+        begin.record(&mut pass);
+        (0..TIMES).for_each(|_| work.record(&mut pass));
     }
     let start = Instant::now();
     gpu.queue().submit([encoder.finish()]);
@@ -110,86 +36,27 @@ fn time(gpu: &Gpu, dispatches: &[&Dispatch]) -> f64 {
 
 /// Time of `b` over that of `a`: the median of pairs taken in turns, so that a
 /// machine that slows down slows both.
-fn ratio(gpu: &Gpu, a: &[&Dispatch], b: &[&Dispatch]) -> f64 {
+fn ratio(a: impl Fn() -> f64, b: impl Fn() -> f64) -> f64 {
     const WARM_UP: usize = 4;
-    let mut ratios: Vec<f64> = (0..SAMPLES + WARM_UP)
-        .map(|_| {
-            let own = time(gpu, a);
-            time(gpu, b) / own
-        })
-        .skip(WARM_UP)
-        .collect();
+    let pair = |_| {
+        let own = a();
+        b() / own
+    };
+    let mut ratios: Vec<f64> = (0..SAMPLES + WARM_UP).map(pair).skip(WARM_UP).collect();
     ratios.sort_by(f64::total_cmp);
     ratios[SAMPLES / 2]
 }
 
-struct Planned {
-    plan: Plan,
-    recorder: Recorder,
-    state: State,
-}
-
-fn planned(gpu: &Gpu, method: &Method, fusion: Fusion) -> Planned {
-    planned_as(gpu, method, fusion, Stored::default(), N)
-}
-
-/// With narrow gradients as if the source wrote them.
-fn planned_as(gpu: &Gpu, method: &Method, fusion: Fusion, stored: Stored, n: usize) -> Planned {
+fn plain() -> Ingredients {
     // No power iteration has run that h could be bounded by.
-    let radius = SpectralRadius::Given(1e-3);
-    let ingredients = Ingredients { radius, stored, ..Ingredients::default() };
-    let options = Options { fusion, writes_narrow: true, ..Options::default() };
-    let plan = Plan::with_ingredients(method, &ingredients, options).unwrap();
-    let walk = Traversal::new(n, gpu.is_software());
-    let state = State::new(gpu, &plan, &walk, &vec![0.5; n], &[]).unwrap();
-    let recorder = Recorder::new(gpu, &plan, &state, walk, gpu.binding_elements()).unwrap();
-    // Gradients stay zero: the numbers stay finite however often it runs.
-    let mut settings = Settings {
-        accepted_limit: u32::MAX,
-        stages: plan.evaluations(),
-        partials: walk.partials() as u32,
-        ring: RING,
-        ..Settings::default()
-    };
-    settings.set_end(None);
-    settings.set_step_size(&StepSize::constant(0.1));
-    gpu.upload(&state.settings, bytemuck::bytes_of(&settings));
-    // One attempt, so that `accept` stands: else the advance returns at once.
-    time(gpu, &[recorder.begin_dispatch()]);
-    time(gpu, &recorder.attempt_dispatches());
-    Planned { plan, recorder, state }
+    Ingredients { radius: SpectralRadius::Given(1e-3), ..Ingredients::default() }
 }
 
-/// What a kernel of registers reads alone, and what it writes.
-fn of_registers<'s>(op: &Registers, state: &'s State) -> (Vec<&'s Vector>, Vec<Written<'s>>) {
-    let vector = |operand: Operand| &state.vectors[operand.slot];
-    let to_theta = op.target.is_some_and(|target| target.slot == 0);
-    let mut inputs: Vec<&Vector> =
-        [op.gradient, op.extra].into_iter().flatten().map(vector).collect();
-    let mut written = Vec::new();
-    for (operand, reads, writes) in [
-        (op.register, op.reads_register, op.writes_register),
-        (op.sum, op.reads_sum, op.writes_sum),
-    ] {
-        match operand.map(vector) {
-            Some(vector) if writes => written.push((vector, reads)),
-            Some(vector) if reads => inputs.push(vector),
-            _ => {}
-        }
-    }
-    if op.based && !to_theta {
-        inputs.push(&state.vectors[0]);
-    }
-    if let Some(point) = op.point
-        && op.target.is_none_or(|target| target.slot != point.slot)
-    {
-        inputs.push(vector(point));
-    }
-    if let Some(target) = op.target {
-        let in_place = op.point.is_some_and(|point| point.slot == target.slot);
-        written.push((vector(target), in_place || (op.based && to_theta)));
-    }
-    (inputs, written)
+/// Second moment, momentum, and an error estimate where there is a pair.
+fn full(method: &Method) -> Ingredients {
+    let adaptive = method.tableau().b_hat().map(|_| Adaptive::new(1e-3, 1e-6));
+    let preconditioner = Preconditioner::adam(0.999, 1e-8);
+    Ingredients { preconditioner, momentum: Momentum::average(0.9), adaptive, ..plain() }
 }
 
 #[test]
@@ -198,46 +65,19 @@ fn throughput_of_each_kernel_is_that_of_a_bare_one() {
     let gpu = Gpu::new().unwrap();
     println!("{}, n = {N}", gpu.info().name);
     let mut slow = Vec::new();
+    let none = Work::default();
     for method in Method::all() {
-        let Planned { plan, recorder, state } = planned(&gpu, &method, Fusion::Full);
-        // Where a kernel that only reads could write.
-        let elsewhere = Vector::zeros(&gpu, "elsewhere", N).unwrap();
-        let ops = plan.ops().iter().filter(|op| !matches!(op, Op::Evaluate { .. }));
-        for (op, dispatch) in ops.zip(recorder.attempt_dispatches()) {
-            let vector = |operand: Operand| &state.vectors[operand.slot];
-            let (inputs, written, writes, what) = match op {
-                Op::Combine(linear) | Op::Advance(linear) => {
-                    let in_place = linear.in_place();
-                    let inputs: Vec<&Vector> =
-                        linear.inputs().skip(usize::from(in_place)).map(vector).collect();
-                    (inputs, vec![(vector(linear.target), in_place)], true, linear.to_string())
+        for (name, ingredients) in [("plain", plain()), ("full", full(&method))] {
+            let bench = Bench::new(&gpu, &method, &ingredients, Options::default(), N, 1).unwrap();
+            bench.check().unwrap();
+            for (i, kernel) in bench.kernels().iter().enumerate() {
+                bench.refill();
+                let of = |work| time(&gpu, &none, work);
+                let part = ratio(|| of(bench.own(0, i)), || of(bench.bare(0, i)));
+                println!("{method:17} {name:5} {:25} {part:.3} of bare", kernel.label);
+                if part < 0.95 && kernel.writes > 0 && name == "plain" {
+                    slow.push(format!("{method}: {}: {part:.3}", kernel.label));
                 }
-                Op::Reduce { gradient, stage, .. } => {
-                    let written = vec![(&elsewhere, false)];
-                    (vec![vector(*gradient)], written, false, format!("guard k{stage}"))
-                }
-                Op::Registers(op) => {
-                    let (inputs, written) = of_registers(op, &state);
-                    (inputs, written, true, format!("registers, stage {}", op.checks))
-                }
-                Op::Decay { .. }
-                | Op::Pack { .. }
-                | Op::Average
-                | Op::Field(_)
-                | Op::Choose(_)
-                | Op::Estimate(_)
-                | Op::Commit { .. }
-                | Op::Reuse { .. } => {
-                    unreachable!("fixed steps have no estimate")
-                }
-                Op::Radius(_) => unreachable!("in renewing attempts alone"),
-                Op::Evaluate { .. } | Op::Control | Op::Fit { .. } | Op::Finish(_) => continue,
-            };
-            let bare = bare(&gpu, &inputs, &written, writes);
-            let part = ratio(&gpu, &[dispatch], &[&bare]);
-            println!("{method:9} {what:45} {:.3} of bare", part);
-            if part < 0.95 && writes {
-                slow.push(format!("{method}: {what}: {:.3}", part));
             }
         }
     }
@@ -249,13 +89,53 @@ fn throughput_of_each_kernel_is_that_of_a_bare_one() {
 fn throughput_of_fused_steps_beats_unfused() {
     let gpu = Gpu::new().unwrap();
     for method in Method::all() {
-        let [fused, unfused] = [Fusion::Full, Fusion::None].map(|f| planned(&gpu, &method, f));
-        let own = fused.recorder.attempt_dispatches();
-        let ratio = ratio(&gpu, &own, &unfused.recorder.attempt_dispatches());
-        let predicted = unfused.plan.words_guarded() as f64 / fused.plan.words_guarded() as f64;
-        println!("{method:9} unfused / fused = {:.2}, words predict {predicted:.2}", ratio);
+        let bench = |fusion| {
+            let options = Options { fusion, ..Options::default() };
+            Bench::new(&gpu, &method, &plain(), options, N, 1).unwrap()
+        };
+        let [fused, unfused] = [Fusion::Full, Fusion::None].map(bench);
+        let of = |bench: &Bench| {
+            bench.refill();
+            time(&gpu, bench.begin(0), bench.step(0))
+        };
+        let ratio = ratio(|| of(&fused), || of(&unfused));
+        let [own, other] = [&fused, &unfused].map(|bench| bench.plan().words_guarded());
+        let predicted = other as f64 / own as f64;
+        println!("{method:17} unfused / fused = {ratio:.2}, words predict {predicted:.2}");
         if method == Method::rk4() {
-            assert!(ratio >= 1.3, "RK4: {:.3}", ratio);
+            assert!(ratio >= 1.3, "RK4: {ratio:.3}");
+        }
+    }
+}
+
+/// Seconds that the host spends on so many attempts; the device is waited for
+/// outside of them.
+fn recording(gpu: &Gpu, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> f64 {
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let start = Instant::now();
+    record(&mut encoder);
+    let recorded = encoder.finish();
+    let seconds = start.elapsed().as_secs_f64();
+    gpu.queue().submit([recorded]);
+    gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    seconds
+}
+
+#[test]
+#[ignore = "timing: needs a quiet machine"]
+fn throughput_of_recording_is_that_of_a_plain_loop() {
+    const ATTEMPTS: u32 = 32;
+    let gpu = Gpu::new().unwrap();
+    for name in ["euler", "rk4", "dp5"] {
+        let method: Method = name.parse().unwrap();
+        for ingredients in [plain(), full(&method)] {
+            let bench =
+                Bench::new(&gpu, &method, &ingredients, Options::default(), 4096, 1).unwrap();
+            let own = || recording(&gpu, |encoder| bench.record(encoder, ATTEMPTS).unwrap());
+            let by_hand = || recording(&gpu, |encoder| bench.record_by_hand(encoder, ATTEMPTS));
+            let ratio = ratio(by_hand, own);
+            println!("{name}, {} dispatches: {ratio:.3} of a loop", bench.step(0).dispatches());
+            assert!(ratio <= 1.3, "{name}: {ratio:.3}");
         }
     }
 }
@@ -270,14 +150,20 @@ fn throughput_of_narrow_gradients_is_nearly_that_of_their_bytes() {
         let method: Method = name.parse().unwrap();
         let of = |gradients| {
             let stored = Stored { gradients, ..Stored::default() };
-            planned_as(&gpu, &method, Fusion::Full, stored, N)
+            let options = Options { writes_narrow: true, ..Options::default() };
+            let ingredients = Ingredients { stored, ..plain() };
+            Bench::new(&gpu, &method, &ingredients, options, N, 1).unwrap()
+        };
+        let timed = |bench: &Bench| {
+            bench.refill();
+            time(&gpu, bench.begin(0), bench.step(0))
         };
         let wide = of(Storage::F32);
         for storage in [Storage::F16, Storage::Bf16] {
             let narrow = of(storage);
-            let own = wide.recorder.attempt_dispatches();
-            let ratio = ratio(&gpu, &own, &narrow.recorder.attempt_dispatches());
-            let bytes = |planned: &Planned| planned.plan.bytes_guarded() as f64;
+            narrow.check().unwrap();
+            let ratio = ratio(|| timed(&wide), || timed(&narrow));
+            let bytes = |bench: &Bench| bench.plan().bytes_guarded() as f64;
             let predicted = bytes(&narrow) / bytes(&wide);
             println!("{name:9} {storage:4} / f32 = {ratio:.3}, bytes predict {predicted:.3}");
             if method == Method::rk4() {

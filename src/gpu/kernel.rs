@@ -71,8 +71,8 @@ pub(crate) fn stored(
 }
 
 const NOISE_WGSL: &str = include_str!("../../shaders/shared/noise.wgsl");
-const F16_WGSL: &str = include_str!("../../shaders/shared/f16.wgsl");
-const BF16_WGSL: &str = include_str!("../../shaders/shared/bf16.wgsl");
+pub(crate) const F16_WGSL: &str = include_str!("../../shaders/shared/f16.wgsl");
+pub(crate) const BF16_WGSL: &str = include_str!("../../shaders/shared/bf16.wgsl");
 
 /// The element type of a vector, and how it is read and written.
 fn declare(source: &mut String, name: &str, format: Format, write: bool) {

@@ -5,7 +5,7 @@ use crate::error::ReferenceError;
 use crate::ingredients::Adaptive;
 use crate::plan::{
     Choice, Diagonal, Estimate, Finish, Linear, Makes, Name, Op, Operand, Plan, Purpose, Registers,
-    Scale, Values,
+    Scale, Slot, Values,
 };
 
 /// What one replayed attempt saw and did.
@@ -47,6 +47,21 @@ impl<'p> Replay<'p> {
     /// θ.
     pub fn theta(&self) -> &[f64] {
         &self.slots[0]
+    }
+
+    /// The buffer of a slot.
+    pub fn slot(&self, slot: Slot) -> &[f64] {
+        &self.slots[slot]
+    }
+
+    /// The preconditioner's state of each element in one half, 0 or 1.
+    pub fn second(&self, half: usize) -> &[[f64; 2]] {
+        &self.second[half]
+    }
+
+    /// The momentum in one half, 0 or 1.
+    pub fn mean(&self, half: usize) -> &[f64] {
+        &self.mean[half]
     }
 
     /// One attempt with step size h; `gradient(i, y)` is ∇L at stage i's point.

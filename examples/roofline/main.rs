@@ -1,0 +1,322 @@
+//! How fast kutta's kernels move words, beside ceilings, bare kernels and rivals:
+//! docs/roofline.md.
+//!
+//! ```sh
+//! cargo run --release --example roofline
+//! cargo run --release --example roofline -- --quick
+//! cargo run --release --example roofline -- --json run.json --svg run.svg --against rivals.json
+//! ```
+
+#[path = "../methods/axis.rs"]
+#[allow(dead_code)] // Of the methods example, like the panels: a part.
+mod axis;
+mod bars;
+#[path = "../train/plot/canvas.rs"]
+mod canvas;
+mod clock;
+mod machine;
+#[path = "../train/numbers.rs"]
+#[allow(dead_code)] // The training example's, of which this takes a part.
+mod numbers;
+#[path = "../methods/panel.rs"]
+#[allow(dead_code)]
+mod panel;
+mod picture;
+mod protocol;
+mod schema;
+mod statistics;
+#[path = "../train/plot/style.rs"]
+mod style;
+mod table;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use kutta::gpu::GpuOptions;
+use kutta::{Adaptive, Gpu, Ingredients, Method, Momentum, Preconditioner, SpectralRadius, wgpu};
+
+use machine::Machine;
+use protocol::{Config, Session, Wanted};
+use schema::{Protocol, Run, SCHEMA, VERSION};
+
+/// Times every kernel and whole steps on vectors of several sizes, without a
+/// gradient source.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Methods by name; without them a few that differ
+    #[arg(long, value_delimiter = ',')]
+    methods: Vec<String>,
+    /// With nothing, with an error estimate, or with Adam's two and an estimate where
+    /// there is one
+    #[arg(long, value_delimiter = ',')]
+    ingredients: Vec<Part>,
+    /// Numbers of parameters, such as 1e6; without them decades, as many as fit
+    #[arg(long, value_delimiter = ',', value_parser = size)]
+    sizes: Vec<usize>,
+    /// Samples of everything, 20 or more
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(20..=10_000))]
+    samples: u32,
+    /// Seconds that one sample may take: 10 or 100 steps that take longer are left out
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    budget: f64,
+    /// The last-level cache, where the system does not tell it
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    cache: Option<u64>,
+    /// Memory for buffers, where the system does not tell it
+    #[arg(long, value_name = "GIB", value_parser = seconds)]
+    memory: Option<f64>,
+    /// Two sizes and two methods: within a minute on two cores
+    #[arg(long)]
+    quick: bool,
+    /// Writes the run
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draws it: FILE, and beside it a .png
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Another run, or a rival's, to be drawn with this one
+    #[arg(long, value_name = "FILE")]
+    against: Vec<PathBuf>,
+    /// Measures nothing and takes the run of a file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "json", "sizes", "methods"])]
+    from: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Plain,
+    Error,
+    Full,
+}
+
+/// `1e6` or `1000000`.
+fn size(text: &str) -> Result<usize, String> {
+    let value: f64 = text.trim().parse().map_err(|_| format!("`{text}` is not a number"))?;
+    let most = u32::MAX;
+    if value.fract() != 0.0 || !(1.0..=f64::from(most)).contains(&value) {
+        return Err(format!("{value} is not a whole number from 1 to {most}"));
+    }
+    Ok(value as usize)
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err(format!("`{text}` is not a positive number")),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    // What is wrong with a file is said before an hour is spent.
+    let others = args.against.iter().map(|path| Run::load(path)).collect::<Result<Vec<_>, _>>()?;
+    let own = match &args.from {
+        Some(path) => {
+            let run = Run::load(path)?;
+            print!("{}{}", table::head(&run), table::rest(&run));
+            run
+        }
+        None => measured(args)?,
+    };
+    if let Some(path) = &args.json {
+        own.save(path)?;
+        println!("wrote {}", path.display());
+    }
+    if let Some(path) = &args.svg {
+        draw(path, own, others)?;
+    }
+    Ok(())
+}
+
+fn draw(path: &Path, own: Run, others: Vec<Run>) -> Result<(), Box<dyn Error>> {
+    let runs: Vec<Run> = std::iter::once(own).chain(others).collect();
+    let figure = picture::Figure::new(&runs)?;
+    let png = path.with_extension("png");
+    canvas::svg(&figure, path).map_err(|e| format!("{}: {e}", path.display()))?;
+    canvas::png(&figure, &png).map_err(|e| format!("{}: {e}", png.display()))?;
+    println!("wrote {} and {}", path.display(), png.display());
+    Ok(())
+}
+
+/// With timestamps, if the device has them.
+fn device() -> Result<Gpu, Box<dyn Error>> {
+    let features = wgpu::Features::TIMESTAMP_QUERY;
+    let wanted = GpuOptions { features, ..GpuOptions::default() };
+    Ok(Gpu::with_options(&wanted).or_else(|_| Gpu::new())?)
+}
+
+fn measured(args: &Args) -> Result<Run, Box<dyn Error>> {
+    let gpu = device()?;
+    let machine = Machine::of(&gpu, args.cache.map(|mib| mib << 20));
+    let memory = match args.memory {
+        Some(gib) => Some((gib * f64::from(1 << 30)) as u64),
+        // A fifth is left to the rest of the machine.
+        None if gpu.is_software() => machine::available_memory().map(|bytes| bytes / 5 * 4),
+        None => None,
+    };
+    let wanted = wanted(args)?;
+    let config = Config {
+        samples: args.samples as usize,
+        budget: if args.quick { args.budget.min(0.1) } else { args.budget },
+        least: if args.quick { 2e-4 } else { 2e-3 },
+        memory,
+        cache: machine.cache_bytes,
+    };
+    let run = Run {
+        schema: SCHEMA.into(),
+        version: VERSION,
+        source: format!("kutta {}", env!("CARGO_PKG_VERSION")),
+        date: machine::date(),
+        command: command(std::env::args().skip(1)),
+        protocol: Protocol {
+            samples: args.samples,
+            timestamps: gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY),
+            discarded_timestamps: 0,
+        },
+        machine,
+        measurements: Vec::new(),
+        fusion: Vec::new(),
+        recording: Vec::new(),
+        checks: Vec::new(),
+        skipped: Vec::new(),
+    };
+    print!("{}", table::head(&run));
+    let mut session = Session::new(&gpu, config, run);
+    for n in sizes(args, gpu.is_software()) {
+        session.measure(&wanted, n, &mut |run, first| print!("{}", table::case(run, first)))?;
+    }
+    session.recording(&wanted)?;
+    let run = session.run;
+    print!("{}", table::rest(&run));
+    if run.measurements.is_empty() {
+        return Err("nothing was measured: all of it was skipped, for the reasons above".into());
+    }
+    Ok(run)
+}
+
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = std::iter::once("cargo run --release --example roofline --".into())
+        .chain(arguments)
+        .collect();
+    all.join(" ").trim_end_matches(" --").into()
+}
+
+/// Decades; on a software adapter only those that take minutes.
+fn sizes(args: &Args, software: bool) -> Vec<usize> {
+    let last = match (args.quick, software) {
+        _ if !args.sizes.is_empty() => return args.sizes.clone(),
+        (true, _) => 5,
+        (false, true) => 7,
+        (false, false) => 9,
+    };
+    (4..=last).map(|decade| 10usize.pow(decade)).collect()
+}
+
+/// The cases asked for, or some that differ.
+fn wanted(args: &Args) -> Result<Vec<Wanted>, Box<dyn Error>> {
+    const USUAL: [(&str, Part); 6] = [
+        ("euler", Part::Full),
+        ("heun", Part::Plain),
+        ("rk4", Part::Plain),
+        ("rk4", Part::Full),
+        ("dp5", Part::Error),
+        ("tsit5", Part::Error),
+    ];
+    const QUICK: [(&str, Part); 2] = [("euler", Part::Full), ("rk4", Part::Plain)];
+    let asked = |part: &Part| args.ingredients.is_empty() || args.ingredients.contains(part);
+    let usual = if args.quick { &QUICK[..] } else { &USUAL[..] };
+    let mut all = Vec::new();
+    if args.methods.is_empty() {
+        for (name, part) in usual.iter().filter(|(_, part)| asked(part)) {
+            all.extend(case(&Method::load(name)?, *part));
+        }
+    }
+    for name in &args.methods {
+        let method = Method::load(name)?;
+        let parts = [Part::Plain, Part::Error, Part::Full];
+        all.extend(parts.iter().filter(|part| asked(part)).filter_map(|part| case(&method, *part)));
+    }
+    if all.is_empty() {
+        return Err(
+            "none of these methods has these ingredients: `error` wants an embedded pair, \
+                    and without --methods there are those of --help"
+                .into(),
+        );
+    }
+    Ok(all)
+}
+
+/// `None` where there is no pair to estimate an error with.
+fn case(method: &Method, part: Part) -> Option<Wanted> {
+    // No power iteration has run that h could be bounded by.
+    let plain = Ingredients { radius: SpectralRadius::Given(1e-3), ..Ingredients::default() };
+    let adaptive = method.tableau().b_hat().map(|_| Adaptive::new(1e-3, 1e-6));
+    let (name, ingredients) = match part {
+        Part::Plain => ("plain", plain),
+        Part::Error => ("error", Ingredients { adaptive: Some(adaptive?), ..plain }),
+        Part::Full => {
+            let preconditioner = Preconditioner::adam(0.999, 1e-8);
+            let momentum = Momentum::average(0.9);
+            ("full", Ingredients { preconditioner, momentum, adaptive, ..plain })
+        }
+    };
+    Some(Wanted { method: method.clone(), ingredients, name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_whole_and_positive() {
+        assert_eq!((size("1e6"), size(" 4096 ")), (Ok(1_000_000), Ok(4096)));
+        for bad in ["", "x", "0", "-1", "1.5", "1e10", "inf", "NaN"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "0", "-1", "inf", "NaN"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    fn names(arguments: &[&str]) -> Vec<String> {
+        let all = [&["roofline"], arguments].concat();
+        let wanted = wanted(&Args::parse_from(all)).unwrap();
+        wanted.iter().map(|case| format!("{} {}", case.method, case.name)).collect()
+    }
+
+    #[test]
+    fn cases_follow_the_options() {
+        assert_eq!(names(&["--quick"]), ["euler full", "rk4 plain"]);
+        assert_eq!(
+            names(&["--methods", "rk4,dp5"]),
+            ["rk4 plain", "rk4 full", "dp5 plain", "dp5 error", "dp5 full"]
+        );
+        assert_eq!(names(&["--ingredients", "error"]), ["dp5 error", "tsit5 error"]);
+        let none = Args::parse_from(["roofline", "--methods", "rk4", "--ingredients", "error"]);
+        assert!(wanted(&none).is_err());
+        let unknown = Args::parse_from(["roofline", "--methods", "rk5"]);
+        assert!(wanted(&unknown).unwrap_err().to_string().contains("rk5"));
+    }
+
+    #[test]
+    fn decades_end_where_minutes_do() {
+        let sizes = |arguments: &[&str], software| {
+            sizes(&Args::parse_from([&["roofline"], arguments].concat()), software)
+        };
+        assert_eq!(sizes(&["--quick"], true), [10_000, 100_000]);
+        assert_eq!(sizes(&[], true).last(), Some(&10_000_000));
+        assert_eq!(sizes(&[], false).last(), Some(&1_000_000_000));
+        assert_eq!(sizes(&["--sizes", "77,1e3"], true), [77, 1000]);
+    }
+}
