@@ -135,9 +135,9 @@ def main():
                 rows.append(row)
                 print(line(row), flush=True)
             del rival
-        # What is measured stays, whatever becomes of the next size.
-        if found.json and rows:
-            save(found, modules, rows, skipped)
+            # What is measured stays, whatever becomes of the next.
+            if found.json and rows:
+                save(found, modules, rows, skipped)
     for entry in skipped:
         print(f"skipped {entry['what']}: {entry['reason']}")
     if not rows:
