@@ -59,7 +59,7 @@ struct Args {
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(20..=10_000))]
     samples: u32,
     /// Seconds that one sample may take: 10 or 100 steps that take longer are left out
-    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    #[arg(long, default_value_t = 0.2, value_parser = seconds)]
     budget: f64,
     /// The last-level cache, where the system does not tell it
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]

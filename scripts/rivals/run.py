@@ -86,6 +86,29 @@ def line(row):
             f"{speed:>8.2f} ({low:.2f}–{high:.2f}){nanoseconds:>9.3f}")
 
 
+def save(found, modules, rows, skipped):
+    where = machine(modules)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    run = {
+        "schema": "kutta-roofline",
+        "version": 1,
+        "source": "rivals",
+        "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "command": shlex.join(["python3", "scripts/rivals/run.py", *sys.argv[1:]]),
+        "machine": where,
+        "protocol": {
+            "samples": found.samples,
+            "timestamps": where["backend"] != "CPU",
+            "discarded_timestamps": 0,
+        },
+        "measurements": rows,
+        "skipped": skipped,
+    }
+    with open(found.json, "w", encoding="utf-8") as file:
+        json.dump(run, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
 def main():
     found = options()
     modules, rows, skipped = [], [], []
@@ -112,31 +135,14 @@ def main():
                 rows.append(row)
                 print(line(row), flush=True)
             del rival
+            # What is measured stays, whatever becomes of the next.
+            if found.json and rows:
+                save(found, modules, rows, skipped)
     for entry in skipped:
         print(f"skipped {entry['what']}: {entry['reason']}")
     if not rows:
         sys.exit("error: no rival can run here")
     if found.json:
-        where = machine(modules)
-        now = datetime.datetime.now(datetime.timezone.utc)
-        run = {
-            "schema": "kutta-roofline",
-            "version": 1,
-            "source": "rivals",
-            "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "command": shlex.join(["python3", "scripts/rivals/run.py", *sys.argv[1:]]),
-            "machine": where,
-            "protocol": {
-                "samples": found.samples,
-                "timestamps": where["backend"] != "CPU",
-                "discarded_timestamps": 0,
-            },
-            "measurements": rows,
-            "skipped": skipped,
-        }
-        with open(found.json, "w", encoding="utf-8") as file:
-            json.dump(run, file, indent=2, ensure_ascii=False)
-            file.write("\n")
         print(f"wrote {found.json}")
 
 
