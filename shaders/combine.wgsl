@@ -48,6 +48,16 @@ fn main(
     if !TIMES_H {
         h = 1.0;
     }
+    // Read once: what is written could be the weights, for all a compiler knows.
+    //: for o in outputs
+    //: for j in terms{o}
+    let w{o}_{j} = combine.weights[4 * {o} + {place{o}[j]} / 4][{place{o}[j]} % 4];
+    //: end
+    //: end
+    //: if state
+    let half = select(control.parity ^ 1u, control.parity, ADVANCE);
+    let bias = select(control.second_scale, control.applied_second_scale, ADVANCE);
+    //: end
     // Largest magnitude of the checked gradients, as bits: NaN and infinity are the
     // largest of all.
     var largest = vec4<u32>();
@@ -72,7 +82,6 @@ fn main(
         //: end
         var step = vec4<f32>(h);
         //: if state
-        let half = select(control.parity ^ 1u, control.parity, ADVANCE);
         var state = load_second(i, combine.chunk.span, select(half, half ^ 1u, UPDATE));
         //: for f in first
         if UPDATE {
@@ -82,7 +91,6 @@ fn main(
             largest = max(largest, magnitude_bits(g * g));
         }
         //: end
-        let bias = select(control.second_scale, control.applied_second_scale, ADVANCE);
         step = h * diagonal(state, bias);
         //: end
         var points = vec4<f32>();
@@ -91,8 +99,8 @@ fn main(
         //: end
         //: for o in outputs
         var sum{o} = vec4<f32>();
-        //: for j in terms
-        sum{o} += combine.weights[4 * {o} + {j} / 4][{j} % 4] * {terms[j]};
+        //: for j in terms{o}
+        sum{o} += w{o}_{j} * {terms{o}[j]};
         //: end
         {outputs[o]}[i] = select(sum{o}, {bases[o]} + (points - step * sum{o}), {based[o]});
         //: end

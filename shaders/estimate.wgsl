@@ -49,13 +49,18 @@ fn main(
     var largest = vec4<u32>();
     var squares = vec4<f32>();
     var others = vec4<f32>();
+    // Read once: what is written could be the weights, for all a compiler knows.
+    //: for j in terms
+    let error{j} = estimate.errors[{j} / 4][{j} % 4];
+    let step{j} = estimate.steps[{j} / 4][{j} % 4];
+    //: end
     for (var i = mine.first; i < mine.end; i += RUN) {
         var e = vec4<f32>();
         var g = vec4<f32>();
         //: for j in terms
         let k{j} = {terms[j]};
-        e += estimate.errors[{j} / 4][{j} % 4] * k{j};
-        g += estimate.steps[{j} / 4][{j} % 4] * k{j};
+        e += error{j} * k{j};
+        g += step{j} * k{j};
         //: end
         var d = vec4<f32>(1.0);
         var group = vec2<f32>(1.0);

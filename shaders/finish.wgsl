@@ -37,10 +37,14 @@ fn main(
     step.mean_scale = select(control.applied_mean_scale, control.mean_scale, JUDGED);
     step.old_mean = select(0u, control.parity, MEAN_HALVES == 2u);
     step.new_mean = select(0u, half, MEAN_HALVES == 2u);
+    // Read once: what is written could be the weights, for all a compiler knows.
+    //: for j in terms
+    let w{j} = finish.weights[{j} / 4][{j} % 4];
+    //: end
     for (var i = mine.first; i < mine.end; i += RUN) {
         var g = vec4<f32>();
         //: for j in terms
-        g += finish.weights[{j} / 4][{j} % 4] * {terms[j]};
+        g += w{j} * {terms[j]};
         //: end
         g *= clip;
         var d = vec4<f32>(1.0);

@@ -52,18 +52,27 @@ struct State {
 // that one binding holds all of them and each is walked without gaps. After
 // those of a span comes one vec4 for each of its blocks, where GROUPED.
 fn span_at(i: u32, span: u32) -> u32 {
-    return i / span * (WIDTH * span + select(0u, span / BLOCK, GROUPED));
+    return number_of(i, span) * (WIDTH * span + select(0u, span / BLOCK, GROUPED));
+}
+
+// i / span and i % span, which some devices are slow at: a span is a power of two.
+fn number_of(i: u32, span: u32) -> u32 {
+    return i >> firstTrailingBit(span);
+}
+
+fn within(i: u32, span: u32) -> u32 {
+    return i & (span - 1u);
 }
 
 fn second_at(i: u32, span: u32, vector: u32, half: u32) -> u32 {
-    return span_at(i, span) + (vector * HALVES + half) * span + i % span;
+    return span_at(i, span) + (vector * HALVES + half) * span + within(i, span);
 }
 
 fn mean_at(i: u32, span: u32, half: u32) -> u32 {
     if MEAN_HALVES == 1u {
         return i;
     }
-    return (i / span * MEAN_HALVES + half) * span + i % span;
+    return (number_of(i, span) * MEAN_HALVES + half) * span + within(i, span);
 }
 
 //: if state
@@ -71,7 +80,7 @@ fn load_second(i: u32, span: u32, half: u32) -> State {
     var state: State;
     state.group = vec2<f32>(1.0);
     if GROUPED {
-        state.group = pair_second(second[span_at(i, span) + WIDTH * span + i % span / BLOCK]);
+        state.group = pair_second(second[span_at(i, span) + WIDTH * span + within(i, span) / BLOCK]);
     }
     if PRECONDITIONER == 0u {
         return state;

@@ -42,6 +42,12 @@ const TEMPLATE: Template = Template {
     stateful_structs: &[Moments::LAYOUT],
 };
 
+/// The weights of the gradients in each output.
+fn rows(linear: &Linear) -> impl Iterator<Item = Vec<f64>> + '_ {
+    let own = linear.gradients.iter().map(|&(w, _)| w).collect();
+    std::iter::once(own).chain(linear.also.iter().map(|also| also.weights.clone()))
+}
+
 /// The output whose place an input gives up.
 fn over(linear: &Linear, input: Operand) -> Option<usize> {
     let also = linear.also.iter().map(|also| also.target.slot);
@@ -87,18 +93,24 @@ pub(crate) fn kernel(linear: &Linear) -> &'static Kernel {
     let all = std::iter::once(linear.base).chain(linear.also.iter().map(|also| also.base));
     let based: Vec<Option<usize>> = all.map(base).collect();
     let base_of = |b: &Option<usize>| b.map_or("vec4<f32>()".to_owned(), variable);
-    let table = Table {
-        flags: vec![],
-        lists: vec![
-            ("inputs", loads.collect()),
-            ("points", (first_point..first_term).map(variable).collect()),
-            ("terms", (first_term..inputs.len()).map(variable).collect()),
-            ("outputs", OUTPUTS[..outputs].iter().map(|&name| name.to_owned()).collect()),
-            ("bases", based.iter().map(base_of).collect()),
-            ("based", based.iter().map(|b| b.is_some().to_string()).collect()),
-            ("first", first.map(variable).into_iter().collect()),
-        ],
-    };
+    let lists = [
+        ("inputs", loads.collect()),
+        ("points", (first_point..first_term).map(variable).collect()),
+        ("outputs", OUTPUTS[..outputs].iter().map(|&name| name.to_owned()).collect()),
+        ("bases", based.iter().map(base_of).collect()),
+        ("based", based.iter().map(|b| b.is_some().to_string()).collect()),
+        ("first", first.map(variable).into_iter().collect()),
+    ];
+    let mut lists: Vec<(String, Vec<String>)> =
+        lists.map(|(name, list)| (name.to_owned(), list)).into();
+    for (o, row) in rows(linear).enumerate() {
+        // What has no weight in an output is no term of it.
+        let terms = || row.iter().enumerate().filter(|(_, weight)| **weight != 0.0);
+        let name = |(j, _)| variable(first_term + j);
+        lists.push((format!("terms{o}"), terms().map(name).collect()));
+        lists.push((format!("place{o}"), terms().map(|(j, _)| j.to_string()).collect()));
+    }
+    let table = Table { flags: vec![], lists };
     TEMPLATE.kernel(&bindings(linear), table)
 }
 
@@ -146,10 +158,8 @@ pub(crate) fn constants(
 /// The weights, by outputs and gradients.
 pub(crate) fn uniform(linear: &Linear, chunk: Chunk) -> Combine {
     let mut uniform = Combine { stage: linear.first_checked(), chunk, ..Combine::default() };
-    let own: Vec<f64> = linear.gradients.iter().map(|&(w, _)| w).collect();
-    let rows = std::iter::once(&own).chain(linear.also.iter().map(|also| &also.weights));
-    for (o, row) in rows.enumerate() {
-        for (j, &weight) in row.iter().enumerate() {
+    for (o, row) in rows(linear).enumerate() {
+        for (j, weight) in row.into_iter().enumerate() {
             uniform.weights[o][j / 4][j % 4] = weight as f32;
         }
     }

@@ -63,7 +63,7 @@ pub(crate) fn bindings(estimate: &plan::Estimate, kinds: Kinds) -> Vec<Binding> 
 /// The kernel for an operation.
 pub(crate) fn kernel(estimate: &plan::Estimate, kinds: Kinds) -> &'static Kernel {
     let terms = INPUTS[..estimate.terms.len()].iter().map(|name| load(name, true));
-    let lists = vec![("terms", terms.collect())];
+    let lists = vec![("terms".into(), terms.collect())];
     TEMPLATE.kernel(&bindings(estimate, kinds), Table { flags: vec![], lists })
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn bindings(finish: &plan::Finish, kinds: Kinds) -> Vec<Binding> {
 pub(crate) fn kernel(finish: &plan::Finish, kinds: Kinds) -> &'static Kernel {
     let terms = INPUTS[..finish.gradients.len()].iter().map(|name| load(name, true));
     let theta = if judged(finish) { "theta[i]" } else { "dst[i]" };
-    let lists = vec![("terms", terms.collect()), ("theta", vec![theta.to_owned()])];
+    let lists = vec![("terms".into(), terms.collect()), ("theta".into(), vec![theta.to_owned()])];
     TEMPLATE.kernel(&bindings(finish, kinds), Table { flags: vec![], lists })
 }
 

@@ -103,8 +103,8 @@ impl Template {
         ]);
         let first = self.uniforms.len();
         table.lists.extend([
-            ("bindings", bindings.iter().map(|b| b.declaration()).collect()),
-            ("numbers", (first..first + bindings.len()).map(|n| n.to_string()).collect()),
+            ("bindings".into(), bindings.iter().map(|b| b.declaration()).collect()),
+            ("numbers".into(), (first..first + bindings.len()).map(|n| n.to_string()).collect()),
         ]);
         let text = table.expand(&self.text.concat());
         let mut kernels = KERNELS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,13 +19,13 @@
 pub(crate) struct Table {
     /// Of `if`.
     pub(crate) flags: Vec<(&'static str, bool)>,
-    /// Of `for`, and of `{list[j]}` in there.
-    pub(crate) lists: Vec<(&'static str, Vec<String>)>,
+    /// Of `for`, and of `{list[j]}` in there. The name may hold a loop's number.
+    pub(crate) lists: Vec<(String, Vec<String>)>,
 }
 
 impl Table {
     fn list(&self, name: &str) -> &[String] {
-        let found = self.lists.iter().find(|(known, _)| *known == name);
+        let found = self.lists.iter().find(|(known, _)| known == name);
         found.map_or(&[], |(_, list)| list.as_slice())
     }
 
@@ -44,7 +44,8 @@ impl Table {
     fn block(&self, lines: &[&str], loops: &mut Vec<(String, usize)>, text: &mut String) {
         let mut at = 0;
         while at < lines.len() {
-            let words: Vec<&str> = lines[at].split_whitespace().collect();
+            let line = self.line(lines[at], loops);
+            let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 ["//:", "for", variable, "in", list] => {
                     let inside = &lines[at + 1..at + 1 + inner(&lines[at + 1..])];
@@ -63,7 +64,7 @@ impl Table {
                     at += inside.len() + 2;
                 }
                 _ => {
-                    *text += &self.line(lines[at], loops);
+                    *text += &line;
                     text.push('\n');
                     at += 1;
                 }
@@ -112,14 +113,15 @@ mod tests {
         let table = Table {
             flags: vec![("state", true), ("other", false)],
             lists: vec![
-                ("outputs", vec!["dst".into(), "also".into()]),
-                ("terms", vec!["a".into(), "b".into(), "c".into()]),
+                ("outputs".into(), vec!["dst".into(), "also".into()]),
+                ("terms".into(), vec!["a".into(), "b".into(), "c".into()]),
+                ("own1".into(), vec!["only".into()]),
             ],
         };
-        let text = "start\n//: for o in outputs\n{outputs[o]} =\n  //: for j in terms\n  w[{o}][{j}] \
+        let text = "//: for o in outputs\n//: for j in own{o}\n{o} {own{o}[j]}\n//: end\n//: end\nstart\n//: for o in outputs\n{outputs[o]} =\n  //: for j in terms\n  w[{o}][{j}] \
                     {terms[j]}\n  //: end\n//: end\n//: if state\nd\n//: end\n//: if \
                     other\nnever\n//: end\nend";
-        let expected = "start\ndst =\n  w[0][0] a\n  w[0][1] b\n  w[0][2] c\nalso =\n  w[1][0] a\n  \
+        let expected = "1 only\nstart\ndst =\n  w[0][0] a\n  w[0][1] b\n  w[0][2] c\nalso =\n  w[1][0] a\n  \
                         w[1][1] b\n  w[1][2] c\nd\nend\n";
         assert_eq!(table.expand(text), expected);
     }

@@ -314,7 +314,7 @@ impl Bench {
     /// # Errors
     /// A lost device.
     pub fn endurance(&self) -> Result<u32, Error> {
-        const SHORT: usize = 256;
+        const SHORT: usize = 1 << 14;
         let short = Self::of(&self.gpu, &self.method, self.plan.clone(), SHORT, 1)?;
         short.refill();
         short.submit(|pass| {

@@ -205,12 +205,17 @@ impl Draft {
     /// taking the lowest free buffer is optimal.
     ///
     /// The eigenvector outlives every attempt, and so has a buffer of its own.
-    pub(super) fn new(steps: Vec<Step>, eigenvector: bool, widths: Widths) -> Self {
+    pub(super) fn new(
+        steps: Vec<Step>,
+        eigenvector: bool,
+        widths: Widths,
+        over_gradients: bool,
+    ) -> Self {
         let mut last_read: HashMap<Name, usize> = HashMap::new();
         for (at, step) in steps.iter().enumerate() {
             last_read.extend(step.reads().into_iter().map(|name| (name, at)));
         }
-        let mut scan = Scan { last_read, widths, ..Scan::default() };
+        let mut scan = Scan { last_read, widths, over_gradients, ..Scan::default() };
         scan.place.insert(Name::Theta, 0);
         scan.wide.slots = 1;
         if eigenvector {
@@ -237,6 +242,8 @@ struct Scan {
     last_read: HashMap<Name, usize>,
     place: HashMap<Name, Slot>,
     widths: Widths,
+    /// What is written may take the place of a gradient.
+    over_gradients: bool,
     wide: Pool,
     narrow: Pool,
     checked: BTreeSet<u32>,
@@ -261,6 +268,12 @@ impl Scan {
     fn dies(&self, name: Name, at: usize) -> bool {
         !matches!(name, Name::Theta | Name::Eigenvector)
             && self.last_read.get(&name).is_none_or(|&last| last <= at)
+    }
+
+    /// Whether what is written at this time may take its buffer.
+    fn gives_place(&self, name: Name, at: usize) -> bool {
+        let over = self.over_gradients || !matches!(name, Name::Gradient(_));
+        over && self.dies(name, at) && !self.widths.of(name).is_narrow()
     }
 
     /// A buffer for a vector; its own, if one of that name is still there.
@@ -375,8 +388,7 @@ impl Scan {
             Step::Linear { target, base, points, gradients, scale, diagonal, also, checks } => {
                 let unchecked = if checks { self.unchecked(&reads) } else { vec![] };
                 // A base that dies here gives its buffer to the target.
-                let over = |name| self.dies(name, at) && !self.widths.of(name).is_narrow();
-                let lead = |w: f64, name| (over(name), w);
+                let lead = |w: f64, name| (self.gives_place(name, at), w);
                 let (base, points) = with_base_by(base, points, lead);
                 let linear = self.linear(target, base, points, gradients, scale);
                 let bases: Vec<_> =
@@ -384,10 +396,7 @@ impl Scan {
                 // So does everything else that dies: each lane reads before it writes.
                 let mut dying: Vec<Operand> = Vec::new();
                 for input in linear.inputs().chain(bases.iter().copied().flatten()) {
-                    if self.dies(input.name, at)
-                        && !input.storage.is_narrow()
-                        && !dying.contains(&input)
-                    {
+                    if self.gives_place(input.name, at) && !dying.contains(&input) {
                         dying.push(input);
                     }
                 }

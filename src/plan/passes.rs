@@ -3,7 +3,7 @@
 
 use super::liveness::{Draft, RegisterStep, Step};
 use super::narrow::Widths;
-use super::{Choice, Diagonal, FieldSums, Guard, Name, Options, Plan, Purpose, Scale};
+use super::{Choice, Diagonal, FieldSums, Fusion, Guard, Name, Options, Plan, Purpose, Scale};
 use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule, SpectralRadius};
 use crate::tableau::Tableau;
 
@@ -41,7 +41,12 @@ impl Assembly<'_> {
         let steps = self.landed(decayed(steps, self.ingredients), &widths);
         let steps = preconditioned(steps, self.shape);
         let steps = guarded(steps, self.tableau, self.shape, self.options.guard);
-        Draft::new(steps, self.estimates(), widths)
+        Draft::new(steps, self.estimates(), widths, self.over_gradients())
+    }
+
+    /// The baseline keeps what its source wrote, so that it can be timed without one.
+    fn over_gradients(&self) -> bool {
+        self.options.fusion != Fusion::None
     }
 
     fn widths(&self, steps: &[Step]) -> Widths {
@@ -62,7 +67,7 @@ impl Assembly<'_> {
         let opening = decayed(opening(self.ingredients, self.estimates()), self.ingredients);
         let widths = self.widths(&opening);
         let opening = preconditioned(self.landed(opening, &widths), self.shape);
-        let opening = Draft::new(opening, self.estimates(), widths);
+        let opening = Draft::new(opening, self.estimates(), widths, self.over_gradients());
         let renewing = self.estimates().then(|| self.draft(steps.clone(), true));
         let draft = self.draft(steps, false);
         let drafts = || renewing.iter().chain([&opening, &draft]);
