@@ -227,9 +227,20 @@ fn unfused(tableau: &Tableau, shape: Shape) -> Vec<Step> {
     steps
 }
 
-/// Steps by the cheapest partial sums, for every combination of forms and every way
-/// to write the error.
+/// Steps by the cheapest partial sums.
 fn with_sums(assembly: &Assembly<'_>, theta_free: bool) -> Vec<Vec<Step>> {
+    let &Assembly { tableau, shape, .. } = assembly;
+    let ways = ways(assembly, theta_free).into_iter();
+    let found: Vec<(Path, Ways)> =
+        ways.filter_map(|ways| Some((ways.model.cheapest()?, ways))).collect();
+    // What a path does not count, guards, is a word or two.
+    let least = found.iter().map(|(path, ..)| path.cost).min().unwrap_or(0);
+    let near = found.into_iter().filter(|(path, ..)| path.cost <= least + 2);
+    near.map(|(path, ways)| Lowering::new(tableau, shape, &ways).steps(&path)).collect()
+}
+
+/// Every combination of forms with every way to write the error.
+fn ways(assembly: &Assembly<'_>, theta_free: bool) -> Vec<Ways> {
     let &Assembly { tableau, shape, ingredients, .. } = assembly;
     let stages = tableau.stages();
     let d = errors(tableau);
@@ -266,7 +277,7 @@ fn with_sums(assembly: &Assembly<'_>, theta_free: bool) -> Vec<Vec<Step>> {
         !shape.judged || j == 0 || !shares
     });
     let checked = checked.fold(0, |set, j| set | 2 << j);
-    let mut found: Vec<(Path, Ways)> = Vec::new();
+    let mut found = Vec::new();
     for forms in &combinations {
         for &drift in &drifts {
             for &based in &based {
@@ -307,15 +318,11 @@ fn with_sums(assembly: &Assembly<'_>, theta_free: bool) -> Vec<Vec<Step>> {
                     checked,
                     narrow: ingredients.stored.gradients.is_narrow(),
                 };
-                let path = model.cheapest();
-                found.extend(path.map(|path| (path, Ways { model, forms, drift })));
+                found.push(Ways { model, forms, drift });
             }
         }
     }
-    // What a path does not count, guards, is a word or two.
-    let least = found.iter().map(|(path, ..)| path.cost).min().unwrap_or(0);
-    let near = found.into_iter().filter(|(path, ..)| path.cost <= least + 2);
-    near.map(|(path, ways)| Lowering::new(tableau, shape, &ways).steps(&path)).collect()
+    found
 }
 
 /// What a path is a path through.
@@ -502,5 +509,62 @@ impl<'a> Lowering<'a> {
         };
         let drift = self.ways.drift;
         self.steps.push(Step::Estimate { makes, two, drift, terms, diagonal });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::passes::Assembly;
+    use super::super::sums::Everything;
+    use super::super::{Options, WEBGPU_BINDINGS};
+    use super::*;
+    use crate::ingredients::{Adaptive, Momentum, Preconditioner};
+
+    /// Looks at every sequence of kernels for one that moves less than the path that was
+    /// found.
+    #[test]
+    fn no_sequence_of_kernels_moves_less_than_what_is_planned() {
+        let judged = Some(Adaptive::new(1e-3, 1e-6));
+        let mut looked = 0;
+        let pairs = Tableau::all().into_iter().filter(|t| t.b_hat().is_some() && t.stages() <= 7);
+        for tableau in pairs {
+            for adaptive in [None, judged] {
+                let whole = tableau.without_estimate();
+                let tableau = if adaptive.is_some() { &tableau } else { &whole };
+                for (diagonal, momentum) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                    let preconditioners =
+                        [Preconditioner::None, Preconditioner::adagrad_rescaled()];
+                    let momenta = [Momentum::None, Momentum::heavy_ball(0.9)];
+                    let ingredients = Ingredients {
+                        adaptive,
+                        preconditioner: preconditioners[diagonal],
+                        momentum: momenta[momentum],
+                        ..Ingredients::default()
+                    };
+                    for bindings in [WEBGPU_BINDINGS as usize, 16] {
+                        let shape = Shape::new(tableau, &ingredients, bindings);
+                        let assembly = Assembly {
+                            tableau,
+                            ingredients: &ingredients,
+                            options: Options::default(),
+                            shape,
+                            bound: None,
+                        };
+                        for theta_free in [false, true] {
+                            for ways in ways(&assembly, theta_free) {
+                                let path = ways.model.cheapest().unwrap();
+                                assert!(
+                                    !Everything::moves_less(&ways.model, path.cost),
+                                    "{}, {bindings} bindings, {ingredients:?}",
+                                    tableau.name()
+                                );
+                                looked += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(looked > 600, "{looked}");
     }
 }

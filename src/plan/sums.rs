@@ -523,3 +523,91 @@ struct Node {
 pub(super) fn members(group: Group) -> impl Iterator<Item = usize> {
     (0..MOST_ROWS).filter(move |t| group & (1 << t) != 0)
 }
+
+/// Every sequence of kernels, for a test.
+#[cfg(test)]
+pub(super) struct Everything<'m> {
+    model: &'m Model,
+    /// Less than this is looked for, in halves of a word.
+    limit: usize,
+    /// What led to each state with least moved: what moved more cannot do better.
+    seen: HashMap<(usize, Summed), usize>,
+}
+
+#[cfg(test)]
+impl Everything<'_> {
+    /// Whether some sequence of kernels moves less than `limit`.
+    pub(super) fn moves_less(model: &Model, limit: usize) -> bool {
+        let mut everything = Everything { model, limit, seen: HashMap::new() };
+        everything.after(1, &Summed::default(), 0)
+    }
+
+    /// From the time after kᵢ on.
+    fn after(&mut self, i: usize, summed: &Summed, moved: usize) -> bool {
+        let model = self.model;
+        if i == model.stages {
+            return model.end(summed).is_some_and(|(last, _)| moved + last < self.limit);
+        }
+        let seen = self.seen.entry((i, *summed)).or_insert(usize::MAX);
+        if *seen <= moved {
+            return false;
+        }
+        *seen = moved;
+        let own = model.point_row(i + 1).map_or(0, |t| 1 << t);
+        // After k₁ as well, where the search makes no sums.
+        let rows = model.rows.iter().enumerate().filter(|(t, row)| {
+            let fresh = up_to(i) & !up_to(usize::from(summed[*t]));
+            row.later(i) && row.direct() && row.gradients & fresh != 0
+        });
+        let all = rows.fold(0, |set, (t, _)| set | 1 << t);
+        let there = model.is_there(i, own, summed);
+        let mut sums: Group = all;
+        loop {
+            let wanted = if there { sums } else { own | sums };
+            if self.kernels(i, own, wanted, summed, moved) {
+                return true;
+            }
+            if sums == 0 {
+                return false;
+            }
+            sums = (sums - 1) & all;
+        }
+    }
+
+    /// Every order and grouping of what is wanted after kᵢ, then what follows. One kernel
+    /// that makes all moves no more than several that do.
+    fn kernels(
+        &mut self,
+        i: usize,
+        own: Group,
+        wanted: Group,
+        summed: &Summed,
+        moved: usize,
+    ) -> bool {
+        let model = self.model;
+        if moved + model.least(i) >= self.limit {
+            return false;
+        }
+        if wanted == 0 {
+            let mut after = *summed;
+            members(own).for_each(|t| after[t] = 0);
+            return self.after(i + 1, &after, moved);
+        }
+        let mut group = wanted;
+        while group != 0 {
+            let cost = model.kernel(i, group, summed, wanted & !group);
+            if model.fits(cost) {
+                let mut after = *summed;
+                members(group).for_each(|t| after[t] = i as u8);
+                if self.kernels(i, own, wanted & !group, &after, moved + cost.moved) {
+                    return true;
+                }
+                if group == wanted {
+                    return false;
+                }
+            }
+            group = (group - 1) & wanted;
+        }
+        false
+    }
+}
