@@ -398,7 +398,7 @@ impl Session {
                 Task::Step { unfused, .. } => {
                     let bench = if unfused { subject.unfused.as_ref() } else { None };
                     let bench = bench.unwrap_or(&subject.fused);
-                    (Kind::Step, "step".into(), bench, bench.plan().words_guarded())
+                    (Kind::Step, "step".into(), bench, bench.words())
                 }
             };
             let of_bare = match (entry.task, series.get(i + 1)) {
@@ -421,7 +421,7 @@ impl Session {
                     storage: STORAGE.into(),
                     n: n as u64,
                     per_submit,
-                    predicted: words / subject.fused.plan().words_guarded() as f64,
+                    predicted: words / subject.fused.words() as f64,
                     measured,
                 });
             }

@@ -25,6 +25,8 @@ pub(super) enum Value {
     /// The largest: as little as can be done, and nothing that grows.
     Largest,
     Sum,
+    /// The largest, or 2 if that is less: for what is read again and again.
+    Bounded,
 }
 
 /// Makes kernels that walk buffers in vec4s and do as little as can be done.
@@ -129,10 +131,14 @@ fn text(touches: &[Touch], value: Value, vec4s: usize, stride: usize, each: usiz
         }
     }
     let made = reads.into_iter().reduce(|a, b| match value {
-        Value::Largest => format!("max({a}, {b})"),
+        Value::Largest | Value::Bounded => format!("max({a}, {b})"),
         Value::Sum => format!("{a} + {b}"),
     });
     let made = made.unwrap_or_else(|| "vec4<f32>(1.0)".into());
+    let made = match value {
+        Value::Bounded => format!("min({made}, vec4<f32>(2.0))"),
+        Value::Largest | Value::Sum => made,
+    };
     let body = if puts.is_empty() {
         declare(touches.len(), "read_write", Storage::F32);
         // A kernel that only reads must keep what it read: no value is this one.

@@ -39,16 +39,18 @@ use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
 use crate::gpu::verdict::{ACCEPTED, REFUSED, Record, SKIPPED};
-use crate::ingredients::{Adaptive, Ingredients, Rule, StepSize, Storage};
+use crate::ingredients::{
+    Adaptive, Ingredients, Momentum, Preconditioner, Rule, StepSize, Storage,
+};
 use crate::layout::ALIGNMENT;
 use crate::method::Method;
-use crate::plan::{Name, Op, Operand, Options, Plan, Purpose, Scale, Slot};
+use crate::plan::{Fusion, Name, Op, Operand, Options, Plan, Purpose, Scale, Slot};
 use crate::recorder::{Context, Dispatch, Recorder};
 use crate::reference::replay::Replay;
 use crate::source::{Evaluation, GradientSource, SourceError};
 use crate::state::{RING, State};
 use elementwise::{Elementwise, Value, compile, most_elements};
-use touches::{Touch, touches};
+use touches::{Touch, apart, touches};
 
 /// h of the attempts, where no rule chooses it: large enough that an increment shows.
 const H: f64 = 0.25;
@@ -148,6 +150,7 @@ pub struct Bench {
     walk: Traversal,
     n: usize,
     kernels: Vec<Kernel>,
+    words: usize,
     sets: Vec<Set>,
     recorder: Recorder,
 }
@@ -163,6 +166,10 @@ struct Set {
     attempt: Work,
     /// An attempt of kutta's own kernels alone.
     step: Work,
+    /// Per parameter, that a step moves.
+    words: usize,
+    /// What lies between kernels that compute one thing each.
+    _between: Vec<Vector>,
     /// Gradients where the attempt expects them.
     gradients: Work,
     /// By the numbers of [`Bench::kernels`].
@@ -227,6 +234,7 @@ impl Bench {
             gpu: gpu.clone(),
             method: method.clone(),
             kernels,
+            words: made[0].words,
             walk,
             n,
             sets: made,
@@ -246,7 +254,8 @@ impl Bench {
     pub fn bytes(plan: &Plan, n: usize, sets: usize) -> u64 {
         let ring = u64::from(RING) * size_of::<Record>() as u64;
         let resident = Vector::bytes(n) / 4 * plan.resident_bytes() as u64;
-        resident * sets as u64 + Vector::bytes(n) + ring * sets as u64
+        let between = if splits_ingredients(plan) { 2 * Vector::bytes(n) } else { 0 };
+        (resident + between + ring) * sets as u64 + Vector::bytes(n)
     }
 
     /// The plan that [`Bench::new`] makes, to be looked at before.
@@ -300,7 +309,14 @@ impl Bench {
         &self.sets[set % self.sets.len()].begin
     }
 
-    /// All own dispatches of an attempt. Its gradients are what the attempt before left
+    /// Words per parameter that [`Bench::step`] moves.
+    pub fn words(&self) -> usize {
+        self.words
+    }
+
+    /// All own dispatches of an attempt; without fusion, and with steps of given size,
+    /// preconditioner and momentum are made of one kernel an element-wise operation too,
+    /// which move what those would and compute nothing. Its gradients are what the attempt before left
     /// in their buffers, which may be sums of them: after [`Bench::endurance`] attempts
     /// it is time for [`Bench::refill`].
     pub fn step(&self, set: usize) -> &Work {
@@ -322,8 +338,8 @@ impl Bench {
             (0..MOST_ATTEMPTS).for_each(|_| short.step(0).record(pass));
         });
         let accepted = short.control(&short.sets[0])?.accepted;
-        // The first attempt begins with smaller numbers than those after a refill.
-        let safe = if accepted == MOST_ATTEMPTS { accepted } else { accepted / 2 };
+        // Longer vectors hold larger numbers, and so does what earlier attempts left.
+        let safe = if accepted == MOST_ATTEMPTS { accepted } else { accepted / 3 };
         Ok(safe.max(accepted.min(1)))
     }
 
@@ -544,7 +560,29 @@ impl Set {
         let attempt = whole(plan.ops(), true)?;
         let opening = whole(plan.opening(), false)?;
         let mut step = loss.unwrap_or_default();
-        step.extend(&recorder.attempt_dispatches().into_iter().collect());
+        let mut words = plan.words_guarded();
+        let mut between = vec![];
+        if splits_ingredients(plan) {
+            for _ in 0..2 {
+                between.push(Vector::zeros(&gpu, "between kernels", pool.len())?);
+            }
+            let own = Recorder::by_operation(&gpu, plan, &state, walk, plan.ops())?;
+            for (op, own) in plan.ops().iter().zip(&own) {
+                match apart(op, plan, &state, [&between[0], &between[1]]) {
+                    None => step.extend(&own.iter().collect()),
+                    Some(parts) => {
+                        words -= op.words(plan.ingredients());
+                        for part in parts {
+                            let moved = |touch: &Touch| touch.reads.len() + touch.writes.len();
+                            words += part.iter().map(moved).sum::<usize>();
+                            step.extend(&elementwise.work(part, Value::Bounded, &state));
+                        }
+                    }
+                }
+            }
+        } else {
+            step.extend(&recorder.attempt_dispatches().into_iter().collect());
+        }
         let ops: Vec<Op> = moving(plan).cloned().collect();
         let own = Recorder::by_operation(&gpu, plan, &state, walk, &ops)?;
         let own = own.iter().map(|dispatches| dispatches.iter().collect()).collect();
@@ -552,7 +590,18 @@ impl Set {
             .iter()
             .map(|op| elementwise.work(touches(op, plan, &state), Value::Largest, &state))
             .collect();
-        Ok(Self { state, begin, opening, attempt, step, gradients, own, bare })
+        Ok(Self {
+            state,
+            begin,
+            opening,
+            attempt,
+            step,
+            words,
+            _between: between,
+            gradients,
+            own,
+            bare,
+        })
     }
 }
 
@@ -692,6 +741,15 @@ fn settings(plan: &Plan, method: &Method, walk: &Traversal, n: usize) -> Setting
         settings.first_h = rule.at_curvature(0.0) as f32;
     }
     settings
+}
+
+/// Whether ingredients are made of kernels that compute one thing each.
+fn splits_ingredients(plan: &Plan) -> bool {
+    let Ingredients { preconditioner, momentum, grouped, adaptive, .. } = *plan.ingredients();
+    let some = preconditioner != Preconditioner::None || momentum != Momentum::None;
+    // The verdict on an error needs one that is computed.
+    let plain = !grouped && adaptive.is_none();
+    plan.options().fusion == Fusion::None && some && plain
 }
 
 fn evaluates(op: &Op) -> bool {

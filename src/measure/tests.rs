@@ -106,7 +106,9 @@ fn every_ingredient_can_be_measured() {
     for method in named(&["euler", "heun", "rk4", "dp5", "carpenter-kennedy", "rkc2:stages=5"]) {
         for ingredients in ingredients() {
             for guard in [Guard::On, Guard::Off] {
-                let options = Options { guard, ..Options::default() };
+                // What is packed would be packed from what another kernel left.
+                let writes_narrow = ingredients.stored.gradients.is_narrow();
+                let options = Options { guard, writes_narrow, ..Options::default() };
                 let Some(bench) = bench(&gpu, &method, &ingredients, options) else { continue };
                 let what = || format!("{method}, {ingredients:?}, {guard:?}");
                 let ops = moving(bench.plan());
@@ -116,7 +118,7 @@ fn every_ingredient_can_be_measured() {
                     assert_ne!(kernel.label, "decide");
                 }
                 bench.check().unwrap_or_else(|e| panic!("{}: {e}", what()));
-                attempts(&bench, 10);
+                attempts(&bench, bench.endurance().unwrap().min(10));
                 bench.verify().unwrap_or_else(|e| panic!("{}: {e}", what()));
                 seen += 1;
             }
@@ -228,3 +230,22 @@ fn numbers_are_never_small_and_of_both_signs() {
     let other: Vec<f32> = (0..10_000).map(|i| value(THETA, i)).collect();
     assert_ne!(values, other);
 }
+
+#[test]
+fn the_baseline_moves_what_optimizers_without_kernels_of_their_own_do() {
+    let gpu = Gpu::new().unwrap();
+    let adam = full(Preconditioner::adam(0.999, 1e-8), Momentum::average(0.9));
+    let adam = Ingredients { weight_decay: 0.0, l2: 0.0, ..adam };
+    let options = Options { fusion: Fusion::None, ..Options::default() };
+    for (name, words) in [("euler", ADAM_BY_FOREACH), ("rk4", RK4_BY_FOREACH)] {
+        let bench = Bench::new(&gpu, &name.parse().unwrap(), &adam, options, N, 1).unwrap();
+        assert_eq!(bench.words(), words, "{name}");
+        attempts(&bench, 20);
+        bench.verify().unwrap();
+    }
+}
+
+/// g; v: decayed, with g², √, divided, + ε; m; θ.
+const ADAM_BY_FOREACH: usize = 1 + (2 + 3 + 2 + 2 + 2) + 3 + 4;
+/// v and √v + ε; three points from θ, k, √v + ε; three sums of two; m; θ.
+const RK4_BY_FOREACH: usize = (2 + 3 + 2 + 2 + 2) + 3 * 4 + 3 * 3 + 3 + 4;

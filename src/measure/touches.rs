@@ -1,7 +1,8 @@
 //! Which buffers each operation of a plan reads and writes.
 
 use crate::gpu::vector::Vector;
-use crate::plan::{Diagonal, FieldSums, Makes, Op, Operand, Plan, Registers};
+use crate::ingredients::{Ingredients, Momentum, Preconditioner};
+use crate::plan::{Diagonal, FieldSums, Linear, Makes, Name, Op, Operand, Plan, Registers};
 use crate::state::State;
 
 /// What a kernel does with one buffer of one or more vectors: which of them it
@@ -128,6 +129,101 @@ pub(super) fn touches<'s>(op: &Op, plan: &Plan, state: &'s State) -> Vec<Touch<'
         Op::Evaluate { .. } | Op::Fit { .. } | Op::Choose(_) | Op::Control | Op::Reuse { .. } => {
             vec![]
         }
+    }
+}
+
+/// What an operation of the baseline is made of where its ingredients are not fused
+/// either: one kernel for each axpy, scaling or element-wise function, as optimizers
+/// without kernels of their own do it. `s` takes √v + ε or what D is made of, `u` what
+/// is between two kernels.
+pub(super) fn apart<'s>(
+    op: &Op,
+    plan: &Plan,
+    state: &'s State,
+    [s, u]: [&'s Vector; 2],
+) -> Option<Vec<Vec<Touch<'s>>>> {
+    let Ingredients { preconditioner, momentum, weight_decay, .. } = *plan.ingredients();
+    let halves = plan.state_halves();
+    let width = preconditioner.vectors() * halves;
+    let v = |reads: Vec<usize>, writes: Vec<usize>| Touch {
+        width,
+        ..Touch::new(&state.second, reads, writes)
+    };
+    let (old, new) = (0, halves - 1);
+    let vector = |operand: Operand| &state.vectors[operand.slot];
+    let updated = |g: &'s Vector| {
+        let square = vec![Touch::read(g), v(vec![new], vec![new])];
+        let decayed = vec![v(vec![old], vec![new])];
+        let root = vec![v(vec![new], vec![]), Touch::write(s)];
+        let again = || vec![Touch::both(s)];
+        match preconditioner {
+            Preconditioner::None => vec![],
+            // 1/√(1 + v); √v + ε.
+            Preconditioner::AdagradRescaled | Preconditioner::Adagrad { .. } => {
+                vec![vec![Touch::read(g), v(vec![old], vec![new])], root, again()]
+            }
+            Preconditioner::RmsProp { .. } => vec![decayed, square, root, again()],
+            Preconditioner::Adam { .. } => vec![decayed, square, root, again(), again()],
+            Preconditioner::AmsGrad { .. } => {
+                let largest = vec![v(vec![new, halves + old], vec![halves + new])];
+                vec![decayed, square, largest, root, again(), again()]
+            }
+        }
+    };
+    let scaled = |diagonal: Diagonal| (diagonal != Diagonal::None).then(|| Touch::read(s));
+    match op {
+        Op::Combine(linear) | Op::Advance(linear) if linear.diagonal != Diagonal::None => {
+            let first = linear.gradients.iter().find(|(_, k)| k.name == Name::Gradient(1));
+            let update = first.filter(|_| linear.diagonal == Diagonal::Update);
+            let mut parts = update.map_or(vec![], |&(_, k)| updated(vector(k)));
+            let bare = Linear { diagonal: Diagonal::None, ..linear.clone() };
+            let mut step = touches(&Op::Combine(bare), plan, state);
+            step.extend(scaled(linear.diagonal));
+            parts.push(step);
+            Some(parts)
+        }
+        Op::Finish(finish) => {
+            let [(_, g)] = *finish.gradients.as_slice() else { return None };
+            let g = vector(g);
+            let update = finish.diagonal == Diagonal::Update;
+            let mut parts = if update { updated(g) } else { vec![] };
+            let theta = || vec![Touch::both(&state.vectors[0])];
+            let with = |mut all: Vec<Touch<'s>>, more: Vec<Touch<'s>>| {
+                all.extend(more);
+                all
+            };
+            let halves = plan.mean_halves();
+            let mean = |reads: Vec<usize>, writes: Vec<usize>| Touch {
+                width: halves,
+                ..Touch::new(&state.mean, reads, writes)
+            };
+            let last = || mean(vec![halves - 1], vec![]);
+            let divided: Vec<Touch> = scaled(finish.diagonal).into_iter().collect();
+            let is_scaled = !divided.is_empty();
+            match momentum {
+                Momentum::None => parts.push(with(with(theta(), vec![Touch::read(g)]), divided)),
+                Momentum::Average { .. } => {
+                    parts.push(vec![Touch::read(g), mean(vec![0], vec![halves - 1])]);
+                    parts.push(with(with(theta(), vec![last()]), divided));
+                }
+                Momentum::HeavyBall { .. } | Momentum::Nesterov { .. } => {
+                    let from = if is_scaled { u } else { g };
+                    if is_scaled {
+                        parts.push(with(vec![Touch::read(g), Touch::write(u)], divided));
+                    }
+                    parts.push(vec![Touch::read(from), mean(vec![0], vec![halves - 1])]);
+                    if matches!(momentum, Momentum::Nesterov { .. }) {
+                        parts.push(vec![Touch::read(from), last(), Touch::write(s)]);
+                    }
+                    parts.push(with(theta(), vec![last()]));
+                }
+            }
+            if weight_decay != 0.0 {
+                parts.push(vec![Touch::both(vector(finish.target))]);
+            }
+            Some(parts)
+        }
+        _ => None,
     }
 }
 
