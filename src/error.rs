@@ -104,6 +104,16 @@ pub enum IngredientError {
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum OptimizerError {
+    #[error(
+        "{what} would take {needed} bytes in one buffer; this device's max_buffer_size is \
+         {limit}. {remedy}"
+    )]
+    BufferTooLarge { what: &'static str, needed: u64, limit: u64, remedy: String },
+    #[error(
+        "the optimizer would take {needed} bytes, {vectors} vectors of the parameters' length \
+         among them; there are {available}. {remedy}"
+    )]
+    MemoryTooSmall { needed: u64, available: u64, vectors: usize, remedy: String },
     #[error("no step size was given; add `.step_size(StepSize::constant(h))` to the builder")]
     NoStepSize,
     #[error("initial value {index} (in `{tensor}`) is {value:?}; all must be finite")]

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::error::{Error, GpuError};
 use crate::gpu::commands::Commands;
+use crate::gpu::kernel::{Access, Kernel};
 use crate::gpu::moments::Kinds;
 use crate::gpu::shape::Binding;
 use crate::gpu::traversal::{Chunk, Traversal};
@@ -260,6 +261,64 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
     Ok(())
 }
 
+/// The uniforms of all dispatches, in one buffer.
+pub(crate) struct Weights {
+    stride: usize,
+    pub(crate) bytes: u64,
+    /// Elements that a binding may hold, where it holds them of every vector of the state.
+    pub(crate) most: usize,
+}
+
+impl Weights {
+    pub(crate) fn of(gpu: &Gpu, plan: &Plan, walk: &Traversal, most: usize) -> Self {
+        let size = size_of::<combine::Combine>()
+            .max(size_of::<guard::Guard>())
+            .max(size_of::<estimate::Estimate>())
+            .max(size_of::<field::Field>())
+            .max(size_of::<registers::Registers>())
+            .max(size_of::<finish::Finish>());
+        let stride =
+            size.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
+        // The state's vectors share a binding.
+        let width = plan.state_width() + usize::from(plan.ingredients().grouped);
+        let most = most / width.max(plan.mean_halves()).max(1);
+        // Three forms of an attempt, and three more for the measurement's pack, decay
+        // and guard.
+        let ops = 3 * (plan.ops().len() + plan.renewing().len()) + plan.opening().len() + 3;
+        let slots = ops * walk.chunks(most).count();
+        Self { stride, bytes: (slots * stride) as u64, most }
+    }
+}
+
+/// Storage buffers that the kernel of an operation binds; none for an evaluation.
+fn storage_buffers(op: &Op, kinds: Kinds) -> u32 {
+    let kernel: &Kernel = match op {
+        Op::Evaluate { .. } => return 0,
+        Op::Combine(linear) | Op::Advance(linear) => combine::kernel(linear),
+        Op::Reduce { .. } => &guard::KERNEL,
+        Op::Decay { .. } => &decay::KERNEL,
+        Op::Pack { .. } => &pack::KERNEL,
+        Op::Average => &average::KERNEL,
+        Op::Field(_) => &field::KERNEL,
+        Op::Radius(_) => &radius::KERNEL,
+        Op::Fit { .. } => &fit::KERNEL,
+        Op::Registers(_) => &registers::KERNEL,
+        Op::Choose(_) => &choose::KERNEL,
+        Op::Control => &verdict::VERDICT,
+        Op::Finish(finish) => finish::kernel(finish, kinds),
+        Op::Estimate(estimate) => estimate::kernel(estimate, kinds),
+        Op::Commit { .. } | Op::Reuse { .. } => &commit::KERNEL,
+    };
+    kernel.bindings.iter().filter(|(_, access)| *access != Access::Uniform).count() as u32
+}
+
+/// Most storage buffers that a kernel of a plan binds.
+pub(crate) fn most_storage_buffers(plan: &Plan) -> u32 {
+    let kinds = Kinds::of(plan);
+    let ops = plan.ops().iter().chain(plan.renewing()).chain(plan.opening());
+    ops.map(|op| storage_buffers(op, kinds)).max().unwrap_or(0)
+}
+
 /// Makes items, collecting their uniforms in one buffer.
 struct Builder<'a> {
     gpu: &'a Gpu,
@@ -284,23 +343,9 @@ impl<'a> Builder<'a> {
         most: usize,
     ) -> Result<Self, GpuError> {
         let walk = if plan.is_narrow() { walk.for_halves() } else { walk };
-        let size = size_of::<combine::Combine>()
-            .max(size_of::<guard::Guard>())
-            .max(size_of::<estimate::Estimate>())
-            .max(size_of::<field::Field>())
-            .max(size_of::<registers::Registers>())
-            .max(size_of::<finish::Finish>());
-        let stride =
-            size.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
-        // The state's vectors share a binding.
-        let width = plan.state_width() + usize::from(plan.ingredients().grouped);
-        let most = most / width.max(plan.mean_halves()).max(1);
-        // Three forms of an attempt, and three more for the measurement's pack, decay
-        // and guard.
-        let ops = 3 * (plan.ops().len() + plan.renewing().len()) + plan.opening().len() + 3;
-        let slots = ops * walk.chunks(most).count();
+        let Weights { stride, bytes, most } = Weights::of(gpu, plan, &walk, most);
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let uniforms = gpu.buffer("weights", (slots * stride) as u64, usage)?;
+        let uniforms = gpu.buffer("weights", bytes, usage)?;
         let kinds = Kinds::of(plan);
         let first = match plan.ops().first() {
             Some(Op::Evaluate { gradient, .. }) => gradient.slot,

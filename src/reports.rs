@@ -11,7 +11,7 @@ use crate::gpu::Gpu;
 use crate::gpu::control::Control;
 use crate::gpu::verdict::{self, Record};
 use crate::plan::Plan;
-use crate::state::{RING, State};
+use crate::state::{RING, RING_BYTES, State};
 
 /// What became of one attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -183,7 +183,6 @@ pub(crate) struct Progress {
     pub(crate) fruitless: u64,
 }
 
-const RING_BYTES: u64 = RING as u64 * size_of::<Record>() as u64;
 const COPY_BYTES: u64 = RING_BYTES + size_of::<Control>() as u64;
 
 /// The u64 counter whose low half is `low`, not far from `near`.
@@ -192,6 +191,9 @@ fn widen(low: u32, near: u64) -> u64 {
 }
 
 impl Reports {
+    /// Bytes of each of the buffers that copies of the ring arrive in.
+    pub(crate) const BUFFERS: [u64; COPIES] = [COPY_BYTES; COPIES];
+
     pub(crate) fn new(gpu: &Gpu, plan: &Plan) -> Result<Self, GpuError> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = |_| {

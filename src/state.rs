@@ -8,11 +8,17 @@ use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
 use crate::gpu::verdict::Record;
+use crate::ingredients::{Storage, Stored};
 use crate::layout::ALIGNMENT;
 use crate::plan::Plan;
 
 /// Records the ring holds before the oldest is overwritten.
 pub(crate) const RING: u32 = 1024;
+
+pub(crate) const RING_BYTES: u64 = RING as u64 * size_of::<Record>() as u64;
+
+pub(crate) const SECOND: &str = "second moments";
+pub(crate) const MEAN: &str = "momentum";
 
 /// Vectors and control block of one optimizer.
 #[derive(Debug)]
@@ -43,6 +49,95 @@ pub(crate) struct State {
     pub(crate) ring: wgpu::Buffer,
 }
 
+/// Elements and bytes of the buffers of a [`State`], known before there are any.
+pub(crate) struct Sizes {
+    slots: Vec<Storage>,
+    len: usize,
+    /// Elements of the preconditioner's state, of the momentum and of the average.
+    second: usize,
+    mean: usize,
+    average: usize,
+    /// Partial sums of all banks.
+    partials: usize,
+    stored: Stored,
+    /// Bytes of the smallest bindings that the kernels can do with.
+    pub(crate) least: u64,
+}
+
+impl Sizes {
+    pub(crate) fn of(plan: &Plan, walk: &Traversal, len: usize) -> Self {
+        let ingredients = plan.ingredients();
+        let grouped = usize::from(ingredients.grouped);
+        let width = plan.state_width() + grouped;
+        let chunk = walk.least_chunk() * width.max(plan.mean_halves()).max(1);
+        let decides = ingredients.adaptive.is_some() || ingredients.rule.is_some();
+        let banks = match plan.renewing().is_empty() {
+            false => 4,
+            true if decides => 3,
+            true => 1,
+        };
+        let partials = banks * walk.partials();
+        // A binding holds at least one vec4.
+        let kept = |elements: usize| elements.max(ALIGNMENT);
+        Self {
+            slots: (0..plan.slots()).map(|slot| plan.storage(slot)).collect(),
+            len,
+            second: kept(walk.padded() * plan.state_width() + grouped * (walk.padded() / 16)),
+            mean: kept(walk.padded() * plan.mean_halves()),
+            average: if ingredients.average.is_some() { len } else { ALIGNMENT },
+            partials,
+            stored: Stored { second: ingredients.second_storage(), ..ingredients.stored },
+            least: 4 * chunk.max(partials + 2) as u64,
+        }
+    }
+
+    fn partials_bytes(&self) -> u64 {
+        8 + 4 * self.partials as u64
+    }
+
+    /// Every buffer with its bytes.
+    pub(crate) fn buffers(&self) -> Vec<(&'static str, u64)> {
+        let names = std::iter::once("the parameters").chain(std::iter::repeat("a vector"));
+        let slots = names.zip(&self.slots).map(|(name, &s)| (name, Vector::size(self.len, s)));
+        let f32s = |elements| Vector::size(elements, Storage::F32);
+        let of = |bytes: usize| bytes as u64;
+        slots
+            .chain([
+                (SECOND, Vector::size(self.second, self.stored.second)),
+                (MEAN, Vector::size(self.mean, self.stored.momentum)),
+                ("the average of the parameters", f32s(self.average)),
+                ("spare bindings", f32s(3 * ALIGNMENT)),
+                ("spare bindings", f32s(ALIGNMENT)),
+                ("moments", of(size_of::<Moments>())),
+                ("control", of(size_of::<Control>())),
+                ("settings", of(size_of::<Settings>())),
+                ("partial sums", self.partials_bytes()),
+                ("losses", 4),
+                ("losses", 4),
+                ("losses", 4),
+                ("ring of records", RING_BYTES),
+            ])
+            .collect()
+    }
+
+    /// Bytes of the largest binding, where kernels bind `most` elements of a vector.
+    pub(crate) fn largest_binding(&self, plan: &Plan, walk: &Traversal, most: usize) -> u64 {
+        let longest = walk.chunks(most).map(|(range, ..)| range.len()).max().unwrap_or(0);
+        let spans = longest.next_multiple_of(walk.least_chunk());
+        let grouped = usize::from(plan.ingredients().grouped);
+        let second = spans * plan.state_width() + grouped * (spans / 16);
+        [
+            Vector::size(longest, Storage::F32),
+            Vector::size(second, self.stored.second),
+            Vector::size(spans * plan.mean_halves(), self.stored.momentum),
+            self.partials_bytes(),
+            RING_BYTES,
+        ]
+        .into_iter()
+        .fold(0, u64::max)
+    }
+}
+
 impl State {
     pub(crate) fn new(
         gpu: &Gpu,
@@ -52,40 +147,19 @@ impl State {
         multipliers: &[[f32; 2]],
     ) -> Result<Self, Error> {
         let ingredients = plan.ingredients();
-        let grouped = plan.ingredients().grouped;
-        let width = plan.state_width() + usize::from(grouped);
-        let chunk = walk.least_chunk() * width.max(plan.mean_halves()).max(1);
-        let decides = ingredients.adaptive.is_some() || ingredients.rule.is_some();
-        let banks = match plan.renewing().is_empty() {
-            false => 4,
-            true if decides => 3,
-            true => 1,
-        };
-        let partials = banks * walk.partials();
-        let least = 4 * chunk.max(partials + 2) as u64;
-        gpu.check_limits("the optimizer", least)?;
+        let sizes = Sizes::of(plan, walk, theta.len());
+        gpu.check_limits("the optimizer", sizes.least)?;
         let mut vectors = vec![Vector::from_slice(gpu, "parameters", theta)?];
         for slot in 1..plan.slots() {
             let label = format!("vector {slot} of {}", plan.slots());
             vectors.push(Vector::stored(gpu, &label, theta.len(), plan.storage(slot))?);
         }
-        let stored = ingredients.second_storage();
-        let second = state(walk, plan, multipliers);
-        let mean = walk.padded() * plan.mean_halves();
-        // A binding holds at least one vec4.
-        let second = match second {
-            Initial::Zeros(len) => {
-                Vector::stored(gpu, "second moments", len.max(ALIGNMENT), stored)?
-            }
-            Initial::Values(words) => {
-                let len = 4 * words.len() / stored.bytes();
-                let vector = Vector::stored(gpu, "second moments", len, stored)?;
-                gpu.upload(vector.buffer(), bytemuck::cast_slice(&words));
-                vector
-            }
-        };
-        let momentum = ingredients.stored.momentum;
-        let mean = Vector::stored(gpu, "momentum", mean.max(ALIGNMENT), momentum)?;
+        let second = Vector::stored(gpu, SECOND, sizes.second, sizes.stored.second)?;
+        if ingredients.grouped {
+            let words = with_multipliers(walk, plan, multipliers);
+            gpu.upload(second.buffer(), bytemuck::cast_slice(&words));
+        }
+        let mean = Vector::stored(gpu, MEAN, sizes.mean, sizes.stored.momentum)?;
         let average = match ingredients.average {
             Some(_) => Vector::from_slice(gpu, "average of the parameters", theta)?,
             None => Vector::zeros(gpu, "average of the parameters", ALIGNMENT)?,
@@ -94,6 +168,7 @@ impl State {
         let small = |label: &str, bytes: usize, usage: Usage| -> Result<_, GpuError> {
             gpu.buffer(label, bytes as u64, usage)
         };
+        let kept = Usage::STORAGE | Usage::COPY_SRC;
         let both = Usage::STORAGE | Usage::UNIFORM | Usage::COPY_SRC | Usage::COPY_DST;
         let moments = small("moments", size_of::<Moments>(), Usage::UNIFORM | Usage::COPY_DST)?;
         gpu.upload(&moments, bytemuck::bytes_of(&Moments::of(ingredients)));
@@ -109,34 +184,21 @@ impl State {
             moments,
             control: small("control", size_of::<Control>(), both)?,
             settings: small("settings", size_of::<Settings>(), Usage::UNIFORM | Usage::COPY_DST)?,
-            partials: small("partial sums", 8 + 4 * partials, Usage::STORAGE)?,
-            loss: small("loss", 4, Usage::STORAGE | Usage::COPY_SRC)?,
-            last_loss: small("loss at the candidate", 4, Usage::STORAGE | Usage::COPY_SRC)?,
-            other_loss: small("loss nobody reads", 4, Usage::STORAGE | Usage::COPY_SRC)?,
-            ring: small(
-                "ring of records",
-                RING as usize * size_of::<Record>(),
-                Usage::STORAGE | Usage::COPY_SRC,
-            )?,
+            partials: gpu.buffer("partial sums", sizes.partials_bytes(), Usage::STORAGE)?,
+            loss: small("loss", 4, kept)?,
+            last_loss: small("loss at the candidate", 4, kept)?,
+            other_loss: small("loss nobody reads", 4, kept)?,
+            ring: gpu.buffer("ring of records", RING_BYTES, kept)?,
         })
     }
 }
 
-enum Initial {
-    Zeros(usize),
-    /// Words of four bytes.
-    Values(Vec<f32>),
-}
-
-/// The preconditioner's state as `shaders/shared/moments.wgsl` lays it out:
-/// zeros, and after those of each span the multipliers of its blocks, where two f32
+/// The preconditioner's state, in words of four bytes, as `shaders/shared/moments.wgsl`
+/// lays it out where there are parameter groups: zeros, and after those of each span the multipliers of its blocks, where two f32
 /// take as much room as four halves.
-fn state(walk: &Traversal, plan: &Plan, multipliers: &[[f32; 2]]) -> Initial {
+fn with_multipliers(walk: &Traversal, plan: &Plan, multipliers: &[[f32; 2]]) -> Vec<f32> {
     let width = plan.state_width();
     let stored = plan.ingredients().second_storage();
-    if !plan.ingredients().grouped {
-        return Initial::Zeros(walk.padded() * width);
-    }
     let span = walk.least_chunk();
     let blocks = span / ALIGNMENT;
     let mut values = Vec::with_capacity(walk.padded() * width + walk.padded() / 16);
@@ -148,5 +210,5 @@ fn state(walk: &Traversal, plan: &Plan, multipliers: &[[f32; 2]]) -> Initial {
             values.resize(values.len() + stored.bytes() - 2, 0.0);
         }
     }
-    Initial::Values(values)
+    values
 }

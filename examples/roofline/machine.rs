@@ -106,16 +106,6 @@ fn cache_size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// Bytes that this machine can still give, where Linux tells it.
-pub fn available_memory() -> Option<u64> {
-    memory_in(&fs::read_to_string("/proc/meminfo").ok()?)
-}
-
-fn memory_in(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
-}
-
 /// Now, in UTC, by RFC 3339.
 pub fn date() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
@@ -133,14 +123,6 @@ mod tests {
         for bad in ["", "K", "32X", "-1K", "99999999999999999999G"] {
             assert_eq!(cache_size(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn memory_is_in_kibibytes() {
-        let text = "MemTotal:       24000000 kB\nMemAvailable:   12345 kB\n";
-        assert_eq!(memory_in(text), Some(12345 << 10));
-        assert_eq!(memory_in("MemAvailable: many kB"), None);
-        assert_eq!(memory_in(""), None);
     }
 
     #[test]

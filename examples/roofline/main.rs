@@ -162,7 +162,7 @@ fn measured(args: &Args) -> Result<Run, Box<dyn Error>> {
     let memory = match args.memory {
         Some(gib) => Some((gib * f64::from(1 << 30)) as u64),
         // A fifth is left to the rest of the machine.
-        None if gpu.is_software() => machine::available_memory().map(|bytes| bytes / 5 * 4),
+        None if gpu.is_software() => gpu.available_memory().map(|bytes| bytes / 5 * 4),
         None => None,
     };
     let wanted = wanted(args)?;

@@ -197,6 +197,17 @@ impl Gpu {
         self.inner.info.device_type == wgpu::DeviceType::Cpu
     }
 
+    /// Bytes of memory that can still be allocated on the device, where that is known:
+    /// on a software adapter under Linux, what the system can give without swapping. wgpu
+    /// tells nothing of other devices; there only an allocation shows.
+    pub fn available_memory(&self) -> Option<u64> {
+        if self.is_software() && cfg!(target_os = "linux") {
+            available_in(&std::fs::read_to_string("/proc/meminfo").ok()?)
+        } else {
+            None
+        }
+    }
+
     /// Most elements of a vector that one binding can hold, a multiple of 64.
     pub fn binding_elements(&self) -> usize {
         let bytes = self.inner.limits.max_storage_buffer_binding_size;
@@ -259,6 +270,7 @@ impl Gpu {
         bytes: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, GpuError> {
+        let _entered = tracing::trace_span!("buffer", label, bytes).entered();
         let limit = self.inner.limits.max_buffer_size;
         if bytes > limit {
             return Err(GpuError::BufferTooLarge { what: label.into(), needed: bytes, limit });
@@ -413,6 +425,12 @@ impl Gpu {
     }
 }
 
+/// `MemAvailable` of Linux's `/proc/meminfo`, in bytes.
+fn available_in(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 async fn choose_adapter(options: &GpuOptions) -> Result<wgpu::Adapter, GpuError> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
@@ -468,5 +486,18 @@ fn remedy() -> &'static str {
         "Use a browser with WebGPU enabled"
     } else {
         "Install a Vulkan driver for this system"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::available_in;
+
+    #[test]
+    fn available_memory_is_read_in_bytes() {
+        let text = "MemTotal:       24000000 kB\nMemAvailable:   12345 kB\n";
+        assert_eq!(available_in(text), Some(12345 * 1024));
+        assert_eq!(available_in("MemTotal: 24000000 kB"), None);
+        assert_eq!(available_in("MemAvailable: many kB"), None);
     }
 }

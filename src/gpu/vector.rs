@@ -22,11 +22,11 @@ pub struct Vector {
 impl Vector {
     /// Bytes of the buffer behind `len` elements of f32.
     pub fn bytes(len: usize) -> u64 {
-        Self::stored_bytes(len, Storage::F32)
+        Self::size(len, Storage::F32)
     }
 
-    fn stored_bytes(len: usize, storage: Storage) -> u64 {
-        (len.next_multiple_of(ALIGNMENT) * storage.bytes()) as u64
+    pub(crate) fn size(len: usize, storage: Storage) -> u64 {
+        (len as u64).next_multiple_of(ALIGNMENT as u64) * storage.bytes() as u64
     }
 
     /// A vector of zeros.
@@ -45,7 +45,7 @@ impl Vector {
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
-        let buffer = gpu.buffer(label, Self::stored_bytes(len, storage), usage)?;
+        let buffer = gpu.buffer(label, Self::size(len, storage), usage)?;
         Ok(Self { buffer, len, storage })
     }
 
@@ -87,7 +87,7 @@ impl Vector {
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: &self.buffer,
             offset: offset as u64,
-            size: wgpu::BufferSize::new(Self::stored_bytes(range.len(), self.storage)),
+            size: wgpu::BufferSize::new(Self::size(range.len(), self.storage)),
         })
     }
 

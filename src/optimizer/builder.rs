@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Optimizer, Pace, Variant};
+use super::{Optimizer, Pace, Requirements, Variant};
 use crate::error::{Error, OptimizerError};
 use crate::gpu::Gpu;
 use crate::gpu::settings::Settings;
@@ -36,6 +36,17 @@ pub struct Builder {
     per_submit: u32,
     pace: Pace,
     most_per_binding: Option<usize>,
+    memory: Option<u64>,
+}
+
+/// What options and a layout come to, with nothing allocated.
+struct Planned {
+    builder: Builder,
+    step_size: StepSize,
+    automatic: bool,
+    plan: Plan,
+    walk: Traversal,
+    most: usize,
 }
 
 impl Builder {
@@ -50,6 +61,7 @@ impl Builder {
             per_submit: ATTEMPTS_PER_SUBMIT,
             pace: Pace::Ahead,
             most_per_binding: None,
+            memory: None,
         }
     }
 
@@ -226,22 +238,37 @@ impl Builder {
         self
     }
 
-    /// Allocates the state on the device and compiles the kernels. `theta` has
-    /// [`ParamLayout::len`] values.
+    /// Most bytes of device memory that the optimizer may take:
+    /// [`Builder::build`] refuses to take more. Default:
+    /// [`Gpu::available_memory`], where that is known.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// What [`Builder::build`] would need of a device, in bytes. Allocates nothing.
+    ///
+    /// ```
+    /// use kutta::{Gpu, Method, Optimizer, ParamLayout, StepSize};
+    /// let gpu = Gpu::new()?;
+    /// let n = 100_000_000;
+    /// let builder = Optimizer::builder(Method::rk4()).step_size(StepSize::constant(0.1));
+    /// let needs = builder.requirements(&gpu, &ParamLayout::flat(n)?)?;
+    /// assert_eq!(needs.vectors, 5);
+    /// assert_eq!(needs.largest_buffer, 4 * n as u64);
+    /// // Five vectors of 400 MB, and some MiB of partial sums, uniforms and records.
+    /// assert!((20 * n as u64..21 * n as u64).contains(&needs.bytes));
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// A step size that is missing, or not positive and finite; ingredients out
-    /// of range; a `theta` of
-    /// another length or with values that are not finite; a device too small,
-    /// with the numbers.
-    pub fn build(
-        mut self,
-        gpu: &Gpu,
-        layout: &ParamLayout,
-        theta: &[f32],
-    ) -> Result<Optimizer, Error> {
-        let span = tracing::debug_span!("build", method = %self.method, len = theta.len());
-        let _entered = span.enter();
+    /// As [`Builder::build`], for everything but θ and the device's memory and limits.
+    pub fn requirements(&self, gpu: &Gpu, layout: &ParamLayout) -> Result<Requirements, Error> {
+        let Planned { plan, walk, most, .. } = self.clone().planned(gpu, layout)?;
+        Ok(Requirements::of(gpu, &plan, &walk, layout.len(), most))
+    }
+
+    fn planned(mut self, gpu: &Gpu, layout: &ParamLayout) -> Result<Planned, Error> {
         self.ingredients.check()?;
         let automatic = self.step_size.is_none() && self.ingredients.adaptive.is_some();
         let step_size = match self.step_size.take() {
@@ -259,11 +286,6 @@ impl Builder {
         if self.ingredients.adaptive.is_some() && !step_size.is_constant() {
             return Err(OptimizerError::AdaptiveSchedule.into());
         }
-        layout.check_len(theta.len())?;
-        if let Some(index) = theta.iter().position(|x| !x.is_finite()) {
-            let tensor = layout.locate(index).map_or("padding", |t| t.name()).to_owned();
-            return Err(OptimizerError::Initial { index, value: theta[index], tensor }.into());
-        }
         if !(1..=RING).contains(&self.per_submit) {
             return Err(OptimizerError::PerSubmit { found: self.per_submit, most: RING }.into());
         }
@@ -271,9 +293,35 @@ impl Builder {
         let bindings = self.bindings.unwrap_or(given).min(given).max(WEBGPU_BINDINGS);
         let options = Options { bindings, ..self.options };
         let plan = Plan::with_ingredients(&self.method, &self.ingredients, options)?;
-        let walk = Traversal::new(theta.len(), gpu.is_software());
+        let walk = Traversal::new(layout.len(), gpu.is_software());
         let most = gpu.binding_elements().min(self.most_per_binding.unwrap_or(usize::MAX));
-        let multipliers = self.multipliers(layout)?;
+        Ok(Planned { builder: self, step_size, automatic, plan, walk, most })
+    }
+
+    /// Allocates the state on the device and compiles the kernels. `theta` has
+    /// [`ParamLayout::len`] values.
+    ///
+    /// # Errors
+    /// A step size that is missing, or not positive and finite; ingredients out
+    /// of range; a `theta` of another length or with values that are not finite;
+    /// a device too small, with the numbers, before anything is allocated on it:
+    /// limits below [`Builder::requirements`], or less memory than
+    /// [`Builder::memory`] or [`Gpu::available_memory`] says. Memory that turns
+    /// out to be missing is [`GpuError::OutOfMemory`](crate::error::GpuError).
+    pub fn build(self, gpu: &Gpu, layout: &ParamLayout, theta: &[f32]) -> Result<Optimizer, Error> {
+        let span = tracing::debug_span!("build", method = %self.method, len = theta.len());
+        let _entered = span.enter();
+        layout.check_len(theta.len())?;
+        if let Some(index) = theta.iter().position(|x| !x.is_finite()) {
+            let tensor = layout.locate(index).map_or("padding", |t| t.name()).to_owned();
+            return Err(OptimizerError::Initial { index, value: theta[index], tensor }.into());
+        }
+        let Planned { builder, step_size, automatic, plan, walk, most } =
+            self.planned(gpu, layout)?;
+        let multipliers = builder.multipliers(layout)?;
+        Requirements::of(gpu, &plan, &walk, theta.len(), most)
+            .check(gpu, builder.memory.or_else(|| gpu.available_memory()))?;
+        let Self { method, ingredients, per_submit, pace, .. } = builder;
         let state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
         let estimates = !plan.renewing().is_empty();
@@ -282,22 +330,22 @@ impl Builder {
             stages: plan.evaluations(),
             partials: walk.partials() as u32,
             ring: RING,
-            log_second: self.ingredients.log_second() as f32,
-            log_mean: self.ingredients.log_mean() as f32,
+            log_second: ingredients.log_second() as f32,
+            log_mean: ingredients.log_mean() as f32,
             count: layout.parameters() as f32,
             ..Settings::default()
         };
         settings.set_end(None);
         settings.set_step_size(&step_size);
-        if let Some(adaptive) = &self.ingredients.adaptive {
+        if let Some(adaptive) = &ingredients.adaptive {
             settings.set_adaptive(adaptive, plan.error_order());
             settings.first_h = if automatic { 0.0 } else { step_size.at(0) as f32 };
         }
-        if let Some(rule) = &self.ingredients.rule {
-            settings.set_rule(rule, self.method.tableau().a(1, 0));
+        if let Some(rule) = &ingredients.rule {
+            settings.set_rule(rule, method.tableau().a(1, 0));
             settings.first_h = rule.at_curvature(0.0) as f32;
         }
-        settings.clip = self.ingredients.clip.unwrap_or(0.0) as f32;
+        settings.clip = ingredients.clip.unwrap_or(0.0) as f32;
         // The first chunk takes up first_h.
         settings.restart = 1;
         let optimizer = Optimizer {
@@ -305,16 +353,16 @@ impl Builder {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             layout: layout.clone(),
             reports: Reports::new(gpu, &plan)?,
-            method: self.method,
+            method,
             variants: VecDeque::from([Variant { plan, recorder }]),
             walk,
             most,
             state,
             settings,
             step_size,
-            per_submit: if self.pace == Pace::Wait { 1 } else { self.per_submit },
-            pace: self.pace,
-            opens: automatic || estimates || self.ingredients.adaptive.is_none(),
+            per_submit: if pace == Pace::Wait { 1 } else { per_submit },
+            pace,
+            opens: automatic || estimates || ingredients.adaptive.is_none(),
             since_radius: 0,
             refused_then: 0,
             recorded: 0,

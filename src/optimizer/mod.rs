@@ -2,6 +2,7 @@
 //! records attempts.
 
 mod builder;
+mod requirements;
 mod stages;
 
 use std::collections::VecDeque;
@@ -26,6 +27,7 @@ use crate::source::{Batches, GradientSource};
 use crate::state::State;
 
 pub use builder::Builder;
+pub use requirements::Requirements;
 use stages::ATTEMPTS_PER_RADIUS;
 
 /// Submits on their way before `run` waits for the oldest.
