@@ -219,6 +219,61 @@ fn every_size_is_right_to_its_last_element() {
     }
 }
 
+/// Tails of one to three elements, of a block and of a span of workgroups, in plans of
+/// every kind and chunks of one span, with no more bindings than WebGPU promises.
+#[test]
+fn ragged_tails_are_right_in_every_kind_of_plan_and_change_no_bit_in_chunks() {
+    let gpu = default_limits_gpu();
+    let names = ["dp5", "verner8", "williamson3", "rdpk3sp510", "rkc2:stages=7"];
+    for n in [1usize, 3, 5, 63, 65, 4095, 4097, 65_537] {
+        let start = noise(n, 7 + n as u64);
+        let mut source = Analytic::new(gpu, &Problem::Quartic, n).unwrap();
+        for name in names {
+            let method: Method = name.parse().unwrap();
+            // Terms of a point that are a hundred gradients large cancel, and their
+            // rounding shows.
+            let h = if name == "verner8" { 0.015_625f32 } else { 0.125 };
+            // A pair's error is below any such tolerance, and h at its most.
+            let adaptive = Adaptive::new(1e9, 1e9).bounds(1e-9, f64::from(h));
+            for judged in [false, true] {
+                if judged && (method.tableau().b_hat().is_none() || name.starts_with("rkc2")) {
+                    continue;
+                }
+                let mut trained = |most: usize| {
+                    let mut builder = Optimizer::builder(method.clone())
+                        .spectral_radius(UNBOUNDED)
+                        .step_size(StepSize::constant(h))
+                        .elements_per_binding(most);
+                    if judged {
+                        builder = builder.adaptive(adaptive);
+                    }
+                    let mut optimizer = builder.build(gpu, source.layout(), &start).unwrap();
+                    optimizer.run(&mut source, 2).unwrap();
+                    optimizer.wait().unwrap();
+                    let reports = optimizer.reports();
+                    let sums = reports.iter().map(|r| (r.grad_norm, r.error));
+                    let sums: Vec<_> =
+                        sums.map(|(g, e)| (g.map(f32::to_bits), e.map(f32::to_bits))).collect();
+                    (optimizer.params().read().unwrap(), sums, optimizer.plan().clone())
+                };
+                let (whole, sums, plan) = trained(usize::MAX);
+                let (pieces, sums_of_pieces, _) = trained(4096);
+                let bits = |theta: &[f32]| theta.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                let what = format!("{name}, n = {n}, judged: {judged}");
+                assert!(bits(&whole) == bits(&pieces), "{what}: chunks");
+                assert_eq!(sums, sums_of_pieces, "{what}: sums of chunks");
+                assert_eq!(sums.len(), 2, "{what}");
+                let mut replay = Replay::new(&plan, &widened(&start));
+                for _ in 0..2 {
+                    replay.attempt(f64::from(h), &mut |_, x| Problem::Quartic.gradient(x)).unwrap();
+                }
+                let error = relative(&whole, replay.theta());
+                assert!(error <= 1e-5, "{what}: {error:e}");
+            }
+        }
+    }
+}
+
 #[test]
 fn chunking_and_limits_change_no_bit() {
     let n = 300_001;

@@ -208,9 +208,10 @@ impl Gpu {
         }
     }
 
-    /// Most elements of a vector that one binding can hold, a multiple of 64.
+    /// Most elements of a vector that one binding can hold, a multiple of 64: no more
+    /// than 2³⁰, for kernels count in u32.
     pub fn binding_elements(&self) -> usize {
-        let bytes = self.inner.limits.max_storage_buffer_binding_size;
+        let bytes = self.inner.limits.max_storage_buffer_binding_size.min(1 << 32);
         (bytes / 256 * 64) as usize
     }
 

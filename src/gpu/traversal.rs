@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn chunks_cover_the_vector_and_keep_the_spans() {
         for software in [true, false] {
-            for len in [1, 3, 4, 255, 4_096, 4_097, 65_537, 1_000_003, 40_000_000] {
+            let ten_billion = 10_000_000_007;
+            for len in [1, 3, 4, 255, 4_097, 65_537, 1_000_003, 40_000_000, ten_billion] {
                 let walk = Traversal::new(len, software);
                 let whole: Vec<_> = walk.chunks(usize::MAX / 8).collect();
                 assert_eq!(whole.len(), 1);

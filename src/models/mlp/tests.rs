@@ -365,6 +365,34 @@ fn evaluation_agrees_with_the_reference() {
     }
 }
 
+/// Packing the weights takes 65,569 workgroups; the last feature's weights, the only ones
+/// that meet an input, are all packed by those beyond 65,535.
+#[test]
+fn a_layer_beyond_65535_workgroups_is_folded() {
+    let widths = [2048usize, 8194];
+    let words = widths[0] * widths[1].div_ceil(4);
+    assert!((widths[0] - 1) * widths[1].div_ceil(4) >= 64 * 65_535 && words > 64 * 65_535);
+    let mut inputs = vec![0.0; 2 * widths[0]];
+    (inputs[widths[0] - 1], inputs[2 * widths[0] - 1]) = (1.0, -0.5);
+    let targets = Targets::Dense { values: vec![0.25; 2 * widths[1]], width: widths[1] };
+    let set = Samples::new(Inputs::F32(inputs), widths[0], targets).unwrap();
+    let batches = Batches::new(set.clone(), 2).unwrap();
+    let (activation, loss) = (Activation::Tanh, Loss::MeanSquare);
+    let mut mlp = network(&widths, activation, loss, Products::Auto, &batches);
+    let theta: Vec<f32> = mlp.initial(3).iter().map(|x| 64.0 * x).collect();
+    let layout = mlp.layout().clone();
+    let reference = Reference { widths: &widths, activation, loss, samples: &set, layout: &layout };
+    let at: Vec<f64> = theta.iter().map(|&x| f64::from(x)).collect();
+    let expected = reference.mean_loss(&at, &[0, 1]);
+    let params = Vector::from_slice(gpu(), "params", &theta).unwrap();
+    let data = mlp.training_data().clone();
+    let found = mlp.evaluate(&params, &data).unwrap().loss;
+    assert!((found - expected).abs() < 1e-5 * expected, "{found}, not {expected}");
+    // Without those weights the loss would be that of outputs of zero.
+    let zero = reference.mean_loss(&vec![0.0; at.len()], &[0, 1]);
+    assert!((expected - zero).abs() > 0.1 * zero, "{expected} and {zero}");
+}
+
 #[test]
 fn dense_targets_have_no_accuracy() {
     let batches = Batches::new(samples(9, 2, 2, false, true), 4).unwrap();
