@@ -35,7 +35,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use kutta::gpu::GpuOptions;
-use kutta::{Adaptive, Gpu, Ingredients, Method, Momentum, Preconditioner, SpectralRadius, wgpu};
+use kutta::{
+    Adaptive, Gpu, Ingredients, Method, Momentum, Preconditioner, SpectralRadius, Storage, Stored,
+    wgpu,
+};
 
 use machine::Machine;
 use protocol::{Config, Session, Wanted};
@@ -52,6 +55,9 @@ struct Args {
     /// there is one
     #[arg(long, value_delimiter = ',')]
     ingredients: Vec<Part>,
+    /// How gradients are stored: f32, f16, bf16
+    #[arg(long, value_delimiter = ',', default_value = "f32,f16")]
+    storage: Vec<Storage>,
     /// Numbers of parameters, such as 1e6; without them decades, as many as fit
     #[arg(long, value_delimiter = ',', value_parser = size)]
     sizes: Vec<usize>,
@@ -247,6 +253,15 @@ fn wanted(args: &Args) -> Result<Vec<Wanted>, Box<dyn Error>> {
         let parts = [Part::Plain, Part::Error, Part::Full];
         all.extend(parts.iter().filter(|part| asked(part)).filter_map(|part| case(&method, *part)));
     }
+    let stored = |wanted: &Wanted, gradients: Storage| {
+        let stored = Stored { gradients, ..Stored::default() };
+        let ingredients = Ingredients { stored, ..wanted.ingredients };
+        Wanted { ingredients, method: wanted.method.clone(), storage: gradients, ..*wanted }
+    };
+    let all: Vec<Wanted> = all
+        .iter()
+        .flat_map(|wanted| args.storage.iter().map(move |&storage| stored(wanted, storage)))
+        .collect();
     if all.is_empty() {
         return Err(
             "none of these methods has these ingredients: `error` wants an embedded pair, \
@@ -271,7 +286,7 @@ fn case(method: &Method, part: Part) -> Option<Wanted> {
             ("full", Ingredients { preconditioner, momentum, adaptive, ..plain })
         }
     };
-    Some(Wanted { method: method.clone(), ingredients, name })
+    Some(Wanted { method: method.clone(), ingredients, name, storage: Storage::F32 })
 }
 
 #[cfg(test)]
@@ -290,7 +305,7 @@ mod tests {
     }
 
     fn names(arguments: &[&str]) -> Vec<String> {
-        let all = [&["roofline"], arguments].concat();
+        let all = [&["roofline", "--storage", "f32"], arguments].concat();
         let wanted = wanted(&Args::parse_from(all)).unwrap();
         wanted.iter().map(|case| format!("{} {}", case.method, case.name)).collect()
     }
@@ -303,6 +318,9 @@ mod tests {
             ["rk4 plain", "rk4 full", "dp5 plain", "dp5 error", "dp5 full"]
         );
         assert_eq!(names(&["--ingredients", "error"]), ["dp5 error", "tsit5 error"]);
+        let args = Args::parse_from(["roofline", "--methods", "heun", "--ingredients", "plain"]);
+        let both: Vec<Storage> = wanted(&args).unwrap().iter().map(|case| case.storage).collect();
+        assert_eq!(both, [Storage::F32, Storage::F16]);
         let none = Args::parse_from(["roofline", "--methods", "rk4", "--ingredients", "error"]);
         assert!(wanted(&none).is_err());
         let unknown = Args::parse_from(["roofline", "--methods", "rk5"]);

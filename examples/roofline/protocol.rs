@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use kutta::measure::{Bench, Ceiling, Ceilings};
 use kutta::plan::Options;
-use kutta::{Fusion, Gpu, Ingredients, Method, wgpu};
+use kutta::{Fusion, Gpu, Ingredients, Method, Storage, wgpu};
 
 use crate::clock::{Clock, Sample};
 use crate::schema::{self, Case, Check, Kind, Measurement, Recording, Run, Skipped};
@@ -18,6 +18,8 @@ pub struct Wanted {
     pub method: Method,
     pub ingredients: Ingredients,
     pub name: &'static str,
+    /// Of the gradients, which a source would write so.
+    pub storage: Storage,
 }
 
 /// How much of everything.
@@ -34,7 +36,6 @@ pub struct Config {
 }
 
 /// The only storage there is so far, and its bytes a word.
-const STORAGE: &str = "f32";
 const WORD: f64 = 4.0;
 
 const PER_SUBMIT: [u32; 3] = [1, 10, 100];
@@ -218,22 +219,25 @@ impl Session {
         n: usize,
         cold: bool,
     ) -> Result<Subject<'w>, Box<dyn Error>> {
-        let Wanted { method, ingredients, name } = wanted;
-        let options = |fusion| Options { fusion, ..Options::default() };
+        let Wanted { method, ingredients, name, storage } = wanted;
+        let narrow = storage.is_narrow();
+        let options = |fusion| Options { fusion, writes_narrow: narrow, ..Options::default() };
         let plan = |fusion| Bench::plan_of(method, ingredients, options(fusion));
         let sets = if cold { sets(COLD_WORDS, n, self.config.cache) } else { 1 };
         if sets > MOST_SETS {
             return Err(too_many(sets));
         }
         let mut bytes = Bench::bytes(&plan(Fusion::Full)?, n, sets);
-        if !cold {
+        // What is narrow stands beside what is not: the baseline is the latter's.
+        let baseline = !cold && !narrow;
+        if baseline {
             bytes += Bench::bytes(&plan(Fusion::None)?, n, 1) + Ceilings::bytes(n, 1);
         }
         self.check_size(n, bytes)?;
         let bench =
             |fusion, sets| Bench::new(&self.gpu, method, ingredients, options(fusion), n, sets);
         let fused = bench(Fusion::Full, sets)?;
-        let unfused = if cold { None } else { Some(bench(Fusion::None, 1)?) };
+        let unfused = if baseline { Some(bench(Fusion::None, 1)?) } else { None };
         let mut endurance = [0; 2];
         for (bench, endurance) in std::iter::once(&fused).chain(&unfused).zip(&mut endurance) {
             let checked = bench.check()?;
@@ -241,7 +245,7 @@ impl Session {
             if !cold {
                 self.run.checks.push(Check {
                     case: case(wanted, bench),
-                    storage: STORAGE.into(),
+                    storage: storage.to_string(),
                     n: n as u64,
                     elements: checked.elements,
                     worst: checked.worst,
@@ -383,7 +387,7 @@ impl Session {
         let gpu = self.clock.has_timestamps();
         let mut copy = None;
         for (i, entry) in series.iter().enumerate() {
-            let (kind, name, bench, words) = match entry.task {
+            let (kind, name, bench, bytes) = match entry.task {
                 Task::Ceiling(ceiling) => {
                     if ceiling == Ceiling::Copy {
                         copy = Some(entry);
@@ -393,22 +397,23 @@ impl Session {
                 Task::Own(k) | Task::Bare(k) => {
                     let kernel = &subject.fused.kernels()[k];
                     let kind = if entry.task == Task::Own(k) { Kind::Kernel } else { Kind::Bare };
-                    (kind, kernel.label.clone(), &subject.fused, kernel.words())
+                    (kind, kernel.label.clone(), &subject.fused, kernel.bytes)
                 }
                 Task::Step { unfused, .. } => {
                     let bench = if unfused { subject.unfused.as_ref() } else { None };
                     let bench = bench.unwrap_or(&subject.fused);
-                    (Kind::Step, "step".into(), bench, bench.words())
+                    (Kind::Step, "step".into(), bench, bench.moved())
                 }
             };
             let of_bare = match (entry.task, series.get(i + 1)) {
                 (Task::Own(_), Some(bare)) => entry.ratio(bare, 1.0, gpu),
                 _ => None,
             };
-            let words = words as f64;
+            // In words of four bytes.
+            let (words, storage) = (bytes as f64 / WORD, subject.wanted.storage);
             let of_copy = copy.and_then(|copy| entry.ratio(copy, words / 2.0, gpu));
             let case = Some(case(subject.wanted, bench));
-            let measurement = measurement(entry, kind, name, case, n, cold, words);
+            let measurement = measurement(entry, kind, name, case, n, cold, storage, words);
             self.run.measurements.push(Measurement { of_bare, of_copy, ..measurement });
             if let (Task::Step { unfused: true, per_submit }, Some(fused)) =
                 (entry.task, series.get(i - 1))
@@ -417,8 +422,8 @@ impl Session {
             {
                 self.run.fusion.push(schema::Fusion {
                     method: subject.wanted.method.to_string(),
-                    ingredients: subject.wanted.name.into(),
-                    storage: STORAGE.into(),
+                    ingredients: named(subject.wanted),
+                    storage: subject.wanted.storage.to_string(),
                     n: n as u64,
                     per_submit,
                     predicted: words / subject.fused.words() as f64,
@@ -444,7 +449,8 @@ impl Session {
             let entry = Series { task, repeats: 1, samples };
             let words = ceiling.words() as f64;
             let name = ceiling.name().into();
-            let figure = measurement(&entry, Kind::Ceiling, name, None, n, cold, words);
+            let figure =
+                measurement(&entry, Kind::Ceiling, name, None, n, cold, Storage::F32, words);
             self.run.measurements.push(Measurement { per_submit: repeats, ..figure });
         }
     }
@@ -457,7 +463,10 @@ impl Session {
     pub fn recording(&mut self, wanted: &[Wanted]) -> Result<(), Box<dyn Error>> {
         const ATTEMPTS: u32 = 32;
         const N: usize = 4096;
-        for Wanted { method, ingredients, name } in wanted {
+        for Wanted { method, ingredients, name, storage } in wanted {
+            if storage.is_narrow() {
+                continue;
+            }
             let bench = Bench::new(&self.gpu, method, ingredients, Options::default(), N, 1)?;
             let mut seconds = [Vec::new(), Vec::new()];
             let mut ratios = Vec::new();
@@ -532,10 +541,18 @@ fn steps(bench: &Bench, sets: std::ops::Range<usize>, pass: &mut wgpu::ComputePa
     }
 }
 
+/// The ingredients, with the storage where it is not f32.
+fn named(wanted: &Wanted) -> String {
+    match wanted.storage {
+        Storage::F32 => wanted.name.into(),
+        storage => format!("{} in {storage}", wanted.name),
+    }
+}
+
 fn case(wanted: &Wanted, bench: &Bench) -> Case {
     Case {
         method: wanted.method.to_string(),
-        ingredients: wanted.name.into(),
+        ingredients: named(wanted),
         fusion: match bench.plan().options().fusion {
             Fusion::None => "none".into(),
             _ => "full".into(),
@@ -550,13 +567,14 @@ fn measurement(
     case: Option<Case>,
     n: usize,
     cold: bool,
+    storage: Storage,
     words: f64,
 ) -> Measurement {
     Measurement {
         kind,
         name,
         case,
-        storage: STORAGE.into(),
+        storage: storage.to_string(),
         n: n as u64,
         cold,
         per_submit: entry.repeats,

@@ -114,6 +114,8 @@ pub struct Kernel {
     pub label: String,
     pub reads: usize,
     pub writes: usize,
+    /// Bytes per parameter, both ways: four a word, or two where it is stored narrow.
+    pub bytes: usize,
 }
 
 impl Kernel {
@@ -227,6 +229,9 @@ impl Bench {
                 label: label(op),
                 reads: count(|touch| touch.reads.len()),
                 writes: count(|touch| touch.writes.len()),
+                bytes: count(|touch| {
+                    (touch.reads.len() + touch.writes.len()) * touch.vector.storage().bytes()
+                }),
             }
         });
         let kernels = kernels.collect();
@@ -312,6 +317,11 @@ impl Bench {
     /// Words per parameter that [`Bench::step`] moves.
     pub fn words(&self) -> usize {
         self.words
+    }
+
+    /// Bytes per parameter that [`Bench::step`] moves.
+    pub fn moved(&self) -> usize {
+        if splits_ingredients(&self.plan) { 4 * self.words } else { self.plan.bytes_guarded() }
     }
 
     /// All own dispatches of an attempt; without fusion, and with steps of given size,

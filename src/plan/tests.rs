@@ -166,7 +166,7 @@ fn every_plan_is_the_textbook() {
     ];
     for method in Method::all().into_iter().chain(awkward()) {
         let tableau = method.tableau();
-        for fusion in [Fusion::None, Fusion::Full] {
+        for fusion in [Fusion::None, Fusion::Stage, Fusion::Full] {
             let plan = plan(&method, fusion);
             for problem in &problems {
                 let start = problem.default_start(4).unwrap();
@@ -401,6 +401,48 @@ fn words_with_an_error_estimate() {
     assert!(message.to_string().contains("cash-karp, dp5, tsit5"), "{message}");
 }
 
+/// The counts that `docs/ARCHITECTURE.md` states.
+#[test]
+fn more_bindings_and_sums_without_theta() {
+    let error = Some(Adaptive::new(1e-3, 1e-6));
+    let full = |adaptive| Ingredients {
+        adaptive,
+        preconditioner: Preconditioner::adagrad_rescaled(),
+        momentum: Momentum::heavy_ball(0.9),
+        ..Ingredients::default()
+    };
+    let plain = |adaptive| Ingredients { adaptive, ..Ingredients::default() };
+    for (name, ingredients, eight, sixteen, theta_free) in [
+        ("rk4", plain(None), (14, 5), (14, 5), 15),
+        ("bs3", plain(error), (15, 4), (15, 4), 16),
+        ("bs3", full(error), (25, 9), (24, 10), 24),
+        ("dp5", plain(None), (26, 6), (26, 6), 29),
+        ("dp5", plain(error), (32, 7), (32, 7), 35),
+        ("dp5", full(error), (45, 11), (44, 12), 47),
+        ("tsit5", plain(None), (26, 6), (26, 6), 29),
+        ("tsit5", plain(error), (32, 7), (32, 7), 35),
+        ("tsit5", full(error), (46, 12), (45, 11), 47),
+        ("verner8", plain(None), (59, 8), (59, 8), 66),
+    ] {
+        let method = name.parse().unwrap();
+        let planned = |bindings, theta_free| {
+            let options = Options { bindings, theta_free, ..Options::default() };
+            let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
+            (plan.words_bare(), plan.resident_vectors())
+        };
+        let found = (planned(8, false), planned(16, false), planned(16, true).0);
+        assert_eq!(found, (eight, sixteen, theta_free), "{name}");
+        // Nothing is gained beyond that.
+        assert_eq!(planned(64, false), sixteen, "{name}");
+        let direct = Options { fusion: Fusion::Stage, ..Options::default() };
+        let direct = Plan::with_ingredients(&method, &ingredients, direct).unwrap();
+        assert!(direct.words_bare() >= eight.0 && direct.resident_vectors() >= 4, "{name}");
+    }
+    let few = Options { bindings: 7, ..Options::default() };
+    let message = Plan::new(&Method::rk4(), few).unwrap_err().to_string();
+    assert!(message.contains("eight"), "{message}");
+}
+
 #[test]
 fn every_judged_plan_is_the_textbook() {
     let problem = Problem::Rosenbrock;
@@ -411,8 +453,10 @@ fn every_judged_plan_is_the_textbook() {
             let adaptive = Some(Adaptive::new(tolerance, 0.01 * tolerance));
             let ingredients = Ingredients { adaptive, ..recipe };
             for method in pairs() {
-                for fusion in [Fusion::Full, Fusion::None] {
-                    let options = Options { fusion, ..Options::default() };
+                for (fusion, bindings) in
+                    [(Fusion::Full, 8), (Fusion::Full, 16), (Fusion::Stage, 8), (Fusion::None, 8)]
+                {
+                    let options = Options { fusion, bindings, ..Options::default() };
                     let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
                     let mut replay = Replay::new(&plan, &start);
                     let mut book = textbook::Trainer::new(method.tableau(), ingredients, &start);
