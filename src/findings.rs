@@ -16,7 +16,7 @@ use crate::plan::{Options, Plan};
 /// assert_eq!((findings.order, findings.embedded_order), (5, Some(4)));
 /// // In a fixed step the seventh stage, which only the estimate needs, is left out.
 /// assert_eq!((findings.stages, findings.fixed.evaluations), (7, 6));
-/// assert_eq!((findings.fixed.words_bare, findings.fixed.vectors), (28, 7));
+/// assert_eq!((findings.fixed.words_bare, findings.fixed.vectors), (26, 6));
 /// println!("{findings}");
 /// # Ok::<(), kutta::Error>(())
 /// ```

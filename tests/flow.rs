@@ -120,8 +120,10 @@ fn adaptive_runs_agree_with_the_reference() {
         let (_, reference) = rows(ROSENBROCK, &[&options[..], &["--reference"]].concat());
         assert_eq!(column(&device, 2), column(&reference, 2), "{method}: accepted");
         assert!(column(&device, 2).contains(&0.0), "{method}: the first h is too long");
+        // The first error is a thousandth of the tolerance, where rounding at |θ| is some per
+        // cent of it; h goes with its root.
         for (h, exact) in column(&device, 1).iter().zip(column(&reference, 1)) {
-            assert!((h - exact).abs() <= 1e-2 * exact, "{method}: h {h}, not {exact}");
+            assert!((h - exact).abs() <= 3e-2 * exact, "{method}: h {h}, not {exact}");
         }
         for i in [6, 7] {
             let (found, exact) = (column(&device, i), column(&reference, i));

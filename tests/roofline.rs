@@ -84,8 +84,9 @@ fn a_run_has_every_figure_and_can_be_drawn() {
         let words = row["words"].as_f64().unwrap();
         assert_eq!(row["bytes"].as_f64().unwrap(), 4.0 * words);
     }
-    // Two methods, one of them with an estimate too, fused and not; all elements.
-    assert_eq!(list(&run, "checks").len(), 6);
+    // Two methods, one of them with an estimate too, fused and not, and fused with
+    // gradients in f16; all elements.
+    assert_eq!(list(&run, "checks").len(), 9);
     for check in list(&run, "checks") {
         assert!(check["elements"].as_u64().unwrap() >= 5 * 5000, "{check}");
         assert!(check["worst"].as_f64().unwrap() < 1e-5, "{check}");
