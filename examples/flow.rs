@@ -67,6 +67,9 @@ struct Options {
     /// f32:gradients=f16,second=bf16,rounding=stochastic
     #[arg(long, value_name = "FORMAT", default_value_t = Stored::default(), conflicts_with = "reference")]
     storage: Stored,
+    /// Keep θ out of partial sums, and its rounding out of the error
+    #[arg(long, conflicts_with = "reference")]
+    theta_free: bool,
     /// Attempts to make
     #[arg(long)]
     steps: Option<u64>,
@@ -172,8 +175,10 @@ fn device(
 ) -> Result<Vec<Row>, Box<dyn Error>> {
     let gpu = Gpu::new()?;
     let mut source = Analytic::new(&gpu, problem, start.len())?;
-    let mut builder =
-        Optimizer::builder(method.clone()).ingredients(options.ingredients()).writes_narrow(true);
+    let mut builder = Optimizer::builder(method.clone())
+        .ingredients(options.ingredients())
+        .theta_free(options.theta_free)
+        .writes_narrow(true);
     if let Some(step_size) = &options.step_size {
         builder = builder.step_size(step_size.clone());
     }

@@ -413,7 +413,7 @@ impl Session {
             let (words, storage) = (bytes as f64 / WORD, subject.wanted.storage);
             let of_copy = copy.and_then(|copy| entry.ratio(copy, words / 2.0, gpu));
             let case = Some(case(subject.wanted, bench));
-            let measurement = measurement(entry, kind, name, case, n, cold, storage, words);
+            let measurement = measurement(entry, kind, name, case, (n, cold), (storage, words));
             self.run.measurements.push(Measurement { of_bare, of_copy, ..measurement });
             if let (Task::Step { unfused: true, per_submit }, Some(fused)) =
                 (entry.task, series.get(i - 1))
@@ -450,7 +450,7 @@ impl Session {
             let words = ceiling.words() as f64;
             let name = ceiling.name().into();
             let figure =
-                measurement(&entry, Kind::Ceiling, name, None, n, cold, Storage::F32, words);
+                measurement(&entry, Kind::Ceiling, name, None, (n, cold), (Storage::F32, words));
             self.run.measurements.push(Measurement { per_submit: repeats, ..figure });
         }
     }
@@ -565,10 +565,8 @@ fn measurement(
     kind: Kind,
     name: String,
     case: Option<Case>,
-    n: usize,
-    cold: bool,
-    storage: Storage,
-    words: f64,
+    (n, cold): (usize, bool),
+    (storage, words): (Storage, f64),
 ) -> Measurement {
     Measurement {
         kind,
