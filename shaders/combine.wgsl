@@ -5,7 +5,7 @@ override TIMES_H: bool = true;
 override ADVANCE: bool = false;
 // The distance of a probe takes the place of h.
 override PROBE: bool = false;
-// Bit n: nobody has looked yet whether input n, a gradient, is finite.
+// Bit n: nobody has looked yet whether input n, a gradient, is finite; and UPDATE does not.
 override CHECK: u32 = 0u;
 // 1 + the input whose squared norm is summed on the way; 0 for none.
 override NORM: u32 = 0u;
@@ -39,7 +39,8 @@ fn main(
     if ADVANCE && control.accept == 0u {
         return;
     }
-    let mine = run_of(combine.chunk, workgroup.x, lane);
+    let chunk = combine.chunk;
+    let mine = run_of(chunk, workgroup.x, lane);
     // After the verdict the control block is already the next attempt's.
     var h = select(control.h * control.clip, control.applied_h * control.applied_clip, ADVANCE);
     if PROBE {
@@ -54,9 +55,15 @@ fn main(
     let w{o}_{j} = combine.weights[4 * {o} + {place{o}[j]} / 4][{place{o}[j]} % 4];
     //: end
     //: end
+    //: for p in points
+    let v{p} = combine.points[{p}];
+    //: end
     //: if state
     let half = select(control.parity ^ 1u, control.parity, ADVANCE);
     let bias = select(control.second_scale, control.applied_second_scale, ADVANCE);
+    let by = moments;
+    let span = Span(workgroup.x, chunk.span, chunk.first);
+    let clip = control.clip;
     //: end
     // Largest magnitude of the checked gradients, as bits: NaN and infinity are the
     // largest of all.
@@ -70,7 +77,7 @@ fn main(
         //: if partials
         //: for n in inputs
         if (CHECK & (1u << {n}u)) != 0u || NORM == {n}u + 1u {
-            let inside = parameters_only(x{n}, i, combine.chunk.elements);
+            let inside = parameters_only(x{n}, i, chunk.elements);
             if (CHECK & (1u << {n}u)) != 0u {
                 largest = max(largest, magnitude_bits(inside));
             }
@@ -82,20 +89,20 @@ fn main(
         //: end
         var step = vec4<f32>(h);
         //: if state
-        var state = load_second(i, combine.chunk.span, select(half, half ^ 1u, UPDATE));
+        var state = load_second(i, span, select(half, half ^ 1u, UPDATE));
         //: for f in first
         if UPDATE {
             // The clip is the attempt's own: what is updated is not yet judged.
-            let g = control.clip * parameters_only({first[f]}, i, combine.chunk.elements);
-            state = kept_second(i, combine.chunk, half, updated(state, g));
-            largest = max(largest, magnitude_bits(g * g));
+            let g = clip * parameters_only({first[f]}, i, chunk.elements);
+            state = kept_second(i, span, half, updated(state, g, by));
+            largest = max(largest, bitcast<vec4<u32>>(g * g));
         }
         //: end
-        step = h * diagonal(state, bias);
+        step = h * diagonal(state, bias, by.epsilon);
         //: end
         var points = vec4<f32>();
         //: for p in points
-        points += combine.points[{p}] * ({points[p]} - x0);
+        points += v{p} * ({points[p]} - x0);
         //: end
         //: for o in outputs
         var sum{o} = vec4<f32>();
@@ -110,7 +117,7 @@ fn main(
         blame_stage(combine.stage);
     }
     if NORM != 0u {
-        put_partial(combine.chunk, workgroup.x, lane, squares);
+        put_partial(chunk, workgroup.x, lane, squares);
     }
     //: end
 }

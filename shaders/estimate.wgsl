@@ -39,13 +39,22 @@ fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let mine = run_of(estimate.chunk, workgroup.x, lane);
+    let chunk = estimate.chunk;
+    let mine = run_of(chunk, workgroup.x, lane);
     let h = control.h * control.clip;
     var step: Step;
     step.h = control.h;
     step.mean_scale = control.mean_scale;
     step.old_mean = control.parity;
     step.new_mean = control.parity ^ 1u;
+    step.by = moments;
+    step.span = Span(workgroup.x, chunk.span, chunk.first);
+    let clip = control.clip;
+    let half = control.parity ^ 1u;
+    let bias = control.second_scale;
+    let atol = estimate.atol;
+    let rtol = estimate.rtol;
+    let drift = estimate.drift;
     var largest = vec4<u32>();
     var squares = vec4<f32>();
     var others = vec4<f32>();
@@ -65,8 +74,8 @@ fn main(
         var d = vec4<f32>(1.0);
         var group = vec2<f32>(1.0);
         //: if state
-        let state = load_second(i, estimate.chunk.span, control.parity ^ 1u);
-        d = diagonal(state, control.second_scale);
+        let state = load_second(i, step.span, half);
+        d = diagonal(state, bias, step.by.epsilon);
         group = state.group;
         //: end
         let at = theta[i];
@@ -75,32 +84,32 @@ fn main(
             next = candidate[i];
         } else {
             if MAKES == FINISH {
-                next = stepped(at, control.clip * g, d, group, i, estimate.chunk, step);
+                next = stepped(at, clip * g, d, group, i, step);
             } else {
                 next = at - h * (d * g);
             }
             candidate[i] = next;
         }
-        e = h * (d * e) + estimate.drift * (at - next);
-        next = parameters_only(next, i, estimate.chunk.elements);
+        e = h * (d * e) + drift * (at - next);
+        next = parameters_only(next, i, chunk.elements);
         largest = max(largest, magnitude_bits(next));
         // With atol = 0, an element at zero has no scale, and no error either.
-        let scale = max(estimate.atol + estimate.rtol * max(abs(at), abs(next)), vec4<f32>(LEAST));
-        let scaled = parameters_only(e / scale, i, estimate.chunk.elements);
+        let scale = max(atol + rtol * max(abs(at), abs(next)), vec4<f32>(LEAST));
+        let scaled = parameters_only(e / scale, i, chunk.elements);
         squares += scaled * scaled;
         if TWO {
-            let other = parameters_only(h * (d * g) / scale, i, estimate.chunk.elements);
+            let other = parameters_only(h * (d * g) / scale, i, chunk.elements);
             others += other * other;
         }
     }
     if not_finite(largest) {
         blame_stage(estimate.stage);
     }
-    put_partial(estimate.chunk, workgroup.x, lane, squares);
+    put_partial(chunk, workgroup.x, lane, squares);
     if TWO {
         // Between the two sums every lane must have read the first.
         workgroupBarrier();
-        var next = estimate.chunk;
+        var next = chunk;
         next.first_partial += estimate.bank;
         put_partial(next, workgroup.x, lane, others);
     }

@@ -39,29 +39,32 @@ fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let mine = run_of(field.chunk, workgroup.x, lane);
+    let chunk = field.chunk;
+    let mine = run_of(chunk, workgroup.x, lane);
     let half = control.parity ^ 1u;
-    let span = field.chunk.span;
+    let span = Span(workgroup.x, chunk.span, chunk.first);
+    let by = moments;
+    let bias = control.second_scale;
     var squares = vec4<f32>();
     var others = vec4<f32>();
     for (var i = mine.first; i < mine.end; i += RUN) {
-        let first = parameters_only(wide_a(a[i]), i, field.chunk.elements);
+        let first = parameters_only(wide_a(a[i]), i, chunk.elements);
         var difference = first;
         var base = vec4<f32>();
         if DIFFERENCE {
-            base = parameters_only(wide_b(b[i]), i, field.chunk.elements);
+            base = parameters_only(wide_b(b[i]), i, chunk.elements);
             difference = first - base;
         }
         var d = vec4<f32>(1.0);
         if STATE {
             var state: State;
             if UPDATE {
-                state = updated(load_second(i, span, half ^ 1u), control.clip * first);
-                state = kept_second(i, field.chunk, half, state);
+                state = updated(load_second(i, span, half ^ 1u), control.clip * first, by);
+                state = kept_second(i, span, half, state);
             } else {
                 state = load_second(i, span, half);
             }
-            d = diagonal(state, control.second_scale);
+            d = diagonal(state, bias, by.epsilon);
         }
         var u = d * difference;
         if OTHER == RAW_PRODUCT {
@@ -72,15 +75,15 @@ fn main(
             let v = d * base;
             others += v * v;
         } else {
-            let at = parameters_only(theta[i], i, field.chunk.elements);
+            let at = parameters_only(theta[i], i, chunk.elements);
             let scale = max(field.atol + field.rtol * abs(at), vec4<f32>(LEAST));
             u = u / scale;
             others += (at / scale) * (at / scale);
         }
         squares += u * u;
     }
-    put_partial(field.chunk, workgroup.x, lane, squares);
-    var next = field.chunk;
+    put_partial(chunk, workgroup.x, lane, squares);
+    var next = chunk;
     next.first_partial += field.bank;
     // Between the two sums every lane must have read the first.
     workgroupBarrier();

@@ -27,7 +27,8 @@ fn main(
     if !JUDGED && control.accept == 0u {
         return;
     }
-    let mine = run_of(finish.chunk, workgroup.x, lane);
+    let chunk = finish.chunk;
+    let mine = run_of(chunk, workgroup.x, lane);
     // After the verdict the control block is already the next attempt's, and the
     // attempt's half the current one.
     let half = select(control.parity, control.parity ^ 1u, JUDGED);
@@ -38,8 +39,14 @@ fn main(
     step.old_mean = select(0u, control.parity, MEAN_HALVES == 2u);
     step.new_mean = select(0u, half, MEAN_HALVES == 2u);
     // Read once: what is written could be the weights, for all a compiler knows.
+    step.by = moments;
+    step.span = Span(workgroup.x, chunk.span, chunk.first);
     //: for j in terms
     let w{j} = finish.weights[{j} / 4][{j} % 4];
+    //: end
+    //: if state
+    let bias = select(control.applied_second_scale, control.second_scale, JUDGED);
+    let at = select(0u, half, HALVES == 2u);
     //: end
     for (var i = mine.first; i < mine.end; i += RUN) {
         var g = vec4<f32>();
@@ -50,17 +57,15 @@ fn main(
         var d = vec4<f32>(1.0);
         var group = vec2<f32>(1.0);
         //: if state
-        let bias = select(control.applied_second_scale, control.second_scale, JUDGED);
-        let at = select(0u, half, HALVES == 2u);
-        var state = load_second(i, finish.chunk.span, at);
+        var state = load_second(i, step.span, at);
         if UPDATE {
-            state = kept_second(i, finish.chunk, at, updated(state, g));
+            state = kept_second(i, step.span, at, updated(state, g, step.by));
         }
-        d = diagonal(state, bias);
+        d = diagonal(state, bias, step.by.epsilon);
         group = state.group;
         //: end
         //: for t in theta
-        dst[i] = stepped({theta[t]}, g, d, group, i, finish.chunk, step);
+        dst[i] = stepped({theta[t]}, g, d, group, i, step);
         //: end
     }
 }

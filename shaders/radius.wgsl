@@ -49,10 +49,13 @@ fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let mine = run_of(radius.chunk, workgroup.x, lane);
-    let span = radius.chunk.span;
+    let chunk = radius.chunk;
+    let mine = run_of(chunk, workgroup.x, lane);
+    let span = Span(workgroup.x, chunk.span, chunk.first);
     let half = control.parity ^ 1u;
-    let elements = radius.chunk.elements;
+    let elements = chunk.elements;
+    let by = moments;
+    let bias = control.second_scale;
     var squares = vec4<f32>();
     var products = vec4<f32>();
     var sizes = vec4<f32>();
@@ -69,12 +72,12 @@ fn main(
             if STATE {
                 var state: State;
                 if UPDATE {
-                    state = updated(load_second(i, span, half ^ 1u), control.clip * k);
-                    state = kept_second(i, radius.chunk, half, state);
+                    state = updated(load_second(i, span, half ^ 1u), control.clip * k, by);
+                    state = kept_second(i, span, half, state);
                 } else {
                     state = load_second(i, span, half);
                 }
-                d = diagonal(state, control.second_scale);
+                d = diagonal(state, bias, by.epsilon);
             }
             let w = d * (parameters_only(vector[i], i, elements) - k);
             vector[i] = w;
@@ -82,7 +85,7 @@ fn main(
             products += (parameters_only(beside[i], i, elements) - at) * w;
         }
     }
-    var next = radius.chunk;
+    var next = chunk;
     next.first_partial += radius.bank;
     put_partial(next, workgroup.x, lane, squares);
     // Between two sums every lane must have read the one before.

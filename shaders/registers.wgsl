@@ -70,12 +70,14 @@ fn main(
     if TO_THETA && !AFTER && control.alive == 0u {
         return;
     }
-    let mine = run_of(registers.chunk, workgroup.x, lane);
+    let chunk = registers.chunk;
+    let mine = run_of(chunk, workgroup.x, lane);
     // After the verdict the control block is already the next attempt's.
     let h = select(control.h * control.clip, control.applied_h * control.applied_clip, AFTER);
     let bias = select(control.second_scale, control.applied_second_scale, AFTER);
     let half = select(control.parity ^ 1u, control.parity, AFTER);
-    let span = registers.chunk.span;
+    let span = Span(workgroup.x, chunk.span, chunk.first);
+    let by = moments;
     var largest = vec4<u32>();
     var squares = vec4<f32>();
     for (var i = mine.first; i < mine.end; i += RUN) {
@@ -114,7 +116,7 @@ fn main(
             newest = r;
         }
         if CHECK || NORM || UPDATE {
-            newest = parameters_only(newest, i, registers.chunk.elements);
+            newest = parameters_only(newest, i, chunk.elements);
         }
         if CHECK {
             largest = max(largest, magnitude_bits(newest));
@@ -131,13 +133,13 @@ fn main(
             var state: State;
             if UPDATE {
                 let g = control.clip * newest;
-                state = updated(load_second(i, span, half ^ 1u), g);
-                state = kept_second(i, registers.chunk, half, state);
-                largest = max(largest, magnitude_bits(g * g));
+                state = updated(load_second(i, span, half ^ 1u), g, by);
+                state = kept_second(i, span, half, state);
+                largest = max(largest, bitcast<vec4<u32>>(g * g));
             } else {
                 state = load_second(i, span, half);
             }
-            d = diagonal(state, bias);
+            d = diagonal(state, bias, by.epsilon);
         }
         var own = vec4<f32>();
         if READS_EXTRA {
@@ -212,6 +214,6 @@ fn main(
         blame_stage(registers.stage);
     }
     if NORM {
-        put_partial(registers.chunk, workgroup.x, lane, squares);
+        put_partial(chunk, workgroup.x, lane, squares);
     }
 }

@@ -43,6 +43,11 @@ pub enum MeasureError {
     #[error("vectors of {found} elements cannot be measured; there can be 1 to {most}")]
     Length { found: usize, most: usize },
     #[error(
+        "{sets} sets of buffers for {n} elements would take {needed} bytes; there are {available}. \
+         Take fewer elements or sets"
+    )]
+    Memory { n: usize, sets: usize, needed: u64, available: u64 },
+    #[error(
         "{accepted} of {attempts} attempts were accepted ({skipped} skipped, {refused} refused): \
          the kernels that write θ left early, and a time would say nothing"
     )]

@@ -175,7 +175,7 @@ fn measured(args: &Args) -> Result<Run, Box<dyn Error>> {
     let config = Config {
         samples: args.samples as usize,
         budget: if args.quick { args.budget.min(0.1) } else { args.budget },
-        least: if args.quick { 2e-4 } else { 2e-3 },
+        least: if args.quick { 2e-4 } else { 1e-2 },
         memory,
         cache: machine.cache_bytes,
     };

@@ -49,6 +49,9 @@ const FEW: u32 = 8;
 const MOST_SETS: usize = 512;
 /// A cold set must be gone from the cache when its turn comes again.
 const CACHES: u64 = 4;
+/// Times that something hot runs before it is timed. Of vectors that fit in the last cache,
+/// 16 MiB each, four passes were still faster each time.
+const HEAT: u32 = 8;
 /// Words of the smallest kernel that is measured cold.
 const COLD_WORDS: u64 = 3;
 
@@ -61,7 +64,14 @@ enum Task {
     Step { unfused: bool, per_submit: u32 },
 }
 
-/// Its times, one a round.
+impl Task {
+    /// Its samples in one round.
+    fn per_round(self) -> usize {
+        if matches!(self, Self::Own(_) | Self::Bare(_)) { 2 } else { 1 }
+    }
+}
+
+/// Its times, round by round.
 struct Series {
     task: Task,
     repeats: u32,
@@ -80,8 +90,18 @@ impl Series {
 
     /// Another's time over this one's, round by round, times a factor.
     fn ratio(&self, other: &Self, factor: f64, gpu: bool) -> Option<Summary> {
-        let pairs = self.seconds(gpu).zip(other.seconds(gpu));
+        let pairs = self.rounds(gpu).zip(other.rounds(gpu));
         Summary::of(pairs.filter_map(|(own, other)| Some(factor * other? / own?)))
+    }
+
+    /// Mean seconds of each round; `None` where one of its samples has no time.
+    fn rounds(&self, gpu: bool) -> impl Iterator<Item = Option<f64>> + '_ {
+        let all: Vec<Option<f64>> = self.seconds(gpu).collect();
+        let per_round = self.task.per_round();
+        (0..all.len() / per_round).map(move |round| {
+            let round = &all[per_round * round..][..per_round];
+            round.iter().copied().sum::<Option<f64>>().map(|sum| sum / per_round as f64)
+        })
     }
 }
 
@@ -194,10 +214,22 @@ impl Session {
             let start = Instant::now();
             let warm = totals.len() >= MOST_WARM_UP
                 || (totals.len() >= LEAST_ROUNDS && is_plateau(&totals));
-            for entry in &mut series {
-                let sample = self.sample(&mut subject, ceilings, entry.task, entry.repeats)?;
-                if warm {
-                    entry.samples.push(sample);
+            for i in 0..series.len() {
+                // Own, bare, bare, own: either follows itself once and the other once.
+                let group = match series[i].task {
+                    Task::Bare(_) => continue,
+                    Task::Own(_) => vec![i, i + 1, i + 1, i],
+                    _ => vec![i],
+                };
+                if !cold && !matches!(series[i].task, Task::Step { .. }) {
+                    self.sample(&mut subject, ceilings, series[i].task, HEAT)?;
+                }
+                for i in group {
+                    let Series { task, repeats, .. } = series[i];
+                    let sample = self.sample(&mut subject, ceilings, task, repeats)?;
+                    if warm {
+                        series[i].samples.push(sample);
+                    }
                 }
             }
             if warm {
@@ -315,8 +347,8 @@ impl Session {
                 if seconds > self.config.budget && per_submit > 1 {
                     let budget = self.config.budget;
                     self.skip(
-                        what,
-                        format!("a sample would take {seconds:.1} s; --budget is {budget}"),
+                        format!("{what} ({seconds:.1} s)"),
+                        format!("a sample would take longer than --budget, {budget} s"),
                     );
                     continue;
                 }
@@ -361,11 +393,13 @@ impl Session {
                 // A kernel that works in place may make its numbers grow each time: where
                 // that is often, they begin anew, with an attempt behind them.
                 if repeats > FEW && subject.fused.sets() == 1 {
-                    subject.used[0] = subject.endurance[0];
+                    subject.grown();
                     subject.ready(false, 1);
                     let bench = &subject.fused;
                     self.clock.time(|pass| steps(bench, 0..1, pass))?;
                 }
+                // And so they do before the next attempt.
+                subject.grown();
                 let bench = &subject.fused;
                 self.clock.time(|pass| sets.for_each(|set| bench.own(set, kernel).record(pass)))
             }
@@ -407,6 +441,9 @@ impl Session {
             };
             let of_bare = match (entry.task, series.get(i + 1)) {
                 (Task::Own(_), Some(bare)) => entry.ratio(bare, 1.0, gpu),
+                (Task::Step { unfused: false, .. }, _) => {
+                    of_bares(&subject.fused, series, entry, gpu)
+                }
                 _ => None,
             };
             // In words of four bytes.
@@ -517,6 +554,11 @@ impl Session {
 }
 
 impl Subject<'_> {
+    /// The fused plan's gradients may be out of range.
+    fn grown(&mut self) {
+        self.used[0] = self.endurance[0];
+    }
+
     /// Sees to it that so many attempts will be accepted.
     fn ready(&mut self, unfused: bool, attempts: u32) {
         let i = usize::from(unfused);
@@ -539,6 +581,23 @@ fn steps(bench: &Bench, sets: std::ops::Range<usize>, pass: &mut wgpu::ComputePa
         }
         bench.step(set).record(pass);
     }
+}
+
+/// Time of the bare kernels of all that a step moves over the step's.
+fn of_bares(bench: &Bench, series: &[Series], step: &Series, gpu: bool) -> Option<Summary> {
+    let bare = |entry: &&Series| matches!(entry.task, Task::Bare(_));
+    let bares: Vec<_> = series.iter().filter(bare).map(|bare| bare.rounds(gpu)).collect();
+    // Not where some were left out, nor where an attempt moves more than others.
+    let bytes: usize = bench.kernels().iter().map(|kernel| kernel.bytes).sum();
+    if bares.len() < bench.kernels().len() || bytes != bench.moved() {
+        return None;
+    }
+    let mut bares = bares;
+    let pairs = step.rounds(gpu).map(|step| {
+        let bare: Option<f64> = bares.iter_mut().map(|rounds| rounds.next().flatten()).sum();
+        Some(bare? / step?)
+    });
+    Summary::of(pairs.flatten())
 }
 
 /// The ingredients, with the storage where it is not f32.

@@ -1,7 +1,7 @@
 //! What a run found, as text of less than 80 columns.
 
 use crate::numbers::grouped;
-use crate::schema::{Kind, Measurement, Run};
+use crate::schema::{Kind, Measurement, Run, Skipped};
 use crate::statistics::Summary;
 
 /// The machine, before anything is measured.
@@ -29,6 +29,14 @@ pub fn head(run: &Run) -> String {
         run.date,
         run.protocol.samples,
     )
+}
+
+/// Part of a bare kernel's speed below which a kernel is marked.
+const ENOUGH: f64 = 0.95;
+
+/// Figures of a narrow kernel beside a bare one mean little: see docs/roofline.md.
+fn is_short(row: &Measurement) -> bool {
+    row.storage == "f32" && row.of_bare.is_some_and(|part| part.median < ENOUGH)
 }
 
 const COLUMNS: &str = "words    GB/s     p10–p90  ns/param  of bare  of copy";
@@ -72,8 +80,9 @@ fn line(row: &Measurement) -> String {
         summary.map_or("–".into(), |summary| format!("{:.2}", summary.median))
     };
     let range = format!("{}–{}", digits(speed.p10), digits(speed.p90));
+    let mark = if row.kind == Kind::Kernel && is_short(row) { '*' } else { ' ' };
     format!(
-        "  {name:<24}{:>5}{:>8}{range:>12}{:>10.3}{:>9}{:>9}\n",
+        "{mark} {name:<24}{:>5}{:>8}{range:>12}{:>10.3}{:>9}{:>9}\n",
         row.words,
         digits(speed.median),
         time.median / row.n as f64 * 1e9,
@@ -130,19 +139,63 @@ pub fn rest(run: &Run) -> String {
             grouped(elements as f64)
         );
     }
-    if !run.skipped.is_empty() {
-        text += "\nskipped\n";
+    let kernels = run.measurements.iter().filter(|row| row.kind == Kind::Kernel);
+    let (all, short) = (kernels.clone().count(), kernels.filter(|row| is_short(row)).count());
+    if short > 0 {
+        text += &format!("\n* {short} of {all} kernels are below {ENOUGH} of a bare one\n");
     }
-    for skipped in &run.skipped {
-        text += &format!("  {}: {}\n", skipped.what, skipped.reason);
+    text + &skipped(&run.skipped)
+}
+
+/// A line for each reason.
+fn skipped(all: &[Skipped]) -> String {
+    let mut text = String::new();
+    let mut reasons: Vec<&str> = Vec::new();
+    for Skipped { reason, .. } in all {
+        if reasons.contains(&reason.as_str()) {
+            continue;
+        }
+        reasons.push(reason);
+        let mut same = all.iter().filter(|other| other.reason == *reason);
+        let first = same.next().map_or("", |first| &first.what);
+        let others = match same.count() {
+            0 => String::new(),
+            1 => " and another".into(),
+            others => format!(" and {others} others"),
+        };
+        text += &format!("  {first}{others}: {reason}\n");
     }
-    text
+    if text.is_empty() { text } else { format!("\nskipped\n{text}") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::schema::tests::run;
+
+    #[test]
+    fn what_was_left_out_is_a_line_a_reason() {
+        let skip = |what: &str, reason: &str| Skipped { what: what.into(), reason: reason.into() };
+        let all = [skip("a", "small"), skip("b", "big"), skip("c", "small"), skip("d", "small")];
+        assert_eq!(skipped(&all), "\nskipped\n  a and 2 others: small\n  b: big\n");
+        assert_eq!(skipped(&[]), "");
+    }
+
+    #[test]
+    fn a_kernel_short_of_its_bare_one_is_marked() {
+        let mut run = run();
+        let summary = |median| Summary { median, p10: median, p90: median, samples: 21 };
+        for row in &mut run.measurements {
+            row.kind = Kind::Kernel;
+            row.of_bare = Some(summary(0.949));
+        }
+        run.measurements[0].of_bare = Some(summary(0.951));
+        let all = run.measurements.len();
+        let text = case(&run, 0);
+        assert_eq!(text.lines().filter(|line| line.starts_with("* ")).count(), all - 1, "{text}");
+        let line = format!("* {} of {all} kernels are below 0.95", all - 1);
+        assert!(rest(&run).contains(&line), "{}", rest(&run));
+    }
 
     #[test]
     fn a_table_has_every_figure_and_fits_a_terminal() {

@@ -40,6 +40,14 @@ struct Moments {
     unused_1: u32,
 }
 
+// The part of the vector that a workgroup does, in vec4s.
+struct Span {
+    number: u32,
+    length: u32,
+    // Of the vector before this binding.
+    first: u32,
+}
+
 struct State {
     value: vec4<f32>,
     // The largest value so far: AMSGrad's.
@@ -51,36 +59,31 @@ struct State {
 // The state's vectors and halves lie interleaved by the spans of workgroups, so
 // that one binding holds all of them and each is walked without gaps. After
 // those of a span comes one vec4 for each of its blocks, where GROUPED.
-fn span_at(i: u32, span: u32) -> u32 {
-    return number_of(i, span) * (WIDTH * span + select(0u, span / BLOCK, GROUPED));
+fn state_at(span: Span) -> u32 {
+    return span.number * (WIDTH * span.length + select(0u, span.length / BLOCK, GROUPED));
 }
 
-// i / span and i % span, which some devices are slow at: a span is a power of two.
-fn number_of(i: u32, span: u32) -> u32 {
-    return i >> firstTrailingBit(span);
+fn within(i: u32, span: Span) -> u32 {
+    return i - span.number * span.length;
 }
 
-fn within(i: u32, span: u32) -> u32 {
-    return i & (span - 1u);
+fn second_at(i: u32, span: Span, vector: u32, half: u32) -> u32 {
+    return within(i, span) + (state_at(span) + (vector * HALVES + half) * span.length);
 }
 
-fn second_at(i: u32, span: u32, vector: u32, half: u32) -> u32 {
-    return span_at(i, span) + (vector * HALVES + half) * span + within(i, span);
-}
-
-fn mean_at(i: u32, span: u32, half: u32) -> u32 {
+fn mean_at(i: u32, span: Span, half: u32) -> u32 {
     if MEAN_HALVES == 1u {
         return i;
     }
-    return (number_of(i, span) * MEAN_HALVES + half) * span + within(i, span);
+    return within(i, span) + (span.number * MEAN_HALVES + half) * span.length;
 }
 
 //: if state
-fn load_second(i: u32, span: u32, half: u32) -> State {
+fn load_second(i: u32, span: Span, half: u32) -> State {
     var state: State;
     state.group = vec2<f32>(1.0);
     if GROUPED {
-        state.group = pair_second(second[span_at(i, span) + WIDTH * span + within(i, span) / BLOCK]);
+        state.group = pair_second(second[state_at(span) + WIDTH * span.length + within(i, span) / BLOCK]);
     }
     if PRECONDITIONER == 0u {
         return state;
@@ -94,17 +97,17 @@ fn load_second(i: u32, span: u32, half: u32) -> State {
 
 // Stores the state. Gives what later kernels will read, so that D is the same for
 // all stages.
-fn kept_second(i: u32, chunk: Chunk, half: u32, state: State) -> State {
+fn kept_second(i: u32, span: Span, half: u32, state: State) -> State {
     if PRECONDITIONER == 0u {
         return state;
     }
     var kept = state;
-    let value = dithered_second(rooted(state.value), noise_of(i, chunk, VALUE));
-    second[second_at(i, chunk.span, 0u, half)] = value;
+    let value = dithered_second(rooted(state.value), noise_of(i, span, VALUE));
+    second[second_at(i, span, 0u, half)] = value;
     kept.value = squared(wide_second(value));
     if PRECONDITIONER == AMSGRAD {
-        let largest = dithered_second(rooted(state.largest), noise_of(i, chunk, LARGEST_VALUE));
-        second[second_at(i, chunk.span, 1u, half)] = largest;
+        let largest = dithered_second(rooted(state.largest), noise_of(i, span, LARGEST_VALUE));
+        second[second_at(i, span, 1u, half)] = largest;
         kept.largest = squared(wide_second(largest));
     }
     return kept;
@@ -126,17 +129,17 @@ fn squared(root: vec4<f32>) -> vec4<f32> {
 }
 
 // Drawn once for each accepted step, whatever was refused or measured in between.
-fn noise_of(i: u32, chunk: Chunk, what: u32) -> vec4<u32> {
-    return noise_at(chunk.first + i, 3u * control.accepted + what);
+fn noise_of(i: u32, span: Span, what: u32) -> vec4<u32> {
+    return noise_at(span.first + i, 3u * control.accepted + what);
 }
 
-fn updated(old: State, g: vec4<f32>) -> State {
+fn updated(old: State, g: vec4<f32>, by: Moments) -> State {
     var next: State;
     next.group = old.group;
     if PRECONDITIONER == ADAGRAD || PRECONDITIONER == ADAGRAD_RESCALED {
         next.value = old.value + g * g;
     } else {
-        next.value = moments.decay * old.value + moments.rest * (g * g);
+        next.value = by.decay * old.value + by.rest * (g * g);
     }
     // Sums of finite squares stay finite.
     next.value = min(next.value, vec4<f32>(LARGEST));
@@ -145,14 +148,14 @@ fn updated(old: State, g: vec4<f32>) -> State {
 }
 
 // bias: 1 / (1 − β₂ᵗ), or 1.
-fn diagonal(state: State, bias: f32) -> vec4<f32> {
+fn diagonal(state: State, bias: f32, epsilon: f32) -> vec4<f32> {
     if GROUPED {
-        return state.group.x * preconditioned(state, bias);
+        return state.group.x * preconditioned(state, bias, epsilon);
     }
-    return preconditioned(state, bias);
+    return preconditioned(state, bias, epsilon);
 }
 
-fn preconditioned(state: State, bias: f32) -> vec4<f32> {
+fn preconditioned(state: State, bias: f32, epsilon: f32) -> vec4<f32> {
     if PRECONDITIONER == 0u {
         return vec4<f32>(1.0);
     }
@@ -160,5 +163,5 @@ fn preconditioned(state: State, bias: f32) -> vec4<f32> {
         return 1.0 / sqrt(1.0 + state.value);
     }
     let value = select(state.value, state.largest, PRECONDITIONER == AMSGRAD);
-    return 1.0 / (sqrt(value * bias) + moments.epsilon);
+    return 1.0 / (sqrt(value * bias) + epsilon);
 }

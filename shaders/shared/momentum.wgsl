@@ -13,6 +13,8 @@ struct Step {
     // Halves of the momentum that are read and written.
     old_mean: u32,
     new_mean: u32,
+    by: Moments,
+    span: Span,
 }
 
 // group: the multipliers of D and of decay.
@@ -22,32 +24,31 @@ fn stepped(
     d: vec4<f32>,
     group: vec2<f32>,
     i: u32,
-    chunk: Chunk,
     step: Step,
 ) -> vec4<f32> {
     var u = d * g;
     //: if mean
     if MOMENTUM == AVERAGE {
-        let m = moments.beta * old_mean(i, chunk, step) + moments.beta_rest * g;
-        put_mean(i, chunk, step, m);
+        let m = step.by.beta * old_mean(i, step) + step.by.beta_rest * g;
+        put_mean(i, step, m);
         u = d * (m * step.mean_scale);
     } else {
-        let m = moments.beta * old_mean(i, chunk, step) + u;
-        put_mean(i, chunk, step, m);
-        u = select(m, u + moments.beta * m, MOMENTUM == NESTEROV);
+        let m = step.by.beta * old_mean(i, step) + u;
+        put_mean(i, step, m);
+        u = select(m, u + step.by.beta * m, MOMENTUM == NESTEROV);
     }
     //: end
-    let decay = moments.weight_decay * group.x * group.y;
+    let decay = step.by.weight_decay * group.x * group.y;
     return at - step.h * (u + decay * at);
 }
 
 //: if mean
-fn old_mean(i: u32, chunk: Chunk, step: Step) -> vec4<f32> {
-    return wide_mean(mean[mean_at(i, chunk.span, step.old_mean)]);
+fn old_mean(i: u32, step: Step) -> vec4<f32> {
+    return wide_mean(mean[mean_at(i, step.span, step.old_mean)]);
 }
 
-fn put_mean(i: u32, chunk: Chunk, step: Step, m: vec4<f32>) {
-    let kept = dithered_mean(m, noise_of(i, chunk, MEAN));
-    mean[mean_at(i, chunk.span, step.new_mean)] = kept;
+fn put_mean(i: u32, step: Step, m: vec4<f32>) {
+    let kept = dithered_mean(m, noise_of(i, step.span, MEAN));
+    mean[mean_at(i, step.span, step.new_mean)] = kept;
 }
 //: end

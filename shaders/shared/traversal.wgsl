@@ -35,7 +35,8 @@ fn run_of(chunk: Chunk, workgroup: u32, lane: u32) -> Run {
 
 // x at vec4 i, with zeros for what lies beyond the chunk's last element.
 fn parameters_only(x: vec4<f32>, i: u32, elements: u32) -> vec4<f32> {
-    let inside = vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(elements);
-    return select(vec4<f32>(), x, inside);
+    // Below 2³¹, for bindings are: signed, which costs software adapters less.
+    let left = i32(elements) - i32(4u * i);
+    return select(vec4<f32>(), x, vec4<i32>(left) > vec4<i32>(0, 1, 2, 3));
 }
 

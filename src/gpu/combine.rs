@@ -134,9 +134,12 @@ pub(crate) fn constants(
     let checked =
         |input: Operand| matches!(input.name, Name::Gradient(k) if linear.checks.contains(&k));
     let inputs: Vec<Operand> = linear.inputs().collect();
-    let check = (0u32..).zip(&inputs).filter(|&(_, &input)| checked(input));
-    let check: u32 = check.map(|(n, _)| 1 << n).sum();
     let first = inputs.iter().position(|input| input.name == Name::Gradient(1));
+    let update = linear.diagonal == Diagonal::Update;
+    // An update looks at k₁², which is not finite where k₁ is not.
+    let squared = |n: usize| update && first == Some(n);
+    let check = inputs.iter().enumerate().filter(|&(n, &input)| checked(input) && !squared(n));
+    let check: u32 = check.map(|(n, _)| 1 << n).sum();
     let norm = first.filter(|_| linear.norm).map_or(0, |n| n + 1);
     let flag = |b: bool| f64::from(u8::from(b));
     let mut constants =
@@ -147,7 +150,7 @@ pub(crate) fn constants(
         ("ADVANCE", flag(advance)),
         ("CHECK", f64::from(check)),
         ("NORM", norm as f64),
-        ("UPDATE", flag(linear.diagonal == Diagonal::Update)),
+        ("UPDATE", flag(update)),
     ]);
     if linear.diagonal != Diagonal::None {
         constants.extend(kinds.constants());

@@ -185,7 +185,7 @@ impl Bench {
     ///
     /// # Errors
     /// No elements or more than 2³² − 1, a method that cannot be planned with these
-    /// ingredients, a device too small.
+    /// ingredients, more bytes than there are ([`MeasureError::Memory`]), a device too small.
     pub fn new(
         gpu: &Gpu,
         method: &Method,
@@ -203,6 +203,7 @@ impl Bench {
         if n == 0 || n > most {
             return Err(MeasureError::Length { found: n, most }.into());
         }
+        check_memory(gpu, n, sets, Self::bytes(&plan, n, sets))?;
         let walk = Traversal::new(n, gpu.is_software());
         let settings = settings(&plan, method, &walk, n);
         let evaluations =
@@ -260,7 +261,7 @@ impl Bench {
         let ring = u64::from(RING) * size_of::<Record>() as u64;
         let resident = Vector::bytes(n) / 4 * plan.resident_bytes() as u64;
         let between = if splits_ingredients(plan) { 2 * Vector::bytes(n) } else { 0 };
-        (resident + between + ring) * sets as u64 + Vector::bytes(n)
+        (resident + between + ring).saturating_mul(sets as u64).saturating_add(Vector::bytes(n))
     }
 
     /// The plan that [`Bench::new`] makes, to be looked at before.
@@ -687,6 +688,7 @@ impl Ceilings {
             return Err(MeasureError::Length { found: n, most }.into());
         }
         let walk = Traversal::new(n, gpu.is_software());
+        check_memory(gpu, n, sets, Self::bytes(n, sets))?;
         let mut elementwise = Elementwise::new(gpu, walk, gpu.binding_elements());
         let elsewhere = Vector::zeros(gpu, "elsewhere", ALIGNMENT)?;
         let mut made = Vec::new();
@@ -706,7 +708,7 @@ impl Ceilings {
 
     /// Bytes on the device.
     pub fn bytes(n: usize, sets: usize) -> u64 {
-        2 * Vector::bytes(n) * sets as u64
+        (2 * Vector::bytes(n)).saturating_mul(sets as u64)
     }
 
     pub fn sets(&self) -> usize {
@@ -716,6 +718,16 @@ impl Ceilings {
     /// The dispatches of one of them on a set; sets are taken in turn.
     pub fn work(&self, set: usize, ceiling: Ceiling) -> &Work {
         &self.sets[set % self.sets.len()][ceiling as usize]
+    }
+}
+
+/// Whether there is room for so many sets, where that is known.
+fn check_memory(gpu: &Gpu, n: usize, sets: usize, needed: u64) -> Result<(), Error> {
+    match gpu.available_memory() {
+        Some(available) if needed > available => {
+            Err(MeasureError::Memory { n, sets, needed, available }.into())
+        }
+        _ => Ok(()),
     }
 }
 

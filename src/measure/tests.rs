@@ -249,3 +249,21 @@ fn the_baseline_moves_what_optimizers_without_kernels_of_their_own_do() {
 const ADAM_BY_FOREACH: usize = 1 + (2 + 3 + 2 + 2 + 2) + 3 + 4;
 /// v and √v + ε; three points from θ, k, √v + ε; three sums of two; m; θ.
 const RK4_BY_FOREACH: usize = (2 + 3 + 2 + 2 + 2) + 3 * 4 + 3 * 3 + 3 + 4;
+
+#[test]
+fn what_does_not_fit_is_refused_before_it_is_allocated() {
+    let gpu = Gpu::new().unwrap();
+    // Where nobody knows the memory, nothing can be refused, and 2⁴⁰ sets never end.
+    let Some(available) = gpu.available_memory() else { return };
+    let options = Options::default();
+    let sets = 1 << 40;
+    let bench = Bench::new(&gpu, &Method::rk4(), &plain(), options, 1000, sets).map(drop);
+    for found in [bench, Ceilings::new(&gpu, 1000, sets).map(drop)] {
+        let error = found.unwrap_err().to_string();
+        assert!(error.contains("1099511627776 sets"), "{error}");
+        let known = error.split("there are ").nth(1).and_then(|rest| rest.split('.').next());
+        let known: f64 = known.unwrap().parse().unwrap();
+        // Others allocate meanwhile.
+        assert!((known / available as f64 - 1.0).abs() < 0.5, "{error}; {available}");
+    }
+}

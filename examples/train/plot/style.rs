@@ -46,12 +46,14 @@ impl Style {
         (FONT, self.length(size)).into_font().color(&INK)
     }
 
-    /// The line of the i-th run; beyond the palette they are dashed.
+    /// The line of the i-th run; beyond the palette they are dashed, then dotted, then in
+    /// long dashes.
     pub fn run(self, i: usize) -> Stroke {
         Stroke {
             colour: PALETTE[i % PALETTE.len()].to_rgba(),
             width: self.length(2) as u32,
-            dash: (i / PALETTE.len() % 2 == 1).then(|| self.length(5) as u32),
+            dash: [None, Some(5), Some(2), Some(11)][i / PALETTE.len() % 4]
+                .map(|pixels| self.length(pixels) as u32),
         }
     }
 }
