@@ -664,10 +664,14 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_round_by_round() {
-        let own = series(Task::Own(0), 2, &[Some(2.0), Some(4.0), None, Some(8.0)]);
-        let bare = series(Task::Bare(0), 1, &[Some(0.5), Some(1.0), Some(9.0), Some(2.0)]);
+        // Two of each a round; the third round has one that is no time.
+        let times = |all: [f64; 5]| all.map(Some);
+        let own = [&times([1.0, 3.0, 5.0, 3.0, 8.0])[..], &[None]].concat();
+        let own = series(Task::Own(0), 2, &own);
+        let bare = [&times([0.7, 0.3, 1.5, 0.5, 9.0])[..], &[Some(9.0)]].concat();
+        let bare = series(Task::Bare(0), 1, &bare);
         let ratio = own.ratio(&bare, 1.0, true).unwrap();
-        assert_eq!((ratio.median, ratio.p10, ratio.p90, ratio.samples), (0.5, 0.5, 0.5, 3));
+        assert_eq!((ratio.median, ratio.p10, ratio.p90, ratio.samples), (0.5, 0.5, 0.5, 2));
         // By the wall, where one is half as long.
         assert_eq!(own.ratio(&bare, 1.0, false).unwrap().median, 2.0);
     }
