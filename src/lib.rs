@@ -36,6 +36,7 @@ pub mod models;
 pub mod optimizer;
 pub mod params;
 pub mod plan;
+mod pacing;
 mod recorder;
 pub mod reference;
 pub mod reports;
