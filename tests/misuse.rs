@@ -99,7 +99,8 @@ fn a_source_of_another_gpu_is_refused() {
         optimizer.record(&mut encoder, &mut foreign).unwrap_err(),
         optimizer.run(&mut foreign, 3).unwrap_err(),
         optimizer.measure(&mut foreign).unwrap_err(),
-        optimizer.run_accepted(&mut kutta::batching::PerStage::new(&gpu, foreign, 4).unwrap(), 1)
+        optimizer
+            .run_accepted(&mut kutta::batching::PerStage::new(&gpu, foreign, 4).unwrap(), 1)
             .unwrap_err(),
     ] {
         assert!(matches!(error, Error::Optimizer(OptimizerError::OtherDevice { .. })), "{error}");

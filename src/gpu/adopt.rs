@@ -125,11 +125,7 @@ fn lacking(limits: &wgpu::Limits, what: &str, binding_bytes: u64) -> Result<(), 
             4 * LANES as u64,
             u64::from(limits.max_compute_workgroup_storage_size),
         ),
-        (
-            "max_storage_buffer_binding_size",
-            binding_bytes,
-            limits.max_storage_buffer_binding_size,
-        ),
+        ("max_storage_buffer_binding_size", binding_bytes, limits.max_storage_buffer_binding_size),
     ];
     match needs.into_iter().find(|&(_, needed, found)| found < needed) {
         None => Ok(()),
@@ -148,12 +144,7 @@ mod tests {
         lacking(&wgpu::Limits::default(), "kutta", 1 << 27).unwrap();
         let default = wgpu::Limits::default;
         for (limits, limit, needed, found) in [
-            (
-                wgpu::Limits::downlevel_defaults(),
-                "max_storage_buffers_per_shader_stage",
-                8,
-                4,
-            ),
+            (wgpu::Limits::downlevel_defaults(), "max_storage_buffers_per_shader_stage", 8, 4),
             (
                 wgpu::Limits::downlevel_webgl2_defaults(),
                 "max_compute_invocations_per_workgroup",

@@ -1,6 +1,6 @@
 //! How long recorded work took, by the device's own clock.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Gpu;
@@ -58,13 +58,13 @@ impl Timer {
 pub(crate) struct Timing<'a> {
     pub(crate) timer: &'a Timer,
     /// There was a pass already.
-    pub(crate) begun: &'a Cell<bool>,
+    pub(crate) begun: &'a AtomicBool,
 }
 
 impl<'a> Timing<'a> {
     /// For the next pass. Each takes the end over from the one before.
     pub(crate) fn writes(self) -> wgpu::ComputePassTimestampWrites<'a> {
-        let begun = self.begun.replace(true);
+        let begun = self.begun.swap(true, Ordering::Relaxed);
         wgpu::ComputePassTimestampWrites {
             query_set: &self.timer.queries,
             beginning_of_pass_write_index: (!begun).then_some(0),

@@ -6,8 +6,8 @@ mod hosted;
 mod requirements;
 mod stages;
 
-use std::cell::Cell;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use tracing::Instrument as _;
@@ -32,8 +32,8 @@ use crate::source::{Batches, GradientSource, SourceError};
 use crate::state::State;
 
 pub use builder::Builder;
-pub use requirements::Requirements;
 use hosted::{Deadline, Handed, Recording, in_foreign_hands};
+pub use requirements::Requirements;
 use stages::ATTEMPTS_PER_RADIUS;
 
 /// Submits on their way before `run` waits for the oldest.
@@ -581,7 +581,7 @@ impl Optimizer {
         let _entered = tracing::trace_span!("record", optimizer = self.id, attempts).entered();
         self.check_source(source, !hosted && self.pace == Pace::Wait)?;
         let batch = (self.pace == Pace::Wait).then_some(self.reports.progress().batch);
-        let begun = Cell::new(false);
+        let begun = AtomicBool::new(false);
         let timing = self.timer.as_ref().filter(|_| timed);
         let timing = timing.map(|timer| Timing { timer, begun: &begun });
         let mut pass = None;
@@ -592,9 +592,8 @@ impl Optimizer {
             self.recorder().begin(&mut commands);
         }
         let mut result = Ok(());
-        let opening = self.opens
-            && !self.plan().opening().is_empty()
-            && !self.reports.progress().opened;
+        let opening =
+            self.opens && !self.plan().opening().is_empty() && !self.reports.progress().opened;
         if opening {
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
@@ -618,7 +617,7 @@ impl Optimizer {
             }
         }
         drop(pass);
-        let timing = timing.filter(|_| begun.get() && recorded > 0 && !opening);
+        let timing = timing.filter(|_| begun.load(Ordering::Relaxed) && recorded > 0 && !opening);
         let timing =
             timing.map(|timing| (timing.timer, recorded * self.variant().plan.evaluations()));
         // Whoever asks for reports collects it.
