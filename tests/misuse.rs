@@ -86,6 +86,30 @@ fn an_encoder_with_an_open_pass_is_refused() {
     assert!(!host.errors().is_empty());
     assert_eq!(optimizer.params().read().unwrap(), [-1.2, 1.0]);
     goes_on(&host, &mut optimizer, &mut source);
+
+    // Copies of the ring that were never written hold what an earlier one left.
+    let recorded = |encoder: &mut wgpu::CommandEncoder, optimizer: &mut Optimizer, n: u32| {
+        let mut source = Analytic::rosenbrock(&gpu, 2).unwrap();
+        (0..n).map(|_| optimizer.record(encoder, &mut source)).collect::<Vec<_>>()
+    };
+    for n in [2, 1, 1] {
+        let mut encoder = host.encoder();
+        recorded(&mut encoder, &mut optimizer, n).into_iter().for_each(|r| r.unwrap());
+        host.submit(encoder);
+        host.poll();
+        assert_eq!(optimizer.reports().len(), n as usize);
+    }
+    let (time, accepted) = (optimizer.time(), optimizer.accepted());
+    let mut encoder = host.encoder();
+    let pass = encoder.begin_compute_pass(&Default::default()).forget_lifetime();
+    assert!(recorded(&mut encoder, &mut optimizer, 2).iter().all(|r| r.is_err()));
+    drop(pass);
+    host.submit(encoder);
+    host.poll();
+    assert!(!host.errors().is_empty() && optimizer.reports().is_empty());
+    assert_eq!((optimizer.time(), optimizer.accepted()), (time, accepted));
+    goes_on(&host, &mut optimizer, &mut source);
+    assert_eq!(optimizer.accepted(), accepted + 1);
 }
 
 #[test]

@@ -171,7 +171,9 @@ impl Optimizer {
 
     /// Another step size from the next submit or `record` on; a schedule's
     /// step 0 is the optimizer's first, not the next. An adaptive optimizer
-    /// starts its controller anew from it, also after an error of the last.
+    /// starts its controller anew from it, also after an error of the last. It is
+    /// written to the queue at once, and so also holds for what was recorded into the
+    /// host's encoders and is not submitted yet; as does [`Optimizer::set_end`].
     ///
     /// # Errors
     /// A step size that is not positive and finite; the old one then stays.
