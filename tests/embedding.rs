@@ -188,6 +188,8 @@ fn encoders_that_are_dropped_leave_no_trace() {
             let mut builder = Optimizer::builder(method.clone());
             builder = match adaptive {
                 true => builder.adaptive(kutta::Adaptive::new(1e-3, 1e-6)),
+                // What rkc2 needs stages for falls to what it needs none for.
+                false if name == "rkc2" => builder.step_size(StepSize::cosine(0.2, 0.001, 50)),
                 false => builder.step_size(StepSize::cosine(0.004, 0.001, 50)),
             };
             let mut optimizer = builder.build(&gpu, source.layout(), &[1.0; 64]).unwrap();
@@ -249,7 +251,7 @@ fn paced(host: &Host, budget: Duration, frames: u32) -> (Vec<u32>, u64) {
 fn a_budget_is_filled_by_timestamps() {
     let features = wgpu::Features::TIMESTAMP_QUERY;
     let host = Host::open_with(wgpu::Limits::default(), features & supported());
-    let (all, reports) = paced(&host, Duration::from_millis(20), 40);
+    let (all, reports) = paced(&host, Duration::from_millis(200), 14);
     println!("{all:?}");
     assert_eq!(all[0], 1);
     assert_eq!(reports, all.iter().map(|n| u64::from(*n)).sum::<u64>());
@@ -257,13 +259,14 @@ fn a_budget_is_filled_by_timestamps() {
         assert!(all.iter().all(|n| *n == 1), "nothing tells the time");
         return;
     }
-    // An attempt of a thousand parameters takes some 0.1 ms on a slow software adapter.
-    assert!(all[20..].iter().all(|n| *n > 3), "{all:?}");
-    // In a fifth of the time, fewer.
-    let (fewer, _) = paced(&host, Duration::from_millis(4), 40);
+    // An attempt of a thousand parameters takes some 0.5 ms on a software adapter, and
+    // other tests may take most of the machine.
+    assert!(all[10..].iter().all(|n| *n >= 8), "{all:?}");
+    // In a hundredth of the time, fewer.
+    let (fewer, _) = paced(&host, Duration::from_millis(2), 14);
     println!("{fewer:?}");
-    let sum = |all: &[u32]| all[20..].iter().sum::<u32>();
-    assert!(2 * sum(&fewer) < sum(&all), "{fewer:?} {all:?}");
+    let sum = |all: &[u32]| all[10..].iter().sum::<u32>();
+    assert!(sum(&fewer) < sum(&all), "{fewer:?} {all:?}");
     // A budget far below one attempt has one now and then.
     let (rare, _) = paced(&host, Duration::from_nanos(50), 60);
     println!("{rare:?}");
