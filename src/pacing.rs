@@ -296,7 +296,7 @@ mod tests {
         // The first compiles for half a second, and every fifth is interrupted.
         let took = |frame: usize, n: u32| match frame {
             0 => 500.0,
-            _ if frame % 5 == 0 => 30.0,
+            _ if frame.is_multiple_of(5) => 30.0,
             _ => 0.1 * f64::from(n),
         };
         let all = timed(80, 4.0, 1, took);

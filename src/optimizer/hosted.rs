@@ -9,7 +9,8 @@ use super::Optimizer;
 use super::stages::ATTEMPTS_PER_RADIUS;
 use crate::error::{Error, OptimizerError};
 use crate::gpu::waiting::now;
-use crate::source::GradientSource;
+use crate::reports::OnItsWay;
+use crate::source::{GradientSource, SourceError};
 use crate::state::RING;
 
 /// What to record.
@@ -22,6 +23,14 @@ pub(super) struct Recording {
     pub(super) timed: bool,
     /// No further attempt is begun after it; the first always is.
     pub(super) deadline: Option<Deadline>,
+}
+
+/// What was recorded.
+pub(super) struct Recorded {
+    pub(super) attempts: u32,
+    pub(super) copy: Option<OnItsWay>,
+    /// What kept it from being more.
+    pub(super) result: Result<(), SourceError>,
 }
 
 /// When recording has taken long enough. A browser's clock is beyond `std`; there it
@@ -269,11 +278,11 @@ impl Optimizer {
         if let Some(Some(error)) = now(scope.pop()) {
             return Err(OptimizerError::Encoder { reason: one_line(&error.to_string()) }.into());
         }
-        let (recorded, _, result) = recorded?;
-        self.recorded = self.recorded.wrapping_add(recorded);
-        self.handed.hand(encoder, recorded);
+        let Recorded { attempts, result, .. } = recorded?;
+        self.recorded = self.recorded.wrapping_add(attempts);
+        self.handed.hand(encoder, attempts);
         result?;
-        Ok(recorded)
+        Ok(attempts)
     }
 }
 

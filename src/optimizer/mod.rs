@@ -28,11 +28,11 @@ use crate::params::Params;
 use crate::plan::Plan;
 use crate::recorder::{Context, Recorder};
 use crate::reports::{OnItsWay, Progress, Report, Reports};
-use crate::source::{Batches, GradientSource, SourceError};
+use crate::source::{Batches, GradientSource};
 use crate::state::State;
 
 pub use builder::Builder;
-use hosted::{Deadline, Handed, Recording, in_foreign_hands};
+use hosted::{Deadline, Handed, Recorded, Recording, in_foreign_hands};
 pub use requirements::Requirements;
 use stages::ATTEMPTS_PER_RADIUS;
 
@@ -553,8 +553,9 @@ impl Optimizer {
         let _entered = tracing::trace_span!("submit", optimizer = self.id, attempts).entered();
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let recording = Recording { attempts, ..Recording::default() };
-        let (recorded, copy, result) = self.record_attempts(&mut encoder, source, recording)?;
-        self.recorded = self.recorded.wrapping_add(recorded);
+        let recorded = self.record_attempts(&mut encoder, source, recording)?;
+        let Recorded { attempts, copy, result } = recorded;
+        self.recorded = self.recorded.wrapping_add(attempts);
         // After an error too: the attempts before it are whole, and what is
         // there of the failed one touches neither θ nor the control block.
         self.submit_encoder(encoder, copy);
@@ -571,14 +572,13 @@ impl Optimizer {
         self.in_flight.push_back(Fence { index, done, copy });
     }
 
-    /// Records attempts and a copy of the ring; says how many, and what kept it from
-    /// recording more. An error instead means that nothing of use was recorded.
+    /// Records attempts and a copy of the ring. An error means that nothing of use was recorded.
     fn record_attempts(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
         source: &mut impl GradientSource,
         recording: Recording,
-    ) -> Result<(u32, Option<OnItsWay>, Result<(), SourceError>), Error> {
+    ) -> Result<Recorded, Error> {
         let Recording { attempts, hosted, timed, deadline } = recording;
         let _entered = tracing::trace_span!("record", optimizer = self.id, attempts).entered();
         self.check_source(source, !hosted && self.pace == Pace::Wait)?;
@@ -624,7 +624,7 @@ impl Optimizer {
             timing.map(|timing| (timing.timer, recorded * self.variant().plan.evaluations()));
         // Whoever asks for reports collects it.
         let copy = self.reports.record_copy(&self.state, encoder, timing);
-        Ok((recorded, copy, result))
+        Ok(Recorded { attempts: recorded, copy, result })
     }
 
     /// Refuses batches that a refused attempt would lose, and a source without
