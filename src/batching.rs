@@ -185,6 +185,10 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
         self.inner.batches()
     }
 
+    fn gpu(&self) -> Option<&Gpu> {
+        self.inner.gpu()
+    }
+
     fn products(&self) -> bool {
         self.inner.products()
     }
@@ -331,6 +335,10 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
 
     fn batches(&self) -> Batches {
         self.inner.batches()
+    }
+
+    fn gpu(&self) -> Option<&Gpu> {
+        self.inner.gpu()
     }
 
     fn products(&self) -> bool {

@@ -119,12 +119,23 @@ pub enum OptimizerError {
          among them; there are {available}. {remedy}"
     )]
     MemoryTooSmall { needed: u64, available: u64, vectors: usize, remedy: String },
+    #[error(
+        "{what} was made on another Gpu than this optimizer; adopt a device once and clone the Gpu"
+    )]
+    OtherDevice { what: &'static str },
+    #[error(
+        "nothing was recorded, for the encoder is of another device or instance, or invalid: \
+         {reason}. Take one of the optimizer's own device with no pass open, and drop this one"
+    )]
+    Encoder { reason: String },
     #[error("no step size was given; add `.step_size(StepSize::constant(h))` to the builder")]
     NoStepSize,
     #[error("initial value {index} (in `{tensor}`) is {value:?}; all must be finite")]
     Initial { index: usize, value: f32, tensor: String },
     #[error("{found} attempts per submit; there can be 1 to {most}")]
     PerSubmit { found: u32, most: u32 },
+    #[error("{found} attempts in one recording; there can be 1 to {most}")]
+    PerRecording { found: u32, most: u32 },
     #[error("an end time of {t_end:?} is not ahead of the present time {now:?}, or not finite")]
     End { t_end: f64, now: f64 },
     #[error(
@@ -229,6 +240,11 @@ pub enum GpuError {
     BufferTooLarge { what: String, needed: u64, limit: u64 },
     #[error("{what} needs {limit} of at least {needed}; this device has {found}")]
     LimitTooSmall { what: String, limit: &'static str, needed: u64, found: u64 },
+    #[error(
+        "adapter `{adapter}` ({backend}) has no compute shaders; take one with Vulkan, Metal, DX12 \
+         or WebGPU, where all have them"
+    )]
+    NoCompute { adapter: String, backend: String },
     #[error("the device has no memory for {what} ({bytes} bytes)")]
     OutOfMemory { what: String, bytes: u64 },
     #[error(

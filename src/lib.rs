@@ -34,6 +34,7 @@ pub mod measure;
 pub mod method;
 pub mod models;
 pub mod optimizer;
+mod pacing;
 pub mod params;
 pub mod plan;
 mod recorder;

@@ -5,8 +5,8 @@ use crate::gpu::Gpu;
 use crate::gpu::vector::Vector;
 use crate::layout::ParamLayout;
 
-/// θ on the device. Between any two commands of the queue its buffer holds an
-/// accepted θ, so a host may bind it for drawing at any time.
+/// θ on the device. Its buffer holds an accepted θ before, between and after recorded
+/// attempts, so a host's passes may bind it for drawing anywhere in the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Params<'a> {
     gpu: &'a Gpu,
@@ -24,7 +24,13 @@ impl<'a> Params<'a> {
         self.vector
     }
 
-    /// Its buffer: f32 in the layout's order, STORAGE | COPY_SRC | COPY_DST.
+    /// Its buffer, STORAGE | COPY_SRC | COPY_DST, for a binding
+    /// `var<storage, read> theta: array<f32>` in any stage (WebGPU promises fragment and
+    /// compute shaders; vertex shaders want `DownlevelFlags::VERTEX_STORAGE`).
+    ///
+    /// Element i of tensor `name` is `theta[layout.range(name)?.start + i]`, row by row.
+    /// Tensors begin at multiples of 64 elements, 256 bytes, so that each can be bound by
+    /// itself; in between are zeros.
     pub fn buffer(&self) -> &'a wgpu::Buffer {
         self.vector.buffer()
     }
@@ -41,7 +47,7 @@ impl<'a> Params<'a> {
         Ok(self.vector.read(self.gpu)?)
     }
 
-    /// As [`Params::read`], for a browser. Natively it blocks.
+    /// As [`Params::read`] without blocking.
     ///
     /// # Errors
     /// As [`Params::read`].
@@ -56,6 +62,15 @@ impl<'a> Params<'a> {
     pub fn tensor(&self, name: &str) -> Result<Vec<f32>, Error> {
         let range = self.layout.range(name)?;
         Ok(self.vector.read_range(self.gpu, range)?)
+    }
+
+    /// As [`Params::tensor`] without blocking.
+    ///
+    /// # Errors
+    /// As [`Params::tensor`].
+    pub async fn tensor_async(&self, name: &str) -> Result<Vec<f32>, Error> {
+        let range = self.layout.range(name)?;
+        Ok(self.vector.read_range_async(self.gpu, range).await?)
     }
 }
 

@@ -9,6 +9,7 @@ use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::gpu::control::Control;
+use crate::gpu::timer::{STAMPS_BYTES, Timer};
 use crate::gpu::verdict::{self, Record};
 use crate::plan::Plan;
 use crate::state::{RING, RING_BYTES, State};
@@ -109,6 +110,8 @@ struct Staging {
     buffer: wgpu::Buffer,
     state: Arc<AtomicU8>,
     age: u64,
+    /// Gradients of a recording whose timestamps are in the buffer too.
+    timed: Option<u32>,
 }
 
 /// Frees a staging buffer whose encoder was dropped without a submit, and
@@ -135,6 +138,8 @@ pub(crate) struct Reports {
     dropped: u64,
     last: Progress,
     measured: Option<Report>,
+    /// Gradients and timestamps of recordings that have arrived.
+    timed: VecDeque<(u32, [u64; 2])>,
     norms: bool,
     judged: bool,
     curved: bool,
@@ -183,7 +188,9 @@ pub(crate) struct Progress {
     pub(crate) fruitless: u64,
 }
 
-const COPY_BYTES: u64 = RING_BYTES + size_of::<Control>() as u64;
+/// Records, the control block, and timestamps.
+const COPY_BYTES: u64 = STAMPS_AT + STAMPS_BYTES;
+const STAMPS_AT: u64 = RING_BYTES + size_of::<Control>() as u64;
 
 /// The u64 counter whose low half is `low`, not far from `near`.
 fn widen(low: u32, near: u64) -> u64 {
@@ -198,7 +205,7 @@ impl Reports {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = |_| {
             let buffer = gpu.buffer("copy of the ring", COPY_BYTES, usage)?;
-            Ok(Staging { buffer, state: Arc::new(AtomicU8::new(FREE)), age: 0 })
+            Ok(Staging { buffer, state: Arc::new(AtomicU8::new(FREE)), age: 0, timed: None })
         };
         Ok(Self {
             copies: (0..COPIES).map(staging).collect::<Result<_, GpuError>>()?,
@@ -207,6 +214,7 @@ impl Reports {
             dropped: 0,
             last: Progress::default(),
             measured: None,
+            timed: VecDeque::new(),
             norms: plan.sums_gradient_norm(),
             judged: plan.error_order() > 0,
             stages: plan.stages(),
@@ -224,12 +232,17 @@ impl Reports {
         &mut self,
         state: &State,
         encoder: &mut wgpu::CommandEncoder,
+        timing: Option<(&Timer, u32)>,
     ) -> Option<OnItsWay> {
         let free = |copy: &&mut Staging| copy.state.load(Ordering::Acquire) == FREE;
         let copy = self.copies.iter_mut().find(free)?;
         encoder.copy_buffer_to_buffer(&state.ring, 0, &copy.buffer, 0, RING_BYTES);
-        let control_bytes = COPY_BYTES - RING_BYTES;
+        let control_bytes = STAMPS_AT - RING_BYTES;
         encoder.copy_buffer_to_buffer(&state.control, 0, &copy.buffer, RING_BYTES, control_bytes);
+        copy.timed = timing.map(|(timer, gradients)| {
+            timer.resolve(encoder, &copy.buffer, STAMPS_AT);
+            gradients
+        });
         copy.state.store(PENDING, Ordering::Release);
         self.age += 1;
         copy.age = self.age;
@@ -259,12 +272,22 @@ impl Reports {
             }
             let buffer = self.copies[i].buffer.clone();
             let mapped = buffer.slice(..).get_mapped_range().map_err(|_| lost.clone())?;
-            let (ring, control) = mapped.split_at(RING_BYTES as usize);
+            let (ring, rest) = mapped.split_at(RING_BYTES as usize);
+            let (control, stamps) = rest.split_at(size_of::<Control>());
             let records: Vec<Record> = bytemuck::pod_collect_to_vec(ring);
             let control: Control = bytemuck::pod_read_unaligned(control);
+            let stamps: [u64; 2] = bytemuck::pod_read_unaligned(stamps);
             drop(mapped);
             buffer.unmap();
             self.copies[i].state.store(FREE, Ordering::Release);
+            // The copy of an encoder that was refused was never written, and one that was
+            // submitted late is older than it seems.
+            if widen(control.attempts, self.last.attempts) < self.last.attempts {
+                continue;
+            }
+            if let Some(gradients) = self.copies[i].timed.take() {
+                self.timed.push_back((gradients, stamps));
+            }
             self.controls.push_back((self.copies[i].age, control));
             if self.controls.len() > CONTROLS {
                 self.controls.pop_front();
@@ -361,6 +384,10 @@ impl Reports {
             next_h: control.next_h,
             ..self.last
         }
+    }
+
+    pub(crate) fn take_timed(&mut self) -> Option<(u32, [u64; 2])> {
+        self.timed.pop_front()
     }
 
     pub(crate) fn take_measured(&mut self) -> Option<Report> {

@@ -48,6 +48,13 @@ pub trait GradientSource {
         storage == Storage::F32
     }
 
+    /// The device that this source's buffers are on, where it says so: an optimizer on
+    /// another then refuses the source, where wgpu would panic or take another buffer of
+    /// the same number.
+    fn gpu(&self) -> Option<&Gpu> {
+        None
+    }
+
     /// True for a source that submits work of its own instead of recording.
     /// Such a source works with `step` and `run`; `record` refuses it.
     fn submits(&self) -> bool {
@@ -74,6 +81,10 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
 
     fn writes(&self, storage: Storage) -> bool {
         (**self).writes(storage)
+    }
+
+    fn gpu(&self) -> Option<&Gpu> {
+        (**self).gpu()
     }
 
     fn submits(&self) -> bool {

@@ -1,8 +1,11 @@
 //! A command encoder whose compute pass is opened when first needed and kept
 //! open, so that a whole chunk of attempts stays one pass.
 
+use super::timer::Timing;
+
 /// Records into an encoder, through one shared compute pass where it can.
 pub(crate) struct Commands<'a> {
+    timing: Option<Timing<'a>>,
     pass: &'a mut Option<wgpu::ComputePass<'static>>,
     encoder: &'a mut wgpu::CommandEncoder,
 }
@@ -14,11 +17,16 @@ impl<'a> Commands<'a> {
         encoder: &'a mut wgpu::CommandEncoder,
         pass: &'a mut Option<wgpu::ComputePass<'static>>,
     ) -> Self {
-        Self { pass, encoder }
+        Self { timing: None, pass, encoder }
+    }
+
+    /// Passes that are opened from now on write timestamps.
+    pub(crate) fn timed(self, timing: Option<Timing<'a>>) -> Self {
+        Self { timing, ..self }
     }
 
     pub(crate) fn reborrow(&mut self) -> Commands<'_> {
-        Commands { pass: self.pass, encoder: self.encoder }
+        Commands { timing: self.timing, pass: self.pass, encoder: self.encoder }
     }
 
     /// The shared pass, opened if none is open.
@@ -27,7 +35,7 @@ impl<'a> Commands<'a> {
             self.encoder
                 .begin_compute_pass(&wgpu::ComputePassDescriptor {
                     label: Some("kutta"),
-                    timestamp_writes: None,
+                    timestamp_writes: self.timing.map(Timing::writes),
                 })
                 .forget_lifetime()
         })

@@ -1,5 +1,6 @@
 //! The device, its vectors and its compiled kernels.
 
+mod adopt;
 pub(crate) mod average;
 pub(crate) mod choose;
 pub(crate) mod combine;
@@ -22,21 +23,19 @@ pub(crate) mod shape;
 #[cfg(test)]
 mod storage_tests;
 pub(crate) mod template;
+pub(crate) mod timer;
 pub(crate) mod traversal;
 pub mod vector;
 pub(crate) mod verdict;
+pub(crate) mod waiting;
 
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::ops::Range;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use crate::error::GpuError;
 use crate::ingredients::Rounding;
 use kernel::{Constants, Formats, Kernel};
-use traversal::LANES;
+use waiting::now;
 
 pub(crate) const FINITE_WGSL: &str = include_str!("../../shaders/shared/finite.wgsl");
 pub(crate) const PARTIALS_WGSL: &str = include_str!("../../shaders/shared/partials.wgsl");
@@ -167,14 +166,6 @@ impl Gpu {
         Ok(Self::adopt(device, queue))
     }
 
-    /// Works on a device that the host application owns. Sets no handlers on
-    /// it and demands no features; WebGPU's default limits suffice.
-    pub fn adopt(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        let (limits, info) = (device.limits(), device.adapter_info());
-        let pipelines = Mutex::default();
-        Self { inner: Arc::new(Inner { device, queue, limits, info, pipelines }) }
-    }
-
     pub fn device(&self) -> &wgpu::Device {
         &self.inner.device
     }
@@ -215,56 +206,10 @@ impl Gpu {
         (bytes / 256 * 64) as usize
     }
 
-    /// Whether this device gives what kutta's kernels need.
-    ///
-    /// # Errors
-    /// [`GpuError::LimitTooSmall`] with the limit's name and both numbers.
-    pub(crate) fn check_limits(&self, what: &str, binding_bytes: u64) -> Result<(), GpuError> {
-        let limits = self.limits();
-        let needs = [
-            (
-                "max_compute_invocations_per_workgroup",
-                LANES as u64,
-                u64::from(limits.max_compute_invocations_per_workgroup),
-            ),
-            (
-                "max_compute_workgroup_size_x",
-                LANES as u64,
-                u64::from(limits.max_compute_workgroup_size_x),
-            ),
-            (
-                "max_storage_buffers_per_shader_stage",
-                8,
-                u64::from(limits.max_storage_buffers_per_shader_stage),
-            ),
-            (
-                "max_uniform_buffers_per_shader_stage",
-                2,
-                u64::from(limits.max_uniform_buffers_per_shader_stage),
-            ),
-            (
-                "max_compute_workgroup_storage_size",
-                4 * LANES as u64,
-                u64::from(limits.max_compute_workgroup_storage_size),
-            ),
-            (
-                "max_storage_buffer_binding_size",
-                binding_bytes,
-                limits.max_storage_buffer_binding_size,
-            ),
-        ];
-        match needs.into_iter().find(|&(_, needed, found)| found < needed) {
-            None => Ok(()),
-            Some((limit, needed, found)) => {
-                Err(GpuError::LimitTooSmall { what: what.into(), limit, needed, found })
-            }
-        }
-    }
-
     /// A zeroed buffer.
     ///
     /// # Errors
-    /// More bytes than `max_buffer_size`, or no memory.
+    /// More bytes than `max_buffer_size`, no memory, or a lost device.
     pub fn buffer(
         &self,
         label: &str,
@@ -285,12 +230,18 @@ impl Gpu {
         });
         // Natively the scope's future is ready at once. A browser tells later,
         // through the host's own error handling.
-        #[cfg(not(target_arch = "wasm32"))]
-        if pollster::block_on(scope.pop()).is_some() {
+        if let Some(Some(_)) = now(scope.pop()) {
             return Err(GpuError::OutOfMemory { what: label.into(), bytes });
         }
-        #[cfg(target_arch = "wasm32")]
-        drop(scope.pop());
+        // On a lost device wgpu makes buffers as if nothing was amiss; only their use
+        // is an error, also that of nothing at all.
+        let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        if usage.contains(wgpu::BufferUsages::COPY_DST) {
+            self.queue().write_buffer(&buffer, 0, &[]);
+        }
+        if let Some(Some(_)) = now(scope.pop()) {
+            return Err(GpuError::DeviceLost { during: "allocating buffers" });
+        }
         Ok(buffer)
     }
 
@@ -304,62 +255,6 @@ impl Gpu {
                 self.queue().submit([]);
             }
         }
-    }
-
-    /// Copies a range out of a buffer with COPY_SRC. The future is ready once
-    /// the device was polled past the copy; natively this polls by itself.
-    pub(crate) async fn read_buffer(
-        &self,
-        buffer: &wgpu::Buffer,
-        range: Range<u64>,
-    ) -> Result<Vec<u8>, GpuError> {
-        const PIECE: u64 = 64 << 20;
-        let lost = || GpuError::DeviceLost { during: "reading a buffer" };
-        let mut out = Vec::with_capacity((range.end - range.start) as usize);
-        let piece = PIECE.min((range.end - range.start).next_multiple_of(4));
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let staging = self.buffer("read back", piece, usage)?;
-        let mut start = range.start;
-        while start < range.end {
-            let bytes = piece.min(range.end - start);
-            let mut encoder = self.device().create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, bytes);
-            let index = self.queue().submit([encoder.finish()]);
-            let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel::<bool>();
-            staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
-                // The receiver is gone only if the caller dropped the future.
-                let _ = sender.send(result.is_ok());
-            });
-            if self.wait_for(index, receiver.receive()).await != Some(true) {
-                return Err(lost());
-            }
-            let mapped = staging.slice(..bytes).get_mapped_range().map_err(|_| lost())?;
-            out.extend_from_slice(&mapped);
-            drop(mapped);
-            staging.unmap();
-            start += bytes;
-        }
-        Ok(out)
-    }
-
-    /// What the callback of a submission sends to `receive`; `None` if the
-    /// device is lost. Natively this blocks; in a browser it yields.
-    pub(crate) async fn wait_for<T>(
-        &self,
-        index: wgpu::SubmissionIndex,
-        receive: impl Future<Output = Option<T>>,
-    ) -> Option<T> {
-        let mut receive = pin!(receive);
-        let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout: None };
-        self.device().poll(wait).ok()?;
-        if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(receive.as_mut().poll(cx))).await {
-            return sent;
-        }
-        // wgpu hangs a callback on the newest submission there is when it is
-        // registered. That is another thread's, if that thread submitted in
-        // between; nobody but us is bound to poll the device past it.
-        self.device().poll(wgpu::PollType::wait_indefinitely()).ok()?;
-        receive.await
     }
 
     /// The compiled kernel, made at its first use and then shared.

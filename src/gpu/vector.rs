@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Gpu;
+use super::waiting::Waiting;
 use crate::error::GpuError;
 use crate::ingredients::Storage;
 use crate::layout::ALIGNMENT;
@@ -97,32 +98,53 @@ impl Vector {
     /// # Errors
     /// If the device is lost.
     pub fn read(&self, gpu: &Gpu) -> Result<Vec<f32>, GpuError> {
-        pollster::block_on(self.read_async(gpu))
+        pollster::block_on(self.read_elements(gpu, 0..self.len, Waiting::Blocks))
     }
 
-    /// As [`Vector::read`], for a browser. Natively it blocks.
+    /// As [`Vector::read`] without blocking.
     ///
     /// # Errors
     /// If the device is lost.
     pub async fn read_async(&self, gpu: &Gpu) -> Result<Vec<f32>, GpuError> {
-        self.read_elements(gpu, 0..self.len).await
+        self.read_elements(gpu, 0..self.len, Waiting::Yields).await
     }
 
-    /// Reads some elements back. Waits.
+    /// Reads some elements back; those beyond the end are left out. Waits.
     ///
     /// # Errors
     /// If the device is lost.
     pub fn read_range(&self, gpu: &Gpu, range: Range<usize>) -> Result<Vec<f32>, GpuError> {
-        pollster::block_on(self.read_elements(gpu, range.start..range.end.min(self.len)))
+        pollster::block_on(self.read_elements(gpu, range, Waiting::Blocks))
     }
 
-    async fn read_elements(&self, gpu: &Gpu, range: Range<usize>) -> Result<Vec<f32>, GpuError> {
+    /// As [`Vector::read_range`] without blocking.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    pub async fn read_range_async(
+        &self,
+        gpu: &Gpu,
+        range: Range<usize>,
+    ) -> Result<Vec<f32>, GpuError> {
+        self.read_elements(gpu, range, Waiting::Yields).await
+    }
+
+    async fn read_elements(
+        &self,
+        gpu: &Gpu,
+        range: Range<usize>,
+        waiting: Waiting,
+    ) -> Result<Vec<f32>, GpuError> {
+        let range = range.start.min(self.len)..range.end.min(self.len);
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
         // What is copied begins and ends at whole words.
         let first = range.start & !1;
         let end = range.end.next_multiple_of(2);
         let size = self.storage.bytes();
         let bytes = (first * size) as u64..(end * size) as u64;
-        let bytes = gpu.read_buffer(&self.buffer, bytes).await?;
+        let bytes = gpu.fetch_buffer(&self.buffer, bytes, waiting).await?;
         let skipped = (range.start - first) * size;
         Ok(self.storage.widen(&bytes[skipped..][..range.len() * size]))
     }

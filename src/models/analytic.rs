@@ -85,6 +85,7 @@ fn number(problem: &Problem) -> u32 {
 /// ```
 #[derive(Debug)]
 pub struct Analytic {
+    gpu: Gpu,
     layout: ParamLayout,
     walk: Traversal,
     most: usize,
@@ -133,6 +134,7 @@ impl Analytic {
         }
         gpu.upload(&uniforms, &bytes);
         Ok(Self {
+            gpu: gpu.clone(),
             problem: number(problem),
             add_loss: gpu.pipeline(&ADD_LOSS, &vec![]),
             sums: gpu.buffer("partial losses", 4 * walk.partials() as u64, Usage::STORAGE)?,
@@ -171,6 +173,10 @@ impl GradientSource for Analytic {
 
     fn writes(&self, _: Storage) -> bool {
         true
+    }
+
+    fn gpu(&self) -> Option<&Gpu> {
+        Some(&self.gpu)
     }
 
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {

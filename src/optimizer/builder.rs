@@ -3,16 +3,19 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::hosted::Handed;
 use super::{Optimizer, Pace, Requirements, Variant};
 use crate::error::{Error, OptimizerError};
 use crate::gpu::Gpu;
 use crate::gpu::settings::Settings;
+use crate::gpu::timer::Timer;
 use crate::gpu::traversal::Traversal;
 use crate::ingredients::{
     Adaptive, Group, Ingredients, Momentum, Preconditioner, SpectralRadius, StepSize, Stored,
 };
 use crate::layout::ParamLayout;
 use crate::method::Method;
+use crate::pacing::Pacer;
 use crate::plan::{Fusion, Guard, Options, Plan, WEBGPU_BINDINGS};
 use crate::recorder::Recorder;
 use crate::reports::Reports;
@@ -368,6 +371,10 @@ impl Builder {
             recorded: 0,
             settled: None,
             in_flight: VecDeque::new(),
+            driven: false,
+            handed: Handed::default(),
+            pacer: Pacer::new(),
+            timer: Timer::new(gpu)?,
         };
         optimizer.write_settings();
         Ok(optimizer)

@@ -2,10 +2,12 @@
 //! records attempts.
 
 mod builder;
+mod hosted;
 mod requirements;
 mod stages;
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use tracing::Instrument as _;
@@ -15,10 +17,13 @@ use crate::gpu::Gpu;
 use crate::gpu::commands::Commands;
 use crate::gpu::control::Control;
 use crate::gpu::settings::Settings;
+use crate::gpu::timer::{Timer, Timing};
 use crate::gpu::traversal::Traversal;
+use crate::gpu::waiting::{Waiting, pause};
 use crate::ingredients::{Adaptive, Rejection, Rule, StepSize};
 use crate::layout::ParamLayout;
 use crate::method::Method;
+use crate::pacing::Pacer;
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::recorder::{Context, Recorder};
@@ -27,6 +32,7 @@ use crate::source::{Batches, GradientSource};
 use crate::state::State;
 
 pub use builder::Builder;
+use hosted::{Deadline, Handed, Recorded, Recording, in_foreign_hands};
 pub use requirements::Requirements;
 use stages::ATTEMPTS_PER_RADIUS;
 
@@ -80,6 +86,13 @@ pub struct Optimizer {
     /// The control block after the newest submit that is known to be done.
     settled: Option<Control>,
     in_flight: VecDeque<Fence>,
+    /// Attempts beyond some goal change nothing, as a drive told the device.
+    driven: bool,
+    /// What is in encoders of the host.
+    handed: Handed,
+    /// Of attempts in the host's frames.
+    pacer: Pacer,
+    timer: Option<Timer>,
 }
 
 /// What is recorded for one number of stages.
@@ -112,6 +125,12 @@ impl Optimizer {
     /// Options for training with a method or a tableau.
     pub fn builder(method: impl Into<Method>) -> Builder {
         Builder::new(method.into())
+    }
+
+    /// What the optimizer took of its device when it was built.
+    pub fn requirements(&self) -> Requirements {
+        let len = self.layout.len();
+        Requirements::of(&self.gpu, self.plan(), &self.walk, len, self.most)
     }
 
     /// What one attempt does, as data; for stabilised methods with the number of
@@ -152,7 +171,9 @@ impl Optimizer {
 
     /// Another step size from the next submit or `record` on; a schedule's
     /// step 0 is the optimizer's first, not the next. An adaptive optimizer
-    /// starts its controller anew from it, also after an error of the last.
+    /// starts its controller anew from it, also after an error of the last. It is
+    /// written to the queue at once, and so also holds for what was recorded into the
+    /// host's encoders and is not submitted yet; as does [`Optimizer::set_end`].
     ///
     /// # Errors
     /// A step size that is not positive and finite; the old one then stays.
@@ -215,11 +236,12 @@ impl Optimizer {
     /// An error of the source: the attempts before it are done, and the state
     /// is as if they had been all.
     pub fn run(&mut self, source: &mut impl GradientSource, n: u64) -> Result<(), Error> {
-        pollster::block_on(self.run_async(source, n))
+        pollster::block_on(self.run_with(source, n, Waiting::Blocks))
     }
 
-    /// As [`Optimizer::run`], for a browser. Natively it blocks where `run`
-    /// does.
+    /// As [`Optimizer::run`] without blocking. Natively each look at the future polls
+    /// the device, without waiting. If it is dropped before its end, what was submitted
+    /// still runs.
     ///
     /// # Errors
     /// As [`Optimizer::run`].
@@ -228,12 +250,22 @@ impl Optimizer {
         source: &mut impl GradientSource,
         n: u64,
     ) -> Result<(), Error> {
+        self.run_with(source, n, Waiting::Yields).await
+    }
+
+    async fn run_with(
+        &mut self,
+        source: &mut impl GradientSource,
+        n: u64,
+        waiting: Waiting,
+    ) -> Result<(), Error> {
+        self.end_drive();
         let mut left = n;
         while left > 0 {
-            self.choose_stages(source).await?;
+            self.choose_stages(source, waiting).await?;
             let now = left.min(u64::from(self.attempts_per_submit())) as u32;
             self.submit(source, now)?;
-            self.settle(if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD }).await?;
+            self.settle(if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD }, waiting).await?;
             left -= u64::from(now);
         }
         Ok(())
@@ -245,10 +277,10 @@ impl Optimizer {
     /// As [`Optimizer::run`], and [`OptimizerError::Stalled`] after 1,000
     /// attempts in a row without an accepted one.
     pub fn run_accepted(&mut self, source: &mut impl GradientSource, n: u64) -> Result<(), Error> {
-        pollster::block_on(self.run_accepted_async(source, n))
+        pollster::block_on(self.run_accepted_with(source, n, Waiting::Blocks))
     }
 
-    /// As [`Optimizer::run_accepted`], for a browser. Natively it blocks.
+    /// As [`Optimizer::run_accepted`] without blocking.
     ///
     /// # Errors
     /// As [`Optimizer::run_accepted`].
@@ -257,17 +289,26 @@ impl Optimizer {
         source: &mut impl GradientSource,
         n: u64,
     ) -> Result<(), Error> {
-        self.wait_async().await?;
+        self.run_accepted_with(source, n, Waiting::Yields).await
+    }
+
+    async fn run_accepted_with(
+        &mut self,
+        source: &mut impl GradientSource,
+        n: u64,
+        waiting: Waiting,
+    ) -> Result<(), Error> {
+        self.end_drive();
+        self.wait_with(waiting).await?;
         let goal = self.reports.progress().accepted.saturating_add(n);
         // The device counts in 32 bits; more than 2³¹ steps go in pieces.
         const PIECE: u64 = 1 << 31;
         while self.reports.progress().accepted < goal {
             let until = goal.min(self.reports.progress().accepted + PIECE);
             self.settings.accepted_limit = until as u32;
-            self.write_settings();
-            let result = self.drive(source, |p| until.saturating_sub(p.accepted)).await;
-            self.settings.accepted_limit = u32::MAX;
-            self.write_settings();
+            self.begin_drive();
+            let result = self.drive(source, |p| until.saturating_sub(p.accepted), waiting).await;
+            self.end_drive();
             result?;
         }
         Ok(())
@@ -280,10 +321,10 @@ impl Optimizer {
     /// As [`Optimizer::run_accepted`], and [`OptimizerError::End`] for a
     /// `t_end` that is not finite or not ahead of [`Optimizer::time`].
     pub fn run_until(&mut self, source: &mut impl GradientSource, t_end: f64) -> Result<(), Error> {
-        pollster::block_on(self.run_until_async(source, t_end))
+        pollster::block_on(self.run_until_with(source, t_end, Waiting::Blocks))
     }
 
-    /// As [`Optimizer::run_until`], for a browser. Natively it blocks.
+    /// As [`Optimizer::run_until`] without blocking.
     ///
     /// # Errors
     /// As [`Optimizer::run_until`].
@@ -292,28 +333,53 @@ impl Optimizer {
         source: &mut impl GradientSource,
         t_end: f64,
     ) -> Result<(), Error> {
-        self.wait_async().await?;
+        self.run_until_with(source, t_end, Waiting::Yields).await
+    }
+
+    async fn run_until_with(
+        &mut self,
+        source: &mut impl GradientSource,
+        t_end: f64,
+        waiting: Waiting,
+    ) -> Result<(), Error> {
+        self.end_drive();
+        self.wait_with(waiting).await?;
         self.set_end(Some(t_end))?;
+        self.begin_drive();
         // What the device will take as the end.
         let end = f64::from(self.settings.end_high) + f64::from(self.settings.end_low);
         let step_size = self.step_size.clone();
         let adaptive = self.plan().ingredients().adaptive.is_some();
-        let result = self
-            .drive(source, |p| {
-                if p.time >= end {
-                    return 0;
-                }
-                // Attempts beyond the end change nothing, and if h falls there
-                // will be more.
-                let h = match adaptive {
-                    true if p.attempts > 0 => f64::from(p.next_h),
-                    _ => step_size.at(p.accepted),
-                };
-                ((end - p.time) / h - 1e-6).ceil().max(1.0) as u64
-            })
-            .await;
-        self.set_end(None)?;
+        let remaining = |p: &Progress| {
+            if p.time >= end {
+                return 0;
+            }
+            // Attempts beyond the end change nothing, and if h falls there
+            // will be more.
+            let h = match adaptive {
+                true if p.attempts > 0 => f64::from(p.next_h),
+                _ => step_size.at(p.accepted),
+            };
+            ((end - p.time) / h - 1e-6).ceil().max(1.0) as u64
+        };
+        let result = self.drive(source, remaining, waiting).await;
+        self.end_drive();
         result
+    }
+
+    /// From here until `end_drive`, attempts beyond a goal change nothing.
+    fn begin_drive(&mut self) {
+        self.driven = true;
+        self.write_settings();
+    }
+
+    /// Lifts the goal of the last drive, also if its future was dropped in the middle.
+    fn end_drive(&mut self) {
+        if std::mem::take(&mut self.driven) {
+            self.settings.accepted_limit = u32::MAX;
+            self.settings.set_end(None);
+            self.write_settings();
+        }
     }
 
     /// Attempts as long as `remaining`, told how far the device has come, wants
@@ -322,9 +388,10 @@ impl Optimizer {
         &mut self,
         source: &mut impl GradientSource,
         remaining: impl Fn(&Progress) -> u64,
+        waiting: Waiting,
     ) -> Result<(), Error> {
         if self.paced() {
-            return self.drive_paced(source, remaining).await;
+            return self.drive_paced(source, remaining, waiting).await;
         }
         // What was submitted since `progress` was last exact.
         let mut under_way = 0;
@@ -332,7 +399,7 @@ impl Optimizer {
             let wanted = remaining(&self.reports.progress()).saturating_sub(under_way);
             if wanted == 0 {
                 // Refused or skipped attempts come to light here.
-                self.settle(0).await?;
+                self.settle(0, waiting).await?;
                 under_way = 0;
                 if remaining(&self.reports.progress()) == 0 {
                     return Ok(());
@@ -347,28 +414,10 @@ impl Optimizer {
             let now = wanted.min(u64::from(self.attempts_per_submit())) as u32;
             self.submit(source, now)?;
             under_way += u64::from(now);
-            self.settle(if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD - 1 }).await?;
+            let ahead = if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD - 1 };
+            self.settle(ahead, waiting).await?;
             under_way = under_way.saturating_sub(self.reports.progress().attempts - before);
         }
-    }
-
-    /// Records one attempt into the host's encoder: never submits, never waits.
-    /// Call it as often as wanted for one encoder. Its reports arrive after
-    /// the host's submit, when the host next polls the device or submits.
-    ///
-    /// # Errors
-    /// A source that submits by itself, or an error of the source; the attempt
-    /// is then not recorded.
-    pub fn record(
-        &mut self,
-        encoder: &mut wgpu::CommandEncoder,
-        source: &mut impl GradientSource,
-    ) -> Result<(), Error> {
-        if source.submits() {
-            return Err(OptimizerError::SourceSubmits.into());
-        }
-        self.check_source(source, false)?;
-        self.record_attempts(encoder, source, 1, &mut None)
     }
 
     /// Loss and ‖∇L‖ at the parameters, on the batch that comes next. Changes
@@ -377,10 +426,10 @@ impl Optimizer {
     /// # Errors
     /// An error of the source, or a lost device.
     pub fn measure(&mut self, source: &mut impl GradientSource) -> Result<Report, Error> {
-        pollster::block_on(self.measure_async(source))
+        pollster::block_on(self.measure_with(source, Waiting::Blocks))
     }
 
-    /// As [`Optimizer::measure`], for a browser. Natively it blocks.
+    /// As [`Optimizer::measure`] without blocking.
     ///
     /// # Errors
     /// As [`Optimizer::measure`].
@@ -388,7 +437,17 @@ impl Optimizer {
         &mut self,
         source: &mut impl GradientSource,
     ) -> Result<Report, Error> {
-        self.wait_async().await?;
+        self.measure_with(source, Waiting::Yields).await
+    }
+
+    async fn measure_with(
+        &mut self,
+        source: &mut impl GradientSource,
+        waiting: Waiting,
+    ) -> Result<Report, Error> {
+        self.end_drive();
+        self.check_source(source, true)?;
+        self.wait_with(waiting).await?;
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let mut pass = None;
         let mut commands = Commands::new(&mut encoder, &mut pass);
@@ -400,16 +459,19 @@ impl Optimizer {
         self.recorded = self.recorded.wrapping_add(1);
         drop(pass);
         result?;
-        self.fetch(encoder).await?;
+        self.fetch(encoder, waiting).await?;
         let lost = GpuError::DeviceLost { during: "measuring the loss" };
         Ok(self.reports.take_measured().ok_or(lost)?)
     }
 
     /// The reports that have arrived since the last call, oldest first. Never
-    /// waits.
+    /// waits. Polls the device, without waiting, only after submits of kutta's own: what
+    /// was recorded into the host's encoders arrives when the host submits or polls.
     pub fn reports(&mut self) -> Vec<Report> {
         // Neither call waits. If the device is lost, whoever waits next says so.
-        let _ = self.gpu.device().poll(wgpu::PollType::Poll);
+        if !self.in_flight.is_empty() {
+            let _ = self.gpu.device().poll(wgpu::PollType::Poll);
+        }
         let _ = self.reports.collect();
         self.reports.drain()
     }
@@ -434,40 +496,53 @@ impl Optimizer {
     /// # Errors
     /// A lost device.
     pub fn wait(&mut self) -> Result<(), Error> {
-        pollster::block_on(self.wait_async())
+        pollster::block_on(self.wait_with(Waiting::Blocks))
     }
 
-    /// As [`Optimizer::wait`], for a browser. Natively it blocks.
+    /// As [`Optimizer::wait`] without blocking.
     ///
     /// # Errors
     /// As [`Optimizer::wait`].
     pub async fn wait_async(&mut self) -> Result<(), Error> {
+        self.wait_with(Waiting::Yields).await
+    }
+
+    async fn wait_with(&mut self, waiting: Waiting) -> Result<(), Error> {
         // What the host submitted has no fence of ours: this one is behind it.
         let encoder = self.gpu.device().create_command_encoder(&Default::default());
         self.submit_encoder(encoder, None);
-        self.settle(0).await?;
+        self.settle(0, waiting).await?;
         // All copies of the ring may have been on their way when the last
         // attempts were recorded. Now they are back.
         let encoder = self.gpu.device().create_command_encoder(&Default::default());
-        self.fetch(encoder).await
+        self.fetch(encoder, waiting).await?;
+        if self.handed.outstanding() == 0 {
+            self.recorded = self.reports.progress().attempts as u32;
+            self.handed.forget();
+        }
+        Ok(())
     }
 
     /// Submits, and waits until all is done and the ring is here.
-    async fn fetch(&mut self, mut encoder: wgpu::CommandEncoder) -> Result<(), Error> {
+    async fn fetch(
+        &mut self,
+        mut encoder: wgpu::CommandEncoder,
+        waiting: Waiting,
+    ) -> Result<(), Error> {
         // Copies that are done may still be in the hands of another thread that
         // polls; those of an encoder that was never submitted stay away.
         const TRIES: usize = 1000;
-        let mut arrived = self.reports.record_copy(&self.state, &mut encoder);
+        let mut arrived = self.reports.record_copy(&self.state, &mut encoder, None);
         for _ in 0..TRIES {
             if arrived.is_some() {
                 break;
             }
-            std::thread::yield_now();
+            pause(waiting).await;
             self.reports.collect()?;
-            arrived = self.reports.record_copy(&self.state, &mut encoder);
+            arrived = self.reports.record_copy(&self.state, &mut encoder, None);
         }
         self.submit_encoder(encoder, None);
-        self.settle(0).await?;
+        self.settle(0, waiting).await?;
         if let Some(copy) = arrived {
             copy.arrived.receive().await;
         }
@@ -477,12 +552,14 @@ impl Optimizer {
     fn submit(&mut self, source: &mut impl GradientSource, attempts: u32) -> Result<(), Error> {
         let _entered = tracing::trace_span!("submit", optimizer = self.id, attempts).entered();
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        let mut copy = None;
-        let result = self.record_attempts(&mut encoder, source, attempts, &mut copy);
+        let recording = Recording { attempts, ..Recording::default() };
+        let recorded = self.record_attempts(&mut encoder, source, recording)?;
+        let Recorded { attempts, copy, result } = recorded;
+        self.recorded = self.recorded.wrapping_add(attempts);
         // After an error too: the attempts before it are whole, and what is
         // there of the failed one touches neither θ nor the control block.
         self.submit_encoder(encoder, copy);
-        result
+        Ok(result?)
     }
 
     fn submit_encoder(&mut self, encoder: wgpu::CommandEncoder, copy: Option<OnItsWay>) {
@@ -495,43 +572,59 @@ impl Optimizer {
         self.in_flight.push_back(Fence { index, done, copy });
     }
 
+    /// Records attempts and a copy of the ring. An error means that nothing of use was recorded.
     fn record_attempts(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
         source: &mut impl GradientSource,
-        attempts: u32,
-        copy: &mut Option<OnItsWay>,
-    ) -> Result<(), Error> {
+        recording: Recording,
+    ) -> Result<Recorded, Error> {
+        let Recording { attempts, hosted, timed, deadline } = recording;
         let _entered = tracing::trace_span!("record", optimizer = self.id, attempts).entered();
-        self.check_source(source, self.pace == Pace::Wait)?;
+        self.check_source(source, !hosted && self.pace == Pace::Wait)?;
         let batch = (self.pace == Pace::Wait).then_some(self.reports.progress().batch);
+        let begun = AtomicBool::new(false);
+        let timing = self.timer.as_ref().filter(|_| timed);
+        let timing = timing.map(|timer| Timing { timer, begun: &begun });
         let mut pass = None;
-        let mut commands = Commands::new(encoder, &mut pass);
-        self.recorder().begin(&mut commands);
+        let mut commands = Commands::new(encoder, &mut pass).timed(timing);
+        if hosted {
+            in_foreign_hands(|| self.recorder().begin(&mut commands))?;
+        } else {
+            self.recorder().begin(&mut commands);
+        }
         let mut result = Ok(());
-        if self.opens && !self.reports.progress().opened {
+        let opening =
+            self.opens && !self.plan().opening().is_empty() && !self.reports.progress().opened;
+        if opening {
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
             let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
-            self.recorder().opening(context)?;
+            result = self.recorder().opening(context);
             self.since_radius = 0;
         }
-        for i in 0..attempts {
-            self.recorded = self.recorded.wrapping_add(1);
+        let mut recorded = 0;
+        while recorded < attempts && result.is_ok() {
             let renews = self.since_radius >= ATTEMPTS_PER_RADIUS;
-            self.since_radius = if renews { 1 } else { self.since_radius + 1 };
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
             let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
-            result = self.recorder().attempt(i == 0, renews, context);
-            if result.is_err() {
+            result = self.recorder().attempt(recorded == 0, renews, context);
+            if result.is_ok() {
+                self.since_radius = if renews { 1 } else { self.since_radius + 1 };
+                recorded += 1;
+            }
+            if deadline.is_some_and(Deadline::is_over) {
                 break;
             }
         }
         drop(pass);
+        let timing = timing.filter(|_| begun.load(Ordering::Relaxed) && recorded > 0 && !opening);
+        let timing =
+            timing.map(|timing| (timing.timer, recorded * self.variant().plan.evaluations()));
         // Whoever asks for reports collects it.
-        *copy = self.reports.record_copy(&self.state, encoder);
-        Ok(result?)
+        let copy = self.reports.record_copy(&self.state, encoder, timing);
+        Ok(Recorded { attempts: recorded, copy, result })
     }
 
     /// Refuses batches that a refused attempt would lose, and a source without
@@ -541,6 +634,9 @@ impl Optimizer {
         source: &impl GradientSource,
         waits: bool,
     ) -> Result<(), OptimizerError> {
+        if source.gpu().is_some_and(|gpu| !gpu.is(&self.gpu)) {
+            return Err(OptimizerError::OtherDevice { what: "the gradient source" });
+        }
         let retried = |adaptive: Adaptive| adaptive.rejection == Rejection::Retry;
         let lost = self.plan().ingredients().adaptive.is_some_and(retried)
             && source.batches() == Batches::Host
@@ -563,13 +659,13 @@ impl Optimizer {
     }
 
     /// Waits until at most `ahead` submits are unfinished; takes in reports.
-    async fn settle(&mut self, ahead: usize) -> Result<(), Error> {
+    async fn settle(&mut self, ahead: usize, waiting: Waiting) -> Result<(), Error> {
         let lost = || GpuError::DeviceLost { during: "waiting for a submit" };
         while self.in_flight.len() > ahead {
             let Some(fence) = self.in_flight.pop_front() else { break };
-            let waiting = tracing::trace_span!("wait", optimizer = self.id);
-            let done = self.gpu.wait_for(fence.index, fence.done.receive());
-            done.instrument(waiting).await.ok_or_else(lost)?;
+            let span = tracing::trace_span!("wait", optimizer = self.id);
+            let done = self.gpu.wait_for(fence.index, fence.done.receive(), waiting);
+            done.instrument(span).await.ok_or_else(lost)?;
             if let Some(copy) = fence.copy
                 && self.paced()
             {

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, OptimizerError};
 use crate::gpu::Gpu;
+use crate::gpu::timer::{STAMPS_BYTES, Timer};
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
 use crate::layout::ALIGNMENT;
@@ -31,7 +32,8 @@ pub struct Requirements {
     pub largest_binding: u64,
     /// Most storage buffers that one kernel binds.
     pub storage_buffers: u32,
-    /// Features of the device: none.
+    /// Features of the device: none. [`Optimizer::record_for`](super::Optimizer::record_for)
+    /// makes use of `TIMESTAMP_QUERY` where it is there.
     pub features: wgpu::Features,
     /// The least `max_storage_buffer_binding_size` that vectors could be cut for.
     least_binding: u64,
@@ -45,6 +47,9 @@ impl Requirements {
         let mut buffers = sizes.buffers();
         buffers.push(("uniforms", weights.bytes));
         buffers.extend(Reports::BUFFERS.map(|bytes| ("copies of the ring", bytes)));
+        if Timer::wanted(gpu) {
+            buffers.push(("timestamps", STAMPS_BYTES));
+        }
         // The first of the largest: θ before vectors like it.
         let largest = buffers.iter().rev().max_by_key(|(_, bytes)| *bytes);
         let (largest_holds, largest_buffer) = largest.copied().unwrap_or_default();

@@ -3,6 +3,7 @@
 
 use super::{MOST_FRUITLESS, Optimizer, Pace, Variant};
 use crate::error::{Error, OptimizerError};
+use crate::gpu::waiting::Waiting;
 use crate::ingredients::{ENLARGED, SpectralRadius};
 use crate::method::Method;
 use crate::plan::Plan;
@@ -92,6 +93,7 @@ impl Optimizer {
     pub(super) async fn choose_stages(
         &mut self,
         source: &mut impl GradientSource,
+        waiting: Waiting,
     ) -> Result<(), Error> {
         if !self.paced() {
             return Ok(());
@@ -99,9 +101,9 @@ impl Optimizer {
         if self.opens && !self.plan().opening().is_empty() && self.settled.is_none() {
             // Nothing is known yet: the opening by itself.
             self.submit(source, 0)?;
-            self.settle(0).await?;
+            self.settle(0, waiting).await?;
         } else {
-            self.settle(1).await?;
+            self.settle(1, waiting).await?;
         }
         let Method::Stabilised(stabilised) = &self.method else { return Ok(()) };
         let control = self.settled.unwrap_or_default();
@@ -117,7 +119,8 @@ impl Optimizer {
             SpectralRadius::Estimated => ENLARGED * f64::from(control.radius),
         };
         // Where the next submit begins, if what is under way is accepted.
-        let under_way = self.recorded.wrapping_sub(control.attempts);
+        let recorded = self.recorded.wrapping_sub(self.handed.abandoned());
+        let under_way = recorded.wrapping_sub(control.attempts);
         let next = u64::from(control.accepted) + u64::from(under_way);
         let steps = next..next + u64::from(self.attempts_per_submit());
         let h = if ingredients.adaptive.is_some() {
@@ -152,13 +155,14 @@ impl Optimizer {
         &mut self,
         source: &mut impl GradientSource,
         remaining: impl Fn(&Progress) -> u64,
+        waiting: Waiting,
     ) -> Result<(), Error> {
         loop {
-            self.choose_stages(source).await?;
+            self.choose_stages(source, waiting).await?;
             let known = self.settled.map(|control| self.reports.progress_at(&control));
             let wanted = known.map_or(u64::MAX, |progress| remaining(&progress));
             if wanted == 0 {
-                return self.settle(0).await;
+                return self.settle(0, waiting).await;
             }
             let fruitless = self.reports.progress().fruitless;
             if fruitless >= MOST_FRUITLESS {
@@ -167,7 +171,7 @@ impl Optimizer {
             let now = wanted.min(u64::from(self.attempts_per_submit())) as u32;
             self.submit(source, now)?;
             if self.pace == Pace::Wait {
-                self.settle(0).await?;
+                self.settle(0, waiting).await?;
             }
         }
     }

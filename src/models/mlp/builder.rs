@@ -52,8 +52,8 @@ impl MlpBuilder {
     /// # Errors
     /// Fewer than two widths, or one of zero; samples of another width;
     /// classes or dense targets of another number than the last width;
-    /// cross-entropy with dense targets; anything too large for one binding of
-    /// this device, with both numbers.
+    /// cross-entropy with dense targets; limits of the device that are too small, or
+    /// anything too large for one of its bindings, with both numbers.
     pub fn build(self, gpu: &Gpu, batches: Batches) -> Result<Mlp, Error> {
         let Self { widths, activation, loss, products } = self;
         if widths.len() < 2 {
@@ -62,6 +62,7 @@ impl MlpBuilder {
         if let Some(index) = widths.iter().position(|&w| w == 0) {
             return Err(ModelError::ZeroWidth { widths, index }.into());
         }
+        gpu.check_limits("the network", 0)?;
         check_data(&widths, loss, batches.samples())?;
         let layout = layout(&widths, activation)?;
         for tensor in layout.tensors() {

@@ -8,6 +8,7 @@ use super::{Mlp, check_widths};
 use crate::error::{Error, LayoutError};
 use crate::gpu::control::Control;
 use crate::gpu::vector::Vector;
+use crate::gpu::waiting::Waiting;
 
 /// Samples that an evaluation puts through the network at a time.
 const SAMPLES: usize = 1024;
@@ -36,10 +37,10 @@ impl Mlp {
         params: impl Into<&'a Vector>,
         data: &Resident,
     ) -> Result<Evaluated, Error> {
-        pollster::block_on(self.evaluate_async(params, data))
+        pollster::block_on(self.evaluate_with(params.into(), data, Waiting::Blocks))
     }
 
-    /// As [`Mlp::evaluate`], for a browser. Natively it blocks.
+    /// As [`Mlp::evaluate`] without blocking.
     ///
     /// # Errors
     /// As [`Mlp::evaluate`].
@@ -48,7 +49,15 @@ impl Mlp {
         params: impl Into<&'a Vector>,
         data: &Resident,
     ) -> Result<Evaluated, Error> {
-        let params = params.into();
+        self.evaluate_with(params.into(), data, Waiting::Yields).await
+    }
+
+    async fn evaluate_with(
+        &mut self,
+        params: &Vector,
+        data: &Resident,
+        waiting: Waiting,
+    ) -> Result<Evaluated, Error> {
         if params.len() != self.layout.len() {
             let (expected, found) = (self.layout.len(), params.len());
             return Err(LayoutError::Length { expected, found }.into());
@@ -62,7 +71,8 @@ impl Mlp {
         let totals = self.submit_evaluation(params, data, &workspace);
         self.evaluation = Some(workspace);
         let totals = totals?;
-        let bytes = self.gpu.read_buffer(&totals, 0..size_of::<Totals>() as u64).await?;
+        let range = 0..size_of::<Totals>() as u64;
+        let bytes = self.gpu.fetch_buffer(&totals, range, waiting).await?;
         let totals: Totals = bytemuck::pod_read_unaligned(&bytes);
         let samples = f64::from(totals.samples);
         Ok(Evaluated {

@@ -125,6 +125,10 @@ impl Mlp {
 }
 
 impl GradientSource for Mlp {
+    fn gpu(&self) -> Option<&Gpu> {
+        Some(&self.gpu)
+    }
+
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
         for vector in [at.point(), at.gradient()] {
             self.layout.check_len(vector.len()).map_err(SourceError::new)?;

@@ -1,0 +1,302 @@
+//! Attempts in somebody else's encoder: recorded, never submitted, never waited for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::Optimizer;
+use super::stages::ATTEMPTS_PER_RADIUS;
+use crate::error::{Error, OptimizerError};
+use crate::gpu::waiting::now;
+use crate::reports::OnItsWay;
+use crate::source::{GradientSource, SourceError};
+use crate::state::RING;
+
+/// What to record.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Recording {
+    pub(super) attempts: u32,
+    /// Into an encoder of the host.
+    pub(super) hosted: bool,
+    /// Between timestamps, on a device that has them.
+    pub(super) timed: bool,
+    /// No further attempt is begun after it; the first always is.
+    pub(super) deadline: Option<Deadline>,
+}
+
+/// What was recorded.
+pub(super) struct Recorded {
+    pub(super) attempts: u32,
+    pub(super) copy: Option<OnItsWay>,
+    /// What kept it from being more.
+    pub(super) result: Result<(), SourceError>,
+}
+
+/// When recording has taken long enough. A browser's clock is beyond `std`; there it
+/// never has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    #[cfg(not(target_arch = "wasm32"))]
+    end: std::time::Instant,
+}
+
+impl Deadline {
+    #[cfg(not(target_arch = "wasm32"))]
+    fn after(budget: Duration) -> Option<Self> {
+        Some(Self { end: std::time::Instant::now().checked_add(budget)? })
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn after(_: Duration) -> Option<Self> {
+        None
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn is_over(self) -> bool {
+        std::time::Instant::now() >= self.end
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn is_over(self) -> bool {
+        false
+    }
+}
+
+/// Attempts in encoders of the host: some wait for its submit, some never had one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Handed {
+    counts: Arc<Counts>,
+    /// Abandoned ones that were taken notice of.
+    noticed: u32,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    outstanding: AtomicU32,
+    abandoned: AtomicU32,
+}
+
+/// Goes with an encoder; dropped with it, or after its submit.
+struct Slip {
+    counts: Arc<Counts>,
+    attempts: u32,
+    done: bool,
+}
+
+impl Handed {
+    fn hand(&self, encoder: &wgpu::CommandEncoder, attempts: u32) {
+        self.counts.outstanding.fetch_add(attempts, Ordering::AcqRel);
+        let slip = Slip { counts: self.counts.clone(), attempts, done: false };
+        encoder.on_submitted_work_done(move || slip.hand_in());
+    }
+
+    /// Attempts whose encoder is neither dropped nor done.
+    pub(super) fn outstanding(&self) -> u32 {
+        self.counts.outstanding.load(Ordering::Acquire)
+    }
+
+    /// Attempts whose encoder was dropped without a submit.
+    pub(super) fn abandoned(&self) -> u32 {
+        self.counts.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Whether there are more of those than at the last call.
+    fn newly_abandoned(&mut self) -> bool {
+        let abandoned = self.abandoned();
+        std::mem::replace(&mut self.noticed, abandoned) != abandoned
+    }
+
+    /// The count of attempts was put right.
+    pub(super) fn forget(&mut self) {
+        self.counts.abandoned.store(0, Ordering::Release);
+        self.noticed = 0;
+    }
+}
+
+impl Slip {
+    fn hand_in(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Slip {
+    fn drop(&mut self) {
+        if !self.done {
+            self.counts.abandoned.fetch_add(self.attempts, Ordering::AcqRel);
+        }
+        self.counts.outstanding.fetch_sub(self.attempts, Ordering::AcqRel);
+    }
+}
+
+impl Optimizer {
+    /// Records one attempt into the host's encoder: never submits, never waits, never
+    /// polls. Call it as often as wanted for one encoder, and between passes of the
+    /// host's own; [`Optimizer::params`] holds an accepted θ before and after.
+    ///
+    /// Reports arrive after the host's submit, when the host next polls the device or
+    /// submits. An encoder that is dropped instead leaves everything as it was.
+    ///
+    /// ```
+    /// # use kutta::{Gpu, Method, Optimizer, StepSize, models::Analytic, wgpu};
+    /// # let gpu = Gpu::new()?;
+    /// # let (device, queue) = (gpu.device().clone(), gpu.queue().clone());
+    /// # let mut source = Analytic::rosenbrock(&gpu, 2)?;
+    /// # let mut optimizer = Optimizer::builder(Method::rk4())
+    /// #     .step_size(StepSize::constant(1e-3))
+    /// #     .build(&gpu, source.layout(), &[-1.2, 1.0])?;
+    /// let mut encoder = device.create_command_encoder(&Default::default());
+    /// optimizer.record(&mut encoder, &mut source)?;
+    /// // The host's own passes may read `optimizer.params().buffer()` here.
+    /// queue.submit([encoder.finish()]);
+    /// # device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    /// assert_eq!(optimizer.reports().len(), 1);
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A source that submits by itself, is on another device, or fails: the attempt is
+    /// then not recorded, and what there is of it in the encoder changes nothing.
+    /// [`OptimizerError::Encoder`] for an encoder that is not of this device or cannot
+    /// be recorded into: drop it. A lost device, once a copy of the ring has told of it.
+    pub fn record(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &mut impl GradientSource,
+    ) -> Result<(), Error> {
+        self.record_many(encoder, source, 1)
+    }
+
+    /// As [`Optimizer::record`], n attempts at once, 1 to 1024: cheaper than one by one,
+    /// for they share a copy of the ring of records. Of single ones in one encoder only
+    /// the first four have a copy of their own, and the reports of the others come with
+    /// the next encoder's.
+    ///
+    /// # Errors
+    /// As [`Optimizer::record`], where the attempts before one that fails are recorded,
+    /// and another number of attempts.
+    pub fn record_many(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &mut impl GradientSource,
+        n: u32,
+    ) -> Result<(), Error> {
+        if !(1..=RING).contains(&n) {
+            return Err(OptimizerError::PerRecording { found: n, most: RING }.into());
+        }
+        let recording = Recording { attempts: n, hosted: true, ..Recording::default() };
+        self.record_hosted(encoder, source, recording).map(|_| ())
+    }
+
+    /// As [`Optimizer::record`], as many attempts as fit into a frame; says how many.
+    ///
+    /// What `budget` bounds is what can be measured:
+    /// - By itself, the time of the attempts on a device opened with
+    ///   [`TIMESTAMP_QUERY`](wgpu::Features::TIMESTAMP_QUERY), as the timestamps of
+    ///   earlier frames tell it. Half of the last eight may be outliers.
+    /// - The time of whole frames, on any device, where the host hands in how long each
+    ///   took: [`Optimizer::frame_took`].
+    /// - With neither, every frame has one attempt.
+    ///
+    /// The first frame has one, and later ones at most twice as many as were seen to
+    /// fit, and one more; never more than 1024. Where one attempt takes longer than the
+    /// budget, there is one in every so many frames, at least every sixteenth. Natively,
+    /// recording itself stops when it has taken longer than the budget. A budget of zero
+    /// has no attempts.
+    ///
+    /// ```
+    /// # use kutta::{Gpu, Method, Optimizer, StepSize, models::Analytic, wgpu};
+    /// # use std::time::Duration;
+    /// # let gpu = Gpu::new()?;
+    /// # let (device, queue) = (gpu.device().clone(), gpu.queue().clone());
+    /// # let mut source = Analytic::rosenbrock(&gpu, 2)?;
+    /// # let mut optimizer = Optimizer::builder(Method::rk4())
+    /// #     .step_size(StepSize::constant(1e-3))
+    /// #     .build(&gpu, source.layout(), &[-1.2, 1.0])?;
+    /// for _ in 0..10 {
+    ///     let mut encoder = device.create_command_encoder(&Default::default());
+    ///     let n = optimizer.record_for(&mut encoder, &mut source, Duration::from_millis(4))?;
+    ///     assert!(n >= 1);
+    ///     queue.submit([encoder.finish()]);
+    /// }
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Optimizer::record_many`].
+    pub fn record_for(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &mut impl GradientSource,
+        budget: Duration,
+    ) -> Result<u32, Error> {
+        self.reports.collect()?;
+        while let Some((gradients, stamps)) = self.reports.take_timed() {
+            if let Some(took) = self.timer.as_ref().and_then(|timer| timer.between(stamps)) {
+                self.pacer.measured(gradients, took);
+            }
+        }
+        let attempts = self.pacer.next(budget, self.plan().evaluations(), RING);
+        if attempts == 0 {
+            return Ok(0);
+        }
+        let deadline = Deadline::after(budget);
+        let recording = Recording { attempts, hosted: true, timed: true, deadline };
+        let recorded = self.record_hosted(encoder, source, recording);
+        self.pacer.recorded(*recorded.as_ref().unwrap_or(&0));
+        recorded
+    }
+
+    /// How long the host's last frame took as a whole, for
+    /// [`Optimizer::record_for`]: from one frame's begin to the next, or whatever else
+    /// its budget is meant for. Frames may take up to a twentieth more than the budget, for a
+    /// display's are never quite the same. Medians of three frames count, so one slow frame changes
+    /// nothing.
+    pub fn frame_took(&mut self, frame: Duration) {
+        self.pacer.frame(frame);
+    }
+
+    fn record_hosted(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &mut impl GradientSource,
+        recording: Recording,
+    ) -> Result<u32, Error> {
+        if source.submits() {
+            return Err(OptimizerError::SourceSubmits.into());
+        }
+        // Copies that are here: they tell of the first attempt, and of a lost device.
+        self.reports.collect()?;
+        self.end_drive();
+        if self.handed.newly_abandoned() {
+            // A renewal of ρ may have been among them.
+            self.since_radius = ATTEMPTS_PER_RADIUS;
+        }
+        let scope = self.gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        let recorded = self.record_attempts(encoder, source, recording);
+        // What an encoder refuses at once is known at once, except in a browser.
+        if let Some(Some(error)) = now(scope.pop()) {
+            return Err(OptimizerError::Encoder { reason: one_line(&error.to_string()) }.into());
+        }
+        let Recorded { attempts, result, .. } = recorded?;
+        self.recorded = self.recorded.wrapping_add(attempts);
+        self.handed.hand(encoder, attempts);
+        result?;
+        Ok(attempts)
+    }
+}
+
+/// What to record goes into an encoder of somebody's, which may be of another instance.
+/// wgpu numbers the objects of each instance from zero and looks ours up among the
+/// other's; where there is none of that number it panics, and nothing else tells.
+pub(super) fn in_foreign_hands(record: impl FnOnce()) -> Result<(), OptimizerError> {
+    catch_unwind(AssertUnwindSafe(record)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied());
+        OptimizerError::Encoder { reason: one_line(text.unwrap_or("wgpu panicked")) }
+    })
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
