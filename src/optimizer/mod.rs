@@ -3,6 +3,8 @@
 
 mod builder;
 mod requirements;
+#[cfg(feature = "checkpoint")]
+pub(crate) mod saved;
 mod stages;
 
 use std::collections::VecDeque;
@@ -58,6 +60,9 @@ pub struct Optimizer {
     gpu: Gpu,
     id: u64,
     layout: ParamLayout,
+    /// What the builder was told.
+    #[cfg_attr(not(feature = "checkpoint"), expect(dead_code, reason = "checkpoints keep it"))]
+    given: Builder,
     method: Method,
     /// One, or for stabilised methods one for each number of stages that was
     /// wanted lately; the first is in use.
@@ -99,6 +104,11 @@ struct Fence {
 
 /// How far `run` and its like go ahead of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Pace {
     /// Some submits: nothing in between waits.
     #[default]
@@ -177,6 +187,7 @@ impl Optimizer {
         }
         self.settings.set_step_size(step_size);
         self.step_size = step_size.clone();
+        self.given.set_step_size(step_size);
         self.write_settings();
         Ok(())
     }
@@ -397,9 +408,9 @@ impl Optimizer {
         let batch = Some(self.reports.progress().batch);
         let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
         let result = self.recorder().measurement(context);
-        self.recorded = self.recorded.wrapping_add(1);
         drop(pass);
         result?;
+        self.recorded = self.recorded.wrapping_add(1);
         self.fetch(encoder).await?;
         let lost = GpuError::DeviceLost { during: "measuring the loss" };
         Ok(self.reports.take_measured().ok_or(lost)?)
@@ -514,12 +525,11 @@ impl Optimizer {
             let (gpu, state) = (&self.gpu, &self.state);
             let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
             self.recorder().opening(context)?;
-            self.since_radius = 0;
         }
+        // Nothing of the optimizer changes until the source has returned: it may panic.
+        let (mut recorded, mut since_radius) = (self.recorded, self.since_radius);
         for i in 0..attempts {
-            self.recorded = self.recorded.wrapping_add(1);
-            let renews = self.since_radius >= ATTEMPTS_PER_RADIUS;
-            self.since_radius = if renews { 1 } else { self.since_radius + 1 };
+            let renews = since_radius >= ATTEMPTS_PER_RADIUS;
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
             let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
@@ -527,8 +537,11 @@ impl Optimizer {
             if result.is_err() {
                 break;
             }
+            recorded = recorded.wrapping_add(1);
+            since_radius = if renews { 1 } else { since_radius + 1 };
         }
         drop(pass);
+        (self.recorded, self.since_radius) = (recorded, since_radius);
         // Whoever asks for reports collects it.
         *copy = self.reports.record_copy(&self.state, encoder);
         Ok(result?)
