@@ -13,7 +13,7 @@ use crate::ingredients::Storage;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::plan::Purpose;
-use crate::source::{Batches, Evaluation, GradientSource, SourceError};
+use crate::source::{self, Batches, Evaluation, GradientSource, SourceError};
 
 wgsl_struct! {
     /// Which of `count` batches of an attempt an evaluation sees.
@@ -167,7 +167,7 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
             return Err(format!("stage {} of a source made for {count} stages", index + 1).into());
         }
         self.shares.record(index, at);
-        self.inner.evaluate(&mut Evaluation {
+        let mut part = Evaluation {
             gpu: at.gpu,
             key: at.key,
             purpose: at.purpose,
@@ -178,7 +178,8 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
             loss: at.loss,
             batch: at.batch,
             commands: at.commands.reborrow(),
-        })
+        };
+        source::recorded(&mut self.inner, &mut part)
     }
 
     fn batches(&self) -> Batches {
@@ -312,7 +313,7 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
         }
         for index in 0..self.shares.count {
             self.shares.record(index, at);
-            self.inner.evaluate(&mut Evaluation {
+            let mut part = Evaluation {
                 gpu: at.gpu,
                 key: at.key,
                 purpose: at.purpose,
@@ -323,7 +324,8 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
                 loss: &self.part_loss,
                 batch: at.batch,
                 commands: at.commands.reborrow(),
-            })?;
+            };
+            source::recorded(&mut self.inner, &mut part)?;
             self.add(index == 0, at);
         }
         Ok(())

@@ -21,7 +21,7 @@ use crate::plan::{
     Choice, Estimate, Field, Finish, Linear, Name, Op, Operand, Plan, Purpose, Radius, Registers,
     Slot,
 };
-use crate::source::{Batches, Evaluation, EvaluationKey, GradientSource, SourceError};
+use crate::source::{self, Batches, Evaluation, EvaluationKey, GradientSource, SourceError};
 use crate::state::State;
 
 #[derive(Debug)]
@@ -234,7 +234,7 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
             let recorded = std::mem::replace(commands.encoder(), fresh);
             gpu.queue().submit([recorded.finish()]);
         }
-        source.evaluate(&mut Evaluation {
+        let mut evaluation = Evaluation {
             gpu,
             key: EvaluationKey {
                 optimizer: *optimizer,
@@ -256,7 +256,8 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
             },
             batch: *batch,
             commands: commands.reborrow(),
-        })?;
+        };
+        source::recorded(&mut **source, &mut evaluation)?;
     }
     Ok(())
 }

@@ -318,6 +318,20 @@ impl Checkpoint {
         self.notes.get(key).map(String::as_str)
     }
 
+    /// Names of the tensors that are not, byte for byte, those of the other one.
+    pub fn tensors_differing(&self, other: &Self) -> Vec<String> {
+        let names = self.tensors.keys().chain(other.tensors.keys());
+        let differ = |name: &&String| {
+            self.tensors.get(*name).map(|(dtype, _)| dtype)
+                != other.tensors.get(*name).map(|(dtype, _)| dtype)
+                || self.bytes(name) != other.bytes(name)
+        };
+        let mut differing: Vec<String> = names.filter(differ).cloned().collect();
+        differing.sort();
+        differing.dedup();
+        differing
+    }
+
     /// An optimizer that goes on from here. On the same adapter and driver it makes the
     /// same bits as one that never stopped, if its source does.
     ///

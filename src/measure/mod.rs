@@ -621,11 +621,12 @@ impl Set {
     }
 }
 
-/// Records nothing, so that gradients stay as they are.
+/// Records no work, so that gradients stay as they are.
 struct Silent;
 
 impl GradientSource for Silent {
-    fn evaluate(&mut self, _: &mut Evaluation<'_>) -> Result<(), SourceError> {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        at.pass();
         Ok(())
     }
 
