@@ -81,7 +81,7 @@ impl Shares {
             all[at as usize..at as usize + size_of::<Share>()]
                 .copy_from_slice(bytemuck::bytes_of(&share));
         }
-        gpu.upload(&uniforms, &all);
+        gpu.upload(&uniforms, &all)?;
         let usage = Usage::STORAGE | Usage::UNIFORM;
         let control = gpu.buffer("control of a share", size_of::<Control>() as u64, usage)?;
         Ok(Self { count, control, uniforms, stride, cache: BindCache::default() })
@@ -242,13 +242,13 @@ impl<S: GradientSource> Accumulated<S> {
             let at = i * stride as usize;
             all[at..at + size as usize].copy_from_slice(bytemuck::bytes_of(&uniform));
         }
-        gpu.upload(&uniforms, &all);
+        gpu.upload(&uniforms, &all)?;
         let part_loss = gpu.buffer(
             "loss of a micro-batch",
             4,
             Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
         )?;
-        gpu.upload(&part_loss, bytemuck::bytes_of(&NO_LOSS));
+        gpu.upload(&part_loss, bytemuck::bytes_of(&NO_LOSS))?;
         Ok(Self {
             inner,
             shares: Shares::new(gpu, parts)?,

@@ -116,7 +116,7 @@ impl Recorder {
             state.loss.as_entire_binding(),
         ];
         let bind_group = pipeline.bind(gpu, &resources);
-        builder.upload();
+        builder.upload()?;
         Ok(Self {
             begin: Dispatch::new(&pipeline, bind_group, 1),
             attempt,
@@ -185,7 +185,7 @@ impl Recorder {
             .map(own)
             .map(|items| items.into_iter().filter_map(dispatch).collect())
             .collect();
-        builder.upload();
+        builder.upload()?;
         Ok(dispatches)
     }
 
@@ -355,8 +355,8 @@ impl<'a> Builder<'a> {
         Ok(Self { first, gpu, plan, state, kinds, walk, most, uniforms, stride, bytes: Vec::new() })
     }
 
-    fn upload(self) {
-        self.gpu.upload(&self.uniforms, &self.bytes);
+    fn upload(self) -> Result<(), GpuError> {
+        self.gpu.upload(&self.uniforms, &self.bytes)
     }
 
     /// Appends a uniform; its offset in the buffer.

@@ -157,7 +157,7 @@ impl State {
         let second = Vector::stored(gpu, SECOND, sizes.second, sizes.stored.second)?;
         if ingredients.grouped {
             let words = with_multipliers(walk, plan, multipliers);
-            gpu.upload(second.buffer(), bytemuck::cast_slice(&words));
+            gpu.upload(second.buffer(), bytemuck::cast_slice(&words))?;
         }
         let mean = Vector::stored(gpu, MEAN, sizes.mean, sizes.stored.momentum)?;
         let average = match ingredients.average {
@@ -171,7 +171,7 @@ impl State {
         let kept = Usage::STORAGE | Usage::COPY_SRC;
         let both = Usage::STORAGE | Usage::UNIFORM | Usage::COPY_SRC | Usage::COPY_DST;
         let moments = small("moments", size_of::<Moments>(), Usage::UNIFORM | Usage::COPY_DST)?;
-        gpu.upload(&moments, bytemuck::bytes_of(&Moments::of(ingredients)));
+        gpu.upload(&moments, bytemuck::bytes_of(&Moments::of(ingredients)))?;
         Ok(Self {
             vectors,
             second,

@@ -276,33 +276,75 @@ impl Gpu {
         if bytes > limit {
             return Err(GpuError::BufferTooLarge { what: label.into(), needed: bytes, limit });
         }
-        let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size: bytes,
-            usage,
-            mapped_at_creation: false,
-        });
+        let create = || {
+            self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        match self.scoped(wgpu::ErrorFilter::OutOfMemory, create) {
+            (_, true) => Err(GpuError::OutOfMemory { what: label.into(), bytes }),
+            (buffer, false) => Ok(buffer),
+        }
+    }
+
+    /// Calls of the device, and whether any ran into an error of this kind, which else
+    /// would end the program. Errors of other kinds stay the host's.
+    pub(crate) fn scoped<T>(
+        &self,
+        filter: wgpu::ErrorFilter,
+        calls: impl FnOnce() -> T,
+    ) -> (T, bool) {
+        let scope = self.device().push_error_scope(filter);
+        let made = calls();
         // Natively the scope's future is ready at once. A browser tells later,
         // through the host's own error handling.
         #[cfg(not(target_arch = "wasm32"))]
-        if pollster::block_on(scope.pop()).is_some() {
-            return Err(GpuError::OutOfMemory { what: label.into(), bytes });
-        }
+        let failed = pollster::block_on(scope.pop()).is_some();
         #[cfg(target_arch = "wasm32")]
-        drop(scope.pop());
-        Ok(buffer)
+        let failed = {
+            drop(scope.pop());
+            false
+        };
+        (made, failed)
     }
 
     /// Writes bytes to the start of a buffer, in the queue's order.
-    pub(crate) fn upload(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// No memory to bring them there with, or a lost device.
+    pub(crate) fn upload(&self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<(), GpuError> {
+        self.upload_at(buffer, 0, bytes)
+    }
+
+    /// The same from some place in the buffer on, a multiple of four bytes.
+    pub(crate) fn upload_at(
+        &self,
+        buffer: &wgpu::Buffer,
+        start: u64,
+        bytes: &[u8],
+    ) -> Result<(), GpuError> {
         // Staging memory is allocated per call: pieces keep its peak small.
         const PIECE: usize = 32 << 20;
-        for (i, piece) in bytes.chunks(PIECE).enumerate() {
-            self.queue().write_buffer(buffer, (i * PIECE) as u64, piece);
-            if bytes.len() > PIECE {
-                self.queue().submit([]);
+        let write = || {
+            for (i, piece) in bytes.chunks(PIECE).enumerate() {
+                self.queue().write_buffer(buffer, start + (i * PIECE) as u64, piece);
+                if bytes.len() > PIECE {
+                    self.queue().submit([]);
+                }
             }
+        };
+        // On a lost device the buffer is none.
+        let validated = || self.scoped(wgpu::ErrorFilter::Validation, write).1;
+        match self.scoped(wgpu::ErrorFilter::OutOfMemory, validated) {
+            (_, true) => {
+                let bytes = bytes.len() as u64;
+                Err(GpuError::OutOfMemory { what: "staging memory".into(), bytes })
+            }
+            (true, false) => Err(GpuError::DeviceLost { during: "writing a buffer" }),
+            (false, false) => Ok(()),
         }
     }
 
@@ -322,14 +364,21 @@ impl Gpu {
         let mut start = range.start;
         while start < range.end {
             let bytes = piece.min(range.end - start);
-            let mut encoder = self.device().create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, bytes);
-            let index = self.queue().submit([encoder.finish()]);
             let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel::<bool>();
-            staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
-                // The receiver is gone only if the caller dropped the future.
-                let _ = sender.send(result.is_ok());
+            // On a lost device the staging buffer is none, which only these calls tell.
+            let (index, failed) = self.scoped(wgpu::ErrorFilter::Validation, || {
+                let mut encoder = self.device().create_command_encoder(&Default::default());
+                encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, bytes);
+                let index = self.queue().submit([encoder.finish()]);
+                staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+                    // The receiver is gone only if the caller dropped the future.
+                    let _ = sender.send(result.is_ok());
+                });
+                index
             });
+            if failed {
+                return Err(lost());
+            }
             if self.wait_for(index, receiver.receive()).await != Some(true) {
                 return Err(lost());
             }

@@ -215,7 +215,7 @@ impl Bench {
         let mut first = None;
         for _ in 0..sets.max(1) {
             let state = State::new(gpu, &plan, &walk, &theta, &[])?;
-            gpu.upload(&state.settings, bytemuck::bytes_of(&settings));
+            gpu.upload(&state.settings, bytemuck::bytes_of(&settings))?;
             let recorder = Recorder::new(gpu, &plan, &state, walk, gpu.binding_elements())?;
             made.push(Set::new(&mut elementwise, &plan, state, &recorder, &pool)?);
             first.get_or_insert(recorder);

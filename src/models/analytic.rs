@@ -131,7 +131,7 @@ impl Analytic {
         for (i, chunk) in chunks.iter().enumerate() {
             put(i + 1, bytemuck::bytes_of(chunk));
         }
-        gpu.upload(&uniforms, &bytes);
+        gpu.upload(&uniforms, &bytes)?;
         Ok(Self {
             problem: number(problem),
             add_loss: gpu.pipeline(&ADD_LOSS, &vec![]),

@@ -489,10 +489,14 @@ impl Optimizer {
         let _entered = tracing::trace_span!("submit", optimizer = self.id, attempts).entered();
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let mut copy = None;
+        let before = self.recorded;
         let result = self.record_attempts(&mut encoder, source, attempts, &mut copy);
         // After an error too: the attempts before it are whole, and what is
-        // there of the failed one touches neither θ nor the control block.
-        self.submit_encoder(encoder, copy);
+        // there of the failed one touches neither θ nor the control block. With none
+        // before it, it is as if nobody had asked.
+        if result.is_ok() || self.recorded != before {
+            self.submit_encoder(encoder, copy);
+        }
         result
     }
 
@@ -613,6 +617,7 @@ impl Optimizer {
     }
 
     fn write_settings(&self) {
-        self.gpu.upload(&self.state.settings, bytemuck::bytes_of(&self.settings));
+        // A lost device shows wherever somebody waits.
+        let _ = self.gpu.upload(&self.state.settings, bytemuck::bytes_of(&self.settings));
     }
 }

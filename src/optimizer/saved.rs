@@ -244,8 +244,26 @@ struct Landing {
     done: OneshotSender<bool>,
 }
 
+/// One of them; it fails if nobody ever calls back.
+struct Arrival {
+    landing: Arc<Landing>,
+    good: bool,
+}
+
+impl Arrival {
+    fn landed(mut self, good: bool) {
+        self.good = good;
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.landing.one_less(self.good);
+    }
+}
+
 impl Landing {
-    fn landed(&self, good: bool) {
+    fn one_less(&self, good: bool) {
         if !good {
             self.failed.store(true, Ordering::Release);
         }
@@ -348,13 +366,19 @@ impl Optimizer {
             done: sender,
         });
         for buffer in copies.iter().map(|(_, copy)| copy).chain([&control]) {
-            let landing = landing.clone();
+            let arrival = Arrival { landing: landing.clone(), good: false };
             encoder.map_buffer_on_submit(buffer, wgpu::MapMode::Read, .., move |result| {
-                landing.landed(result.is_ok());
+                arrival.landed(result.is_ok());
             });
         }
         // No fence: saving must not change which submit `run` waits for.
-        let index = self.gpu.queue().submit([encoder.finish()]);
+        let submit = || self.gpu.queue().submit([encoder.finish()]);
+        let (index, failed) = self.gpu.scoped(wgpu::ErrorFilter::Validation, submit);
+        if failed {
+            return Err(
+                GpuError::DeviceLost { during: "copying the state for a checkpoint" }.into()
+            );
+        }
         let settings = &self.settings;
         Ok(Captured {
             gpu: self.gpu.clone(),
@@ -426,16 +450,13 @@ impl Optimizer {
             self.set_stages(host.stages)?;
         }
         let shelf = self.shelf();
-        for part in Part::ALL {
+        for part in Part::ALL.into_iter().filter(|&part| part != Part::Theta) {
             let Some(place) = shelf.place(part, control.parity) else { continue };
-            if part == Part::Theta {
-                continue;
-            }
             for (range, bytes) in parts(part) {
-                self.put(shelf.buffer(part, self), place, range, bytes);
+                self.put(shelf.buffer(part, self), place, range, bytes)?;
             }
         }
-        self.gpu.upload(&self.state.control, bytemuck::bytes_of(control));
+        self.gpu.upload(&self.state.control, bytemuck::bytes_of(control))?;
         self.settings.restart = host.restart;
         self.settings.first_h = host.first_h;
         [self.settings.end_high, self.settings.end_low] = host.end;
@@ -455,33 +476,35 @@ impl Optimizer {
         Ok(())
     }
 
-    fn put(&self, buffer: &wgpu::Buffer, place: Place, range: Range<usize>, bytes: &[u8]) {
+    fn put(
+        &self,
+        buffer: &wgpu::Buffer,
+        place: Place,
+        range: Range<usize>,
+        bytes: &[u8],
+    ) -> Result<(), GpuError> {
         // Staging memory is given back at a submit.
         const MOST: usize = 32 << 20;
         let size = place.storage.bytes();
         let (start, mut waiting) = (range.start, 0);
         for (run, at) in place.runs(range) {
-            let mut from = &bytes[(run.start - start) * size..(run.end - start) * size];
-            let mut at = (at * size) as u64;
-            while !from.is_empty() {
-                let (piece, rest) = from.split_at(from.len().min(MOST));
-                let whole = piece.len() & !3;
-                self.gpu.queue().write_buffer(buffer, at, &piece[..whole]);
-                if whole < piece.len() {
-                    // An odd half at the end of a tensor; padding follows it.
-                    let mut word = [0; 4];
-                    word[..piece.len() - whole].copy_from_slice(&piece[whole..]);
-                    self.gpu.queue().write_buffer(buffer, at + whole as u64, &word);
-                }
-                at += piece.len() as u64;
-                waiting += piece.len();
-                from = rest;
-                if waiting >= MOST {
-                    self.gpu.queue().submit([]);
-                    waiting = 0;
-                }
+            let from = &bytes[(run.start - start) * size..(run.end - start) * size];
+            let at = (at * size) as u64;
+            let whole = from.len() & !3;
+            self.gpu.upload_at(buffer, at, &from[..whole])?;
+            if whole < from.len() {
+                // An odd half at the end of a tensor; padding follows it.
+                let mut word = [0; 4];
+                word[..from.len() - whole].copy_from_slice(&from[whole..]);
+                self.gpu.upload_at(buffer, at + whole as u64, &word)?;
+            }
+            waiting += from.len();
+            if waiting >= MOST {
+                self.gpu.queue().submit([]);
+                waiting = 0;
             }
         }
+        Ok(())
     }
 }
 
