@@ -543,3 +543,30 @@ fn write_the_checkpoint_of_this_version() {
     let weights = Checkpoint::open(&path).unwrap().tensor("layer0.weight").unwrap();
     println!("{path}: {:?}", bits(&weights[..3]));
 }
+
+/// `cargo test --release --test checkpoint -- --ignored write_the_corpus`
+#[test]
+#[ignore = "writes fuzz/corpus/checkpoint"]
+fn write_the_corpus() {
+    let h = StepSize::constant(0.05);
+    let n = 10;
+    for (name, recipe) in [
+        ("euler", builder("euler").step_size(h.clone())),
+        ("low_storage", builder("williamson3").step_size(h.clone()).average(0.9)),
+        ("stabilised", builder("rkc2").step_size(StepSize::constant(2.0))),
+        ("rule", builder("rk4").step_size(StepSize::rescaled_dal(0.1, 1.0)).clip(1.0)),
+        (
+            "narrow",
+            builder("bs3")
+                .adaptive(Adaptive::new(1e-2, 1e-3))
+                .preconditioner(Preconditioner::adam(0.9, 1e-4))
+                .momentum(Momentum::nesterov(0.9))
+                .storage(Stored::all(Storage::F16)),
+        ),
+    ] {
+        let mut source = quartic(n);
+        let mut optimizer = recipe.build(gpu(), source.layout(), &noise(n, 3)).unwrap();
+        optimizer.run(&mut source, 5).unwrap();
+        optimizer.save(format!("fuzz/corpus/checkpoint/{name}")).unwrap();
+    }
+}

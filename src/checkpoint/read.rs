@@ -303,6 +303,11 @@ impl Checkpoint {
         f64::from(self.control.time_high) + f64::from(self.control.time_low)
     }
 
+    /// The control block.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
     /// The kutta that wrote it.
     pub fn version(&self) -> &str {
         &self.version
