@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use common::{gpu, noise};
 use kutta::checkpoint::{Checkpoint, Checkpoints, Every};
 use kutta::data::{Batches, Inputs, Samples, Targets};
+use kutta::gpu::control::Control;
 use kutta::models::Mlp;
 use kutta::optimizer::Builder;
 use kutta::{
@@ -173,7 +174,7 @@ fn killed_at_random_moments_it_ends_with_the_same_bits() {
         // what it looked at in words that nothing reads.
         let read = |checkpoint: &Checkpoint| {
             let control = *checkpoint.control();
-            kutta::gpu::control::Control { probe: 0.0, field_norm: 0.0, ..control }
+            Control { probe: 0.0, field_norm: 0.0, grad_norm: 0.0, ..control }
         };
         assert_eq!(read(&found), read(expected), "{}", expected.method());
         trainings += 1;
