@@ -238,12 +238,8 @@ impl Checkpoints {
         let mut left = n;
         while left > 0 {
             let now = match self.every {
-                None => left,
-                Some(Every::Steps(steps)) => {
-                    let steps = steps.max(1);
-                    steps - optimizer.attempts_asked() % steps
-                }
                 Some(Every::Time(_)) => optimizer.attempts_in_a_submit(),
+                _ => self.due_in(optimizer).unwrap_or(left),
             };
             let now = now.min(left);
             optimizer.run(source, now)?;
@@ -251,6 +247,17 @@ impl Checkpoints {
             self.tick(optimizer)?;
         }
         Ok(())
+    }
+
+    /// Attempts until a checkpoint is due, where they are what the interval counts.
+    pub fn due_in(&self, optimizer: &Optimizer) -> Option<u64> {
+        match self.every {
+            Some(Every::Steps(steps)) => {
+                let steps = steps.max(1);
+                Some(steps - optimizer.attempts_asked() % steps)
+            }
+            _ => None,
+        }
     }
 
     /// To be called between runs of a loop of one's own: makes a snapshot if one is due,
