@@ -94,7 +94,6 @@ fn endure(case: &Case, draw: u64, tally: &mut Tally) {
             Verdict::Refused => tally.refused += 1,
             _ => tally.skipped += 1,
         }
-        tally.planted = tally.planted.max(0);
     }
     tally.planted += u64::from(u64::from(source.attempt) < pieces.iter().sum());
     *tally.methods.entry(straight.plan().method().to_owned()).or_default() += 1;
@@ -114,15 +113,10 @@ fn compare(case: &Case, tally: &mut Tally) {
         let mut gradient = |_: usize, x: &[f64]| Problem::Quartic.gradient(x);
         let mut next = book.clone();
         next.attempt(f64::from(report.h), &mut gradient).unwrap();
-        match report.verdict {
-            Verdict::Accepted => book = next,
-            // What only rounding decides may fall either way, so the book follows.
-            _ => {}
+        // What only rounding decides may fall either way, so the book follows.
+        if report.verdict == Verdict::Accepted {
+            book = next;
         }
-    }
-    // An attempt that the book refuses and the device accepts stays out of it.
-    if optimizer.accepted() == 0 {
-        return;
     }
     let error = relative(&optimizer.params().read().unwrap(), book.theta());
     tally.compared += 1;

@@ -165,7 +165,8 @@ impl Device {
         gpu.upload(
             self.gradient.buffer(),
             bytemuck::cast_slice(&vec![UNTOUCHED; bytes as usize / 4]),
-        );
+        )
+        .unwrap();
         let control = Control { batch, alive: 1, ..Control::default() };
         gpu.upload(&self.control, bytemuck::bytes_of(&control)).unwrap();
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
