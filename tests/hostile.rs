@@ -163,7 +163,8 @@ fn options_out_of_range_are_read_and_refused_by_the_builder() {
 
 #[test]
 fn the_corpora_are_replayed() {
-    let targets: [(&str, fn(&[u8]), usize); 4] = [
+    type Body = fn(&[u8]);
+    let targets: [(&str, Body, usize); 4] = [
         ("checkpoint", bodies::checkpoint, 4),
         ("idx", bodies::idx, 10),
         ("tableau", bodies::tableau, 10),

@@ -61,7 +61,6 @@ pub struct Optimizer {
     id: u64,
     layout: ParamLayout,
     /// What the builder was told.
-    #[cfg_attr(not(feature = "checkpoint"), expect(dead_code, reason = "checkpoints keep it"))]
     given: Builder,
     method: Method,
     /// One, or for stabilised methods one for each number of stages that was
