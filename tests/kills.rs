@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use common::{gpu, noise};
 use kutta::checkpoint::{Checkpoint, Checkpoints, Every};
 use kutta::data::{Batches, Inputs, Samples, Targets};
-use kutta::gpu::control::Control;
 use kutta::models::Mlp;
 use kutta::optimizer::Builder;
 use kutta::{
@@ -154,6 +153,9 @@ fn killed_at_random_moments_it_ends_with_the_same_bits() {
             }
             killed += 1;
             restarts += 1;
+            if killed % 20 == 0 {
+                println!("{killed} kills, {trainings} trainings to their end");
+            }
             let names: Vec<String> = std::fs::read_dir(folder.path())
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -168,15 +170,9 @@ fn killed_at_random_moments_it_ends_with_the_same_bits() {
         }
         let found = end(folder.path());
         let differing = found.tensors_differing(expected);
-        let fine = |name: &String| name == "kutta.settled" || name == "kutta.control";
+        // The host may have known of another submit when the last file was written.
+        let fine = |name: &String| name == "kutta.settled";
         assert!(differing.iter().all(fine), "{}: {differing:?}", expected.method());
-        // An opening that is recorded once more, until the host knows of the first, leaves
-        // what it looked at in words that nothing reads.
-        let read = |checkpoint: &Checkpoint| {
-            let control = *checkpoint.control();
-            Control { probe: 0.0, field_norm: 0.0, grad_norm: 0.0, ..control }
-        };
-        assert_eq!(read(&found), read(expected), "{}", expected.method());
         trainings += 1;
     }
     println!(

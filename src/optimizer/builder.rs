@@ -400,6 +400,7 @@ impl Builder {
             per_submit: if pace == Pace::Wait { 1 } else { per_submit },
             pace,
             opens: automatic || estimates || ingredients.adaptive.is_none(),
+            opening: false,
             since_radius: 0,
             refused_then: 0,
             recorded: 0,

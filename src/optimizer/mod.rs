@@ -76,6 +76,8 @@ pub struct Optimizer {
     pace: Pace,
     /// The first attempt wants an opening.
     opens: bool,
+    /// One has been submitted.
+    opening: bool,
     /// Attempts recorded since ρ was renewed, and refused ones as of then.
     since_radius: u32,
     refused_then: u32,
@@ -241,6 +243,7 @@ impl Optimizer {
         let mut left = n;
         while left > 0 {
             self.choose_stages(source).await?;
+            self.know_opening().await?;
             let now = left.min(u64::from(self.attempts_per_submit())) as u32;
             self.submit(source, now)?;
             self.settle(if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD }).await?;
@@ -353,6 +356,7 @@ impl Optimizer {
             if fruitless >= MOST_FRUITLESS {
                 return Err(OptimizerError::Stalled { attempts: fruitless }.into());
             }
+            self.know_opening().await?;
             let before = self.reports.progress().attempts;
             let now = wanted.min(u64::from(self.attempts_per_submit())) as u32;
             self.submit(source, now)?;
@@ -495,8 +499,19 @@ impl Optimizer {
         // before it, it is as if nobody had asked.
         if result.is_ok() || self.recorded != before {
             self.submit_encoder(encoder, copy);
+            self.opening |= self.opens;
         }
         result
+    }
+
+    /// Waits for an opening that was submitted, once: another one would refine ρ, and
+    /// whether there is one must not depend on what happens to have arrived.
+    async fn know_opening(&mut self) -> Result<(), Error> {
+        let waits = self.opening && !self.paced() && !self.plan().opening().is_empty();
+        if waits && !self.reports.progress().opened {
+            self.wait_async().await?;
+        }
+        Ok(())
     }
 
     fn submit_encoder(&mut self, encoder: wgpu::CommandEncoder, copy: Option<OnItsWay>) {
