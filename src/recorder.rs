@@ -228,6 +228,11 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
             }
         };
         let Context { gpu, optimizer, state, batch, commands, source } = &mut context;
+        if purpose == Purpose::Power && state.ragged {
+            // The power iteration starts from ±1 everywhere, and a source leaves padding
+            // alone: without this it would go on there, magnified by D, and be counted in ρ.
+            commands.encoder().clear_buffer(state.vectors[gradient].buffer(), 0, None);
+        }
         if source.submits() {
             // Its work comes after what was recorded so far, so that must go first.
             let fresh = gpu.device().create_command_encoder(&Default::default());

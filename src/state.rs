@@ -47,6 +47,8 @@ pub(crate) struct State {
     /// Where every other evaluation leaves a loss that nobody reads.
     pub(crate) other_loss: wgpu::Buffer,
     pub(crate) ring: wgpu::Buffer,
+    /// There is padding between the parameters.
+    pub(crate) ragged: bool,
 }
 
 /// Elements and bytes of the buffers of a [`State`], known before there are any.
@@ -189,6 +191,7 @@ impl State {
             last_loss: small("loss at the candidate", 4, kept)?,
             other_loss: small("loss nobody reads", 4, kept)?,
             ring: gpu.buffer("ring of records", RING_BYTES, kept)?,
+            ragged: false,
         })
     }
 }
