@@ -52,7 +52,9 @@ fn main(
         //: if state
         let bias = select(control.applied_second_scale, control.second_scale, JUDGED);
         let at = select(0u, half, HALVES == 2u);
-        var state = load_second(i, finish.chunk.span, at);
+        // Of two halves the accepted one is the other, in attempts that renew no ρ.
+        let old = select(at, at ^ 1u, UPDATE && HALVES == 2u);
+        var state = load_second(i, finish.chunk.span, old);
         if UPDATE {
             state = kept_second(i, finish.chunk, at, updated(state, g));
         }

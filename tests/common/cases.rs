@@ -213,8 +213,10 @@ pub fn case() -> impl Strategy<Value = Case> {
         prop::sample::select(vec![1u32, 3, 32]),
         any::<bool>(),
     );
-    (method(), sizes(), groups, ingredients, options, 0.002f32..0.05, any::<u64>()).prop_map(
-        |(method, tensors, rates, ingredients, options, h, seed)| {
+    // h from ρ, estimated on the device, which the oracle then takes as it was reported.
+    let step = (0.002f32..0.05, prop::bool::weighted(0.25));
+    (method(), sizes(), groups, ingredients, options, step, any::<u64>()).prop_map(
+        |(method, tensors, rates, ingredients, options, (h, stable), seed)| {
             let (preconditioner, momentum, weight_decay, l2, average, clip, adaptive) = ingredients;
             let (fusion, bindings, chunk, per_submit, theta_free) = options;
             let judged = method.tableau().b_hat().is_some();
@@ -225,8 +227,12 @@ pub fn case() -> impl Strategy<Value = Case> {
             if !groups.is_empty() {
                 groups[tensors[0].1 as usize][0] = 1.0;
             }
-            // An average of raw gradients is not of the stages that are judged.
             let adaptive = adaptive.filter(|_| judged);
+            let stable = stable && adaptive.is_none();
+            let step_size = match stable {
+                true => StepSize::stable(0.5, f64::from(h)),
+                false => StepSize::constant(h),
+            };
             Case {
                 method,
                 tensors,
@@ -239,10 +245,13 @@ pub fn case() -> impl Strategy<Value = Case> {
                     average,
                     adaptive,
                     clip,
-                    radius: SpectralRadius::Given(1.0),
+                    radius: match stable {
+                        true => SpectralRadius::Estimated,
+                        false => SpectralRadius::Given(1.0),
+                    },
                     ..Ingredients::default()
                 },
-                step_size: Some(StepSize::constant(h)),
+                step_size: Some(step_size),
                 fusion,
                 guard: Guard::On,
                 bindings,
