@@ -107,7 +107,7 @@ impl Moments {
 
 #[test]
 fn killed_at_random_moments_it_ends_with_the_same_bits() {
-    let kills: u32 = std::env::var("KUTTA_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
+    let kills: u32 = std::env::var("KUTTA_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let mut moments = Moments(now.as_nanos() as u64 | 1);
     let (mut killed, mut trainings, mut restarts) = (0, 0, 0);
