@@ -47,6 +47,8 @@ fn main(
     //: if state
     let bias = select(control.applied_second_scale, control.second_scale, JUDGED);
     let at = select(0u, half, HALVES == 2u);
+    // Of two halves the accepted one is the other, in attempts that renew no ρ.
+    let old = select(at, at ^ 1u, UPDATE && HALVES == 2u);
     //: end
     for (var i = mine.first; i < mine.end; i += RUN) {
         var g = vec4<f32>();
@@ -57,7 +59,7 @@ fn main(
         var d = vec4<f32>(1.0);
         var group = vec2<f32>(1.0);
         //: if state
-        var state = load_second(i, step.span, at);
+        var state = load_second(i, step.span, old);
         if UPDATE {
             state = kept_second(i, step.span, at, updated(state, g, step.by));
         }

@@ -13,7 +13,7 @@ use crate::ingredients::Storage;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::plan::Purpose;
-use crate::source::{Batches, Evaluation, GradientSource, SourceError};
+use crate::source::{self, Batches, Evaluation, GradientSource, SourceError};
 
 wgsl_struct! {
     /// Which of `count` batches of an attempt an evaluation sees.
@@ -81,7 +81,7 @@ impl Shares {
             all[at as usize..at as usize + size_of::<Share>()]
                 .copy_from_slice(bytemuck::bytes_of(&share));
         }
-        gpu.upload(&uniforms, &all);
+        gpu.upload(&uniforms, &all)?;
         let usage = Usage::STORAGE | Usage::UNIFORM;
         let control = gpu.buffer("control of a share", size_of::<Control>() as u64, usage)?;
         Ok(Self { count, control, uniforms, stride, cache: BindCache::default() })
@@ -167,7 +167,7 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
             return Err(format!("stage {} of a source made for {count} stages", index + 1).into());
         }
         self.shares.record(index, at);
-        self.inner.evaluate(&mut Evaluation {
+        let mut part = Evaluation {
             gpu: at.gpu,
             key: at.key,
             purpose: at.purpose,
@@ -178,7 +178,8 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
             loss: at.loss,
             batch: at.batch,
             commands: at.commands.reborrow(),
-        })
+        };
+        source::recorded(&mut self.inner, &mut part)
     }
 
     fn batches(&self) -> Batches {
@@ -245,13 +246,13 @@ impl<S: GradientSource> Accumulated<S> {
             let at = i * stride as usize;
             all[at..at + size as usize].copy_from_slice(bytemuck::bytes_of(&uniform));
         }
-        gpu.upload(&uniforms, &all);
+        gpu.upload(&uniforms, &all)?;
         let part_loss = gpu.buffer(
             "loss of a micro-batch",
             4,
             Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
         )?;
-        gpu.upload(&part_loss, bytemuck::bytes_of(&NO_LOSS));
+        gpu.upload(&part_loss, bytemuck::bytes_of(&NO_LOSS))?;
         Ok(Self {
             inner,
             shares: Shares::new(gpu, parts)?,
@@ -316,7 +317,7 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
         }
         for index in 0..self.shares.count {
             self.shares.record(index, at);
-            self.inner.evaluate(&mut Evaluation {
+            let mut part = Evaluation {
                 gpu: at.gpu,
                 key: at.key,
                 purpose: at.purpose,
@@ -327,7 +328,8 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
                 loss: &self.part_loss,
                 batch: at.batch,
                 commands: at.commands.reborrow(),
-            })?;
+            };
+            source::recorded(&mut self.inner, &mut part)?;
             self.add(index == 0, at);
         }
         Ok(())

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+#[cfg(feature = "checkpoint")]
+pub use crate::checkpoint::CheckpointError;
 use crate::ingredients::Storage;
 use crate::layout::Init;
 use crate::source::SourceError;
@@ -32,6 +34,9 @@ pub enum Error {
     Model(#[from] ModelError),
     #[error(transparent)]
     Measure(#[from] MeasureError),
+    #[cfg(feature = "checkpoint")]
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     #[error("the gradient source recorded nothing: {0}")]
     Source(#[from] SourceError),
 }
@@ -341,6 +346,12 @@ pub enum TableauError {
          with; give b_hat too, or b_low as b_hat"
     )]
     LowerAlone { tableau: String },
+    #[error(
+        "the registers of method `{method}` make no method: {stages} stages with coefficients that \
+         are finite and at most 1e6, and as many embedded weights ({weights} here) or one more, \
+         are wanted"
+    )]
+    Registers { method: String, stages: usize, weights: usize },
     #[error("no method `{name}`; there are: {known}")]
     Unknown { name: String, known: String },
     #[error(

@@ -4,6 +4,7 @@
 //! buffers at 256-byte offsets, so every tensor can be bound on its own. The
 //! gaps are padding: zero at the start, and nothing ever writes them.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::error::LayoutError;
@@ -13,6 +14,11 @@ pub const ALIGNMENT: usize = 64;
 
 /// Initial values of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Init {
     Zeros,
     Constant(f32),
@@ -288,10 +294,9 @@ impl ParamLayoutBuilder {
             return Err(LayoutError::Empty);
         }
         let mut end = 0usize;
-        for i in 0..self.tensors.len() {
-            let (placed, rest) = self.tensors.split_at_mut(i);
-            let tensor = &mut rest[0];
-            if placed.iter().any(|t| t.name == tensor.name) {
+        let mut names = HashSet::new();
+        for tensor in &mut self.tensors {
+            if !names.insert(tensor.name.clone()) {
                 return Err(LayoutError::DuplicateTensor { name: tensor.name.clone() });
             }
             let overflow = || LayoutError::TooLarge { name: tensor.name.clone() };

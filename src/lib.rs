@@ -24,6 +24,8 @@
 //! ```
 
 pub mod batching;
+#[cfg(feature = "checkpoint")]
+pub mod checkpoint;
 pub mod data;
 pub mod error;
 pub mod findings;

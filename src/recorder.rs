@@ -21,7 +21,7 @@ use crate::plan::{
     Choice, Estimate, Field, Finish, Linear, Name, Op, Operand, Plan, Purpose, Radius, Registers,
     Slot,
 };
-use crate::source::{Batches, Evaluation, EvaluationKey, GradientSource, SourceError};
+use crate::source::{self, Batches, Evaluation, EvaluationKey, GradientSource, SourceError};
 use crate::state::State;
 
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Recorder {
             state.loss.as_entire_binding(),
         ];
         let bind_group = pipeline.bind(gpu, &resources);
-        builder.upload();
+        builder.upload()?;
         Ok(Self {
             begin: Dispatch::new(&pipeline, bind_group, 1),
             attempt,
@@ -185,7 +185,7 @@ impl Recorder {
             .map(own)
             .map(|items| items.into_iter().filter_map(dispatch).collect())
             .collect();
-        builder.upload();
+        builder.upload()?;
         Ok(dispatches)
     }
 
@@ -228,13 +228,18 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
             }
         };
         let Context { gpu, optimizer, state, batch, commands, source } = &mut context;
+        if purpose == Purpose::Power && state.ragged {
+            // The power iteration starts from ±1 everywhere, and a source leaves padding
+            // alone: without this it would go on there, magnified by D, and be counted in ρ.
+            commands.encoder().clear_buffer(state.vectors[gradient].buffer(), 0, None);
+        }
         if source.submits() {
             // Its work comes after what was recorded so far, so that must go first.
             let fresh = gpu.device().create_command_encoder(&Default::default());
             let recorded = std::mem::replace(commands.encoder(), fresh);
             gpu.queue().submit([recorded.finish()]);
         }
-        source.evaluate(&mut Evaluation {
+        let mut evaluation = Evaluation {
             gpu,
             key: EvaluationKey {
                 optimizer: *optimizer,
@@ -256,7 +261,8 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
             },
             batch: *batch,
             commands: commands.reborrow(),
-        })?;
+        };
+        source::recorded(&mut **source, &mut evaluation)?;
     }
     Ok(())
 }
@@ -354,8 +360,8 @@ impl<'a> Builder<'a> {
         Ok(Self { first, gpu, plan, state, kinds, walk, most, uniforms, stride, bytes: Vec::new() })
     }
 
-    fn upload(self) {
-        self.gpu.upload(&self.uniforms, &self.bytes);
+    fn upload(self) -> Result<(), GpuError> {
+        self.gpu.upload(&self.uniforms, &self.bytes)
     }
 
     /// Appends a uniform; its offset in the buffer.

@@ -193,7 +193,7 @@ const COPY_BYTES: u64 = STAMPS_AT + STAMPS_BYTES;
 const STAMPS_AT: u64 = RING_BYTES + size_of::<Control>() as u64;
 
 /// The u64 counter whose low half is `low`, not far from `near`.
-fn widen(low: u32, near: u64) -> u64 {
+pub(crate) fn widen(low: u32, near: u64) -> u64 {
     near.wrapping_add_signed(i64::from(low.wrapping_sub(near as u32) as i32))
 }
 
@@ -306,6 +306,10 @@ impl Reports {
             self.note(attempt, record);
         }
         self.last.attempts = self.last.attempts.max(end);
+        self.note_control(control);
+    }
+
+    fn note_control(&mut self, control: &Control) {
         self.last.batch = widen(control.batch, self.last.batch);
         self.last.next_h = control.next_h;
         self.last.failure = control.failure;
@@ -388,6 +392,19 @@ impl Reports {
 
     pub(crate) fn take_timed(&mut self) -> Option<(u32, [u64; 2])> {
         self.timed.pop_front()
+    }
+
+    /// Goes on from a control block that the ring knows nothing of.
+    #[cfg(feature = "checkpoint")]
+    pub(crate) fn take_up(&mut self, control: &Control, counts: &crate::optimizer::saved::Counts) {
+        self.last.attempts = counts.attempts;
+        self.last.accepted = counts.accepted;
+        self.last.skipped = counts.skipped;
+        self.last.refused = counts.refused;
+        self.last.evaluations = counts.evaluations;
+        self.last.non_finite = counts.non_finite;
+        self.last.batch = counts.batch;
+        self.note_control(control);
     }
 
     pub(crate) fn take_measured(&mut self) -> Option<Report> {

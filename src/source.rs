@@ -19,7 +19,9 @@ pub trait GradientSource {
     ///
     /// # Errors
     /// Whatever keeps the source from recording. The attempt is then not
-    /// recorded and no state changes.
+    /// recorded and no state changes. The same holds for a source that panics, and for
+    /// one that returns without having asked for pass or encoder, unless it submits by
+    /// itself: that is an error too.
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError>;
 
     /// Who advances the batches.
@@ -213,6 +215,22 @@ impl Evaluation<'_> {
     pub fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
         self.commands.encoder()
     }
+}
+
+/// Has a source record, and sees to it that it did: else old numbers would pass for its
+/// gradient.
+pub(crate) fn recorded<S: GradientSource + ?Sized>(
+    source: &mut S,
+    at: &mut Evaluation<'_>,
+) -> Result<(), SourceError> {
+    source.evaluate(at)?;
+    if at.commands.used() || source.submits() {
+        return Ok(());
+    }
+    Err(SourceError::new(
+        "it returned without an error, and neither opened the pass nor took the encoder; one \
+         that submits by itself says so (`GradientSource::submits`)",
+    ))
 }
 
 /// Why a source could not record its gradient.

@@ -47,6 +47,8 @@ pub(crate) struct State {
     /// Where every other evaluation leaves a loss that nobody reads.
     pub(crate) other_loss: wgpu::Buffer,
     pub(crate) ring: wgpu::Buffer,
+    /// There is padding between the parameters.
+    pub(crate) ragged: bool,
 }
 
 /// Elements and bytes of the buffers of a [`State`], known before there are any.
@@ -157,7 +159,7 @@ impl State {
         let second = Vector::stored(gpu, SECOND, sizes.second, sizes.stored.second)?;
         if ingredients.grouped {
             let words = with_multipliers(walk, plan, multipliers);
-            gpu.upload(second.buffer(), bytemuck::cast_slice(&words));
+            gpu.upload(second.buffer(), bytemuck::cast_slice(&words))?;
         }
         let mean = Vector::stored(gpu, MEAN, sizes.mean, sizes.stored.momentum)?;
         let average = match ingredients.average {
@@ -171,7 +173,7 @@ impl State {
         let kept = Usage::STORAGE | Usage::COPY_SRC;
         let both = Usage::STORAGE | Usage::UNIFORM | Usage::COPY_SRC | Usage::COPY_DST;
         let moments = small("moments", size_of::<Moments>(), Usage::UNIFORM | Usage::COPY_DST)?;
-        gpu.upload(&moments, bytemuck::bytes_of(&Moments::of(ingredients)));
+        gpu.upload(&moments, bytemuck::bytes_of(&Moments::of(ingredients)))?;
         Ok(Self {
             vectors,
             second,
@@ -189,6 +191,7 @@ impl State {
             last_loss: small("loss at the candidate", 4, kept)?,
             other_loss: small("loss nobody reads", 4, kept)?,
             ring: gpu.buffer("ring of records", RING_BYTES, kept)?,
+            ragged: false,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! `--method file.json` in the examples.
+//! `--method file.json` and `--checkpoint` in the examples.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -182,5 +182,62 @@ fn all_faults_of_a_file_are_printed() {
         let options = if name == "flow" { &problem[..] } else { &nowhere };
         let output = example(name, &[options, &["--method", "rk5"]].concat());
         assert!(!output.status.success() && text(&output.stderr).contains("ssprk33"), "{name}");
+    }
+}
+
+/// A folder of IDX files is enough: `train` saves, goes on, and ends as if it had never
+/// stopped; and says what it will not do.
+#[test]
+fn train_goes_on_from_its_checkpoints() {
+    let data = data();
+    let out = tempfile::tempdir().unwrap();
+    let [whole, parts] = ["whole", "parts"].map(|name| out.path().join(name));
+    let run = |folder: &Path, epochs: &str, more: &[&str]| {
+        let common = ["--data", string(data.path()), "--hidden", "6", "--batch", "8", "--method"];
+        let method = ["bs3", "--adaptive", "rtol=1e-2,atol=1e-3", "--momentum", "heavy-ball:0.9"];
+        let saving = ["--checkpoint", string(folder), "--every", "7", "--epochs", epochs];
+        let plots = ["--out", string(out.path())];
+        let options = [&common[..], &method, &saving, &plots, more].concat();
+        example("train", &options)
+    };
+    let fine = |output: &Output| assert!(output.status.success(), "{}", text(&output.stderr));
+    fine(&run(&whole, "9", &[]));
+    fine(&run(&parts, "4", &["--resume"]));
+    let names = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    // Six batches make an epoch.
+    let at = |n: u64| format!("attempt-{n:012}.safetensors");
+    assert_eq!(names(&parts), [at(14), at(21), at(24)]);
+    // A damaged newest one: it says so, and goes on from the one before.
+    let newest = parts.join(at(24));
+    let mut bytes = fs::read(&newest).unwrap();
+    let last = bytes.len() - 40;
+    bytes[last] ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    let resumed = run(&parts, "9", &["--resume"]);
+    fine(&resumed);
+    let said = text(&resumed.stderr);
+    assert!(said.contains("SHA-256") && said.contains("21 steps"), "{said}");
+    let [a, b] = [&whole, &parts]
+        .map(|folder| kutta::checkpoint::Checkpoint::open(folder.join(at(54))).unwrap());
+    let differing = a.tensors_differing(&b);
+    assert!(differing.iter().all(|name| name == "kutta.control"), "{differing:?}");
+    assert_eq!(a.evaluations(), b.evaluations());
+
+    for (folder, more, words) in [
+        (&whole, &[][..], "--resume"),
+        (&whole, &["--resume", "--seed", "8"], "--seed 7, not 8"),
+        (&whole, &["--resume", "--hidden", "5"], "another network"),
+        (&whole, &["--resume"], "ask for more"),
+    ] {
+        let options: Vec<&str> = more.to_vec();
+        let output = run(folder, "9", &options);
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(words), "{more:?}: {said}");
     }
 }

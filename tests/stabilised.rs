@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use common::{Planted, default_limits_gpu, gpu, noise, relative};
 use kutta::error::{OptimizerError, PlanError};
+use kutta::gpu::kernel::{Access, Kernel};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
 use kutta::tableau::{Family, Stabilised, Stages};
@@ -450,6 +451,66 @@ fn without_curvature_and_where_it_is_negative_reports_say_so() {
     for report in estimated(&saddle, 3, Ingredients::default(), 30) {
         assert_eq!(report.fallback, Some(Fallback::Negative));
         assert!((report.spectral_radius.unwrap() - 50.0).abs() < 0.1, "{report:?}");
+    }
+}
+
+const RAGGED: Kernel = Kernel {
+    name: "ragged",
+    text: &["@group(0) @binding(0) var<storage, read> theta: array<f32>;
+        @group(0) @binding(1) var<storage, read_write> gradient: array<f32>;
+        @compute @workgroup_size(256) fn main(@builtin(local_invocation_index) i: u32) {
+            if i < 5u { gradient[i] = 3.0 * theta[i]; }
+            if i >= 64u && i < 71u { gradient[i] = 7.0 * theta[i]; }
+        }"],
+    bindings: &[("theta", Access::Read), ("gradient", Access::Write)],
+    vectors: &[],
+    structs: &[],
+};
+
+/// 3/2 ‖x‖² + 7/2 ‖y‖² of tensors with padding between them, which it leaves alone.
+struct Ragged;
+
+impl GradientSource for Ragged {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        let pipeline = at.gpu().pipeline(&RAGGED, &vec![]);
+        let buffers = [at.point().buffer(), at.gradient().buffer()];
+        let bind_group = pipeline.bind(at.gpu(), &buffers.map(|b| b.as_entire_binding()));
+        let pass = at.pass();
+        pass.set_pipeline(pipeline.pipeline());
+        pass.set_bind_group(0, &bind_group, &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+        Ok(())
+    }
+}
+
+#[test]
+fn padding_between_tensors_has_no_part_in_the_radius() {
+    use kutta::{Init, ParamLayout};
+    let layout = ParamLayout::builder()
+        .tensor("x", &[5], Init::Constant(1.0))
+        .tensor("y", &[7], Init::Constant(-0.5))
+        .build()
+        .unwrap();
+    for (name, preconditioner) in [
+        ("rkc2:stages=5", Preconditioner::none()),
+        ("rkc2", Preconditioner::none()),
+        ("rkc2", Preconditioner::rmsprop(0.5, 1e-3)),
+    ] {
+        let mut optimizer = Optimizer::builder(method(name))
+            .preconditioner(preconditioner)
+            .step_size(StepSize::constant(1e-4))
+            .build(gpu(), &layout, &layout.initial(1))
+            .unwrap();
+        optimizer.run(&mut Ragged, 60).unwrap();
+        optimizer.wait().unwrap();
+        for report in optimizer.reports() {
+            let found = report.spectral_radius.unwrap();
+            match preconditioner {
+                Preconditioner::None => assert!((found - 7.0).abs() < 0.05, "{report:?}"),
+                // D = 1/|g| or so makes the field ±1: its Jacobian is D H, at most a few tens.
+                _ => assert!(found < 40.0, "{report:?}"),
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::{Debug, Display};
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use kutta::checkpoint::Every;
 use kutta::models::Activation;
 use kutta::{
     Adaptive, Ingredients, Method, Momentum, Preconditioner, SpectralRadius, StepSize, Stored,
@@ -118,6 +119,23 @@ pub struct Args {
     /// Folder for train.svg and train.png
     #[arg(long, value_name = "DIR", default_value = "target/train")]
     pub out: PathBuf,
+
+    /// Saves the training in this folder as it goes on, and at its end
+    #[arg(long, value_name = "DIR", conflicts_with = "compare")]
+    pub checkpoint: Option<PathBuf>,
+
+    /// How often: after so many steps, 500, or seconds, 30s
+    #[arg(long, value_name = "N|Ns", default_value = "60s", requires = "checkpoint")]
+    #[serde(serialize_with = "as_debug")]
+    pub every: Every,
+
+    /// Checkpoints to keep: the newest ones
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "checkpoint", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: u32,
+
+    /// Goes on from the newest whole checkpoint in the folder, if there is one
+    #[arg(long, requires = "checkpoint")]
+    pub resume: bool,
 
     /// Also writes the options and the whole curve to this file
     #[arg(long, value_name = "FILE")]
@@ -240,6 +258,14 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused() {
         for line in ["--epochs 0", "--hidden 12,x", "--method rk4 --compare euler", "--budget time"]
+            .into_iter()
+            .chain([
+                "--resume",
+                "--every 10",
+                "--checkpoint x --every 0",
+                "--checkpoint x --keep 0",
+            ])
+            .chain(["--checkpoint x --compare euler,rk4", "--checkpoint x --every 2h"])
         {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example train
 //! cargo run --release --example train -- --compare euler,heun,rk4 --budget evaluations
+//! cargo run --release --example train -- --checkpoint run --every 30s --resume
 //! ```
 
 mod cli;
@@ -12,6 +13,7 @@ mod files;
 mod numbers;
 mod plot;
 mod progress;
+mod saving;
 mod summary;
 mod training;
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::cli::{Args, Budget};
 use crate::curve::{Run, Step, Test};
 use crate::progress::Progress;
+use crate::saving::Saving;
 
 /// How long a chunk of attempts should take: short enough for a lively bar.
 const CHUNK: Duration = Duration::from_millis(250);
@@ -35,10 +36,14 @@ impl Trainer<'_> {
     /// Trains from the start that the seed gives.
     pub fn train(&mut self, method: &Method) -> Result<Run, Error> {
         let args = self.args;
-        let mut optimizer = Optimizer::builder(method.clone())
+        let builder = Optimizer::builder(method.clone())
             .step_size(args.step_size()?)
-            .ingredients(args.ingredients())
-            .build(self.gpu, self.mlp.layout(), &self.mlp.initial(args.seed))?;
+            .ingredients(args.ingredients());
+        let mut saving = Saving::new(args, self.mlp)?;
+        let mut optimizer = match saving.found() {
+            Some(checkpoint) => builder.resume(self.gpu, checkpoint)?,
+            None => builder.build(self.gpu, self.mlp.layout(), &self.mlp.initial(args.seed))?,
+        };
         let cost = optimizer.plan().evaluations() as usize;
         let mut schedule = Schedule::new(args.budget, args.epochs, self.epoch, cost);
         let mut mlp = Network::new(self.gpu, self.mlp, args, &optimizer)?;
@@ -53,10 +58,17 @@ impl Trainer<'_> {
             tests: Vec::new(),
             average: None,
         };
-        test_at(mlp.plain(), test, &optimizer, 0, &mut run)?;
+        if let Some(checkpoint) = saving.found() {
+            run.evaluations = checkpoint.evaluations();
+            schedule.go_on(checkpoint.attempts(), run.evaluations, cost);
+            if schedule.next(1).is_none() {
+                return Err(saving.at_the_end());
+            }
+        }
+        test_at(mlp.plain(), test, &optimizer, schedule.attempts, &mut run)?;
         let mut recent = Recent::default();
         let mut chunk = 1;
-        while let Some(attempts) = schedule.next(chunk) {
+        while let Some(attempts) = schedule.next(chunk.min(saving.due_in(&optimizer))) {
             let start = Instant::now();
             optimizer.run(&mut mlp, attempts)?;
             optimizer.wait()?;
@@ -80,6 +92,7 @@ impl Trainer<'_> {
             let epochs = schedule.attempts as f64 / self.epoch.batches as f64;
             run.samples = epochs * self.epoch.samples as f64;
             chunk = next_chunk(attempts, took);
+            saving.tick(&mut optimizer);
 
             let (done, speed) = (schedule.done, run.samples_per_second());
             progress.update(done, recent.loss, speed);
@@ -89,6 +102,7 @@ impl Trainer<'_> {
             }
         }
         progress.finish();
+        saving.finish(&mut optimizer)?;
         if let Some(average) = optimizer.average() {
             run.average = mlp.plain().evaluate(average, test)?.accuracy;
         }
@@ -210,11 +224,19 @@ impl Schedule {
     fn advance(&mut self, attempts: u64, evaluations: u64, stages: usize) {
         self.attempts += attempts;
         match self.budget {
-            Budget::Epochs => self.done = self.attempts,
+            Budget::Epochs => self.done = self.attempts.min(self.total),
             Budget::Evaluations => {
                 self.done = evaluations.min(self.total);
                 self.per_attempt = stages.max(1) as u64;
             }
+        }
+    }
+
+    /// After what was done before this process.
+    fn go_on(&mut self, attempts: u64, evaluations: u64, stages: usize) {
+        self.advance(attempts, evaluations, stages);
+        while self.tested + 1 < self.tests && self.done >= self.next_test() {
+            self.tested += 1;
         }
     }
 
@@ -307,6 +329,19 @@ mod tests {
         for budget in [Budget::Epochs, Budget::Evaluations] {
             assert_eq!(follow(Schedule::new(budget, 1, tiny, 4), 9, 4), (1, vec![1]));
         }
+    }
+
+    #[test]
+    fn a_schedule_goes_on_where_it_was() {
+        let mut schedule = Schedule::new(Budget::Epochs, 2, EPOCH, 4);
+        schedule.go_on(1_000, 4_000, 4);
+        let (attempts, tests) = follow(schedule, 50, 4);
+        assert_eq!((attempts, *tests.last().unwrap()), (2 * 938, 2 * 938));
+        // Those of the second half alone.
+        assert_eq!(tests.len(), 10);
+        let mut schedule = Schedule::new(Budget::Epochs, 1, EPOCH, 4);
+        schedule.go_on(2_000, 8_000, 4);
+        assert_eq!(schedule.next(1), None);
     }
 
     #[test]

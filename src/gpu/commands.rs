@@ -8,6 +8,8 @@ pub(crate) struct Commands<'a> {
     timing: Option<Timing<'a>>,
     pass: &'a mut Option<wgpu::ComputePass<'static>>,
     encoder: &'a mut wgpu::CommandEncoder,
+    /// Somebody has asked for one of the two.
+    used: bool,
 }
 
 impl<'a> Commands<'a> {
@@ -17,7 +19,7 @@ impl<'a> Commands<'a> {
         encoder: &'a mut wgpu::CommandEncoder,
         pass: &'a mut Option<wgpu::ComputePass<'static>>,
     ) -> Self {
-        Self { timing: None, pass, encoder }
+        Self { timing: None, pass, encoder, used: false }
     }
 
     /// Passes that are opened from now on write timestamps.
@@ -26,11 +28,17 @@ impl<'a> Commands<'a> {
     }
 
     pub(crate) fn reborrow(&mut self) -> Commands<'_> {
-        Commands { timing: self.timing, pass: self.pass, encoder: self.encoder }
+        Commands { timing: self.timing, pass: self.pass, encoder: self.encoder, used: false }
+    }
+
+    /// Whether pass or encoder was asked for since this was borrowed.
+    pub(crate) fn used(&self) -> bool {
+        self.used
     }
 
     /// The shared pass, opened if none is open.
     pub(crate) fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
+        self.used = true;
         self.pass.get_or_insert_with(|| {
             self.encoder
                 .begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -43,6 +51,7 @@ impl<'a> Commands<'a> {
 
     /// The encoder itself; ends the shared pass.
     pub(crate) fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
+        self.used = true;
         *self.pass = None;
         self.encoder
     }

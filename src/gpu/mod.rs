@@ -221,39 +221,80 @@ impl Gpu {
         if bytes > limit {
             return Err(GpuError::BufferTooLarge { what: label.into(), needed: bytes, limit });
         }
-        let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size: bytes,
-            usage,
-            mapped_at_creation: false,
-        });
+        let create = || {
+            self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        match self.scoped(wgpu::ErrorFilter::OutOfMemory, create) {
+            (_, true) => Err(GpuError::OutOfMemory { what: label.into(), bytes }),
+            (buffer, false) if self.is_invalid(&buffer) => {
+                Err(GpuError::DeviceLost { during: "allocating buffers" })
+            }
+            (buffer, false) => Ok(buffer),
+        }
+    }
+
+    /// On a lost device wgpu makes buffers as if nothing was amiss; only their use is an
+    /// error, also that of nothing at all.
+    fn is_invalid(&self, buffer: &wgpu::Buffer) -> bool {
+        let use_it = || self.queue().write_buffer(buffer, 0, &[]);
+        buffer.usage().contains(wgpu::BufferUsages::COPY_DST)
+            && self.scoped(wgpu::ErrorFilter::Validation, use_it).1
+    }
+
+    /// Calls of the device, and whether any ran into an error of this kind, which else
+    /// would end the program. Errors of other kinds stay the host's.
+    pub(crate) fn scoped<T>(
+        &self,
+        filter: wgpu::ErrorFilter,
+        calls: impl FnOnce() -> T,
+    ) -> (T, bool) {
+        let scope = self.device().push_error_scope(filter);
+        let made = calls();
         // Natively the scope's future is ready at once. A browser tells later,
         // through the host's own error handling.
-        if let Some(Some(_)) = now(scope.pop()) {
-            return Err(GpuError::OutOfMemory { what: label.into(), bytes });
-        }
-        // On a lost device wgpu makes buffers as if nothing was amiss; only their use
-        // is an error, also that of nothing at all.
-        let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        if usage.contains(wgpu::BufferUsages::COPY_DST) {
-            self.queue().write_buffer(&buffer, 0, &[]);
-        }
-        if let Some(Some(_)) = now(scope.pop()) {
-            return Err(GpuError::DeviceLost { during: "allocating buffers" });
-        }
-        Ok(buffer)
+        let failed = matches!(now(scope.pop()), Some(Some(_)));
+        (made, failed)
     }
 
     /// Writes bytes to the start of a buffer, in the queue's order.
-    pub(crate) fn upload(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// No memory to bring them there with, or a lost device.
+    pub(crate) fn upload(&self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<(), GpuError> {
+        self.upload_at(buffer, 0, bytes)
+    }
+
+    /// The same from some place in the buffer on, a multiple of four bytes.
+    pub(crate) fn upload_at(
+        &self,
+        buffer: &wgpu::Buffer,
+        start: u64,
+        bytes: &[u8],
+    ) -> Result<(), GpuError> {
         // Staging memory is allocated per call: pieces keep its peak small.
         const PIECE: usize = 32 << 20;
-        for (i, piece) in bytes.chunks(PIECE).enumerate() {
-            self.queue().write_buffer(buffer, (i * PIECE) as u64, piece);
-            if bytes.len() > PIECE {
-                self.queue().submit([]);
+        let write = || {
+            for (i, piece) in bytes.chunks(PIECE).enumerate() {
+                self.queue().write_buffer(buffer, start + (i * PIECE) as u64, piece);
+                if bytes.len() > PIECE {
+                    self.queue().submit([]);
+                }
             }
+        };
+        // On a lost device the buffer is none.
+        let validated = || self.scoped(wgpu::ErrorFilter::Validation, write).1;
+        match self.scoped(wgpu::ErrorFilter::OutOfMemory, validated) {
+            (_, true) => {
+                let bytes = bytes.len() as u64;
+                Err(GpuError::OutOfMemory { what: "staging memory".into(), bytes })
+            }
+            (true, false) => Err(GpuError::DeviceLost { during: "writing a buffer" }),
+            (false, false) => Ok(()),
         }
     }
 

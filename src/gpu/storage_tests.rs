@@ -39,7 +39,7 @@ fn convert(gpu: &Gpu, bytes: &[u8], from: Storage, to: Format, draw: u32) -> Vec
     let size = (elements * to.storage.bytes()) as u64;
     let x = gpu.buffer("x", bytes.len() as u64, Usage::STORAGE | Usage::COPY_DST).unwrap();
     let y = gpu.buffer("y", size, Usage::STORAGE | Usage::COPY_SRC).unwrap();
-    gpu.upload(&x, bytes);
+    gpu.upload(&x, bytes).unwrap();
     let group = pipeline.bind(gpu, &[x.as_entire_binding(), y.as_entire_binding()]);
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     {
@@ -142,7 +142,7 @@ fn a_vector_is_read_as_f32_from_any_element() {
         let vector = Vector::stored(&gpu, "halves", values.len(), storage).unwrap();
         let mut halves: Vec<u16> = values.iter().map(|&x| nearest(storage, x)).collect();
         halves.push(0);
-        gpu.upload(vector.buffer(), bytemuck::cast_slice(&halves));
+        gpu.upload(vector.buffer(), bytemuck::cast_slice(&halves)).unwrap();
         assert_eq!(vector.read(&gpu).unwrap(), values, "{storage}");
         for range in [0..1, 3..8, 64..66, 129..131, 130..200] {
             let expected = &values[range.start..range.end.min(values.len())];

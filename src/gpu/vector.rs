@@ -56,7 +56,7 @@ impl Vector {
     /// As [`Vector::zeros`].
     pub fn from_slice(gpu: &Gpu, label: &str, values: &[f32]) -> Result<Self, GpuError> {
         let vector = Self::zeros(gpu, label, values.len())?;
-        gpu.upload(&vector.buffer, bytemuck::cast_slice(values));
+        gpu.upload(&vector.buffer, bytemuck::cast_slice(values))?;
         Ok(vector)
     }
 

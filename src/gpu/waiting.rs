@@ -68,14 +68,21 @@ impl Gpu {
         let mut start = range.start;
         while start < range.end {
             let bytes = piece.min(range.end - start);
-            let mut encoder = self.device().create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, bytes);
-            let index = self.queue().submit([encoder.finish()]);
             let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel::<bool>();
-            staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
-                // The receiver is gone only if the caller dropped the future.
-                let _ = sender.send(result.is_ok());
+            // On a lost device the staging buffer is none, which only these calls tell.
+            let (index, failed) = self.scoped(wgpu::ErrorFilter::Validation, || {
+                let mut encoder = self.device().create_command_encoder(&Default::default());
+                encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, bytes);
+                let index = self.queue().submit([encoder.finish()]);
+                staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+                    // The receiver is gone only if the caller dropped the future.
+                    let _ = sender.send(result.is_ok());
+                });
+                index
             });
+            if failed {
+                return Err(lost());
+            }
             if self.wait_for(index, receiver.receive(), waiting).await != Some(true) {
                 return Err(lost());
             }

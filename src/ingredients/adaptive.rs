@@ -29,6 +29,11 @@ use crate::method::Method;
 /// # Ok::<(), kutta::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub struct Adaptive {
     pub(crate) rtol: f64,
     pub(crate) atol: f64,
@@ -50,6 +55,11 @@ pub struct Adaptive {
 /// | `Pi` | 0.7 | 0.4 | 0 |
 /// | `Pid` | p + i + d | p + 2d | d |
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Controller {
     /// The error of this attempt alone.
     #[default]
@@ -62,6 +72,11 @@ pub enum Controller {
 
 /// How far one attempt's factor x may change h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Limiter {
     /// x, at least 0.2 and at most 10.
     #[default]
@@ -72,6 +87,11 @@ pub enum Limiter {
 
 /// What follows a refused attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Rejection {
     /// The same batch again, with the smaller h.
     #[default]

@@ -12,6 +12,11 @@ use crate::error::IngredientError;
 /// assert!(Group::frozen() != head && biases.check(1).is_ok());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub struct Group {
     pub(crate) rate: f64,
     pub(crate) decay: f64,

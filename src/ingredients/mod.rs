@@ -27,6 +27,11 @@ use crate::error::IngredientError;
 
 /// What a step does to gradients before they move θ.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub struct Ingredients {
     pub preconditioner: Preconditioner,
     pub momentum: Momentum,

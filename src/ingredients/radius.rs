@@ -17,6 +17,11 @@ use crate::error::IngredientError;
 /// # Ok::<(), kutta::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum SpectralRadius {
     /// Found on the device by a nonlinear power iteration on differences of
     /// gradients, w ← D (g(θ + εw) − g(θ)), and enlarged by 1.2: twelve gradients

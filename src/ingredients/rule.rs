@@ -22,6 +22,11 @@ use crate::error::IngredientError;
 /// is a preconditioner is kutta's own choice.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Rule {
     Dal { p: f64, h_max: f64, from: Curvature },
     RescaledDal { c: f64, p: f64, from: Curvature },
@@ -32,6 +37,11 @@ pub enum Rule {
 
 /// Where r = ‖Jv‖/‖v‖ comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Curvature {
     /// One gradient more, at θ + εv with ε = 0.01/‖v‖.
     #[default]

@@ -20,6 +20,11 @@ pub const MAX_PIECES: usize = 16;
 /// assert!(StepSize::constant(-0.1).check().is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub struct StepSize {
     pieces: Vec<Piece>,
     rule: Option<Rule>,
@@ -27,12 +32,22 @@ pub struct StepSize {
 
 /// From step `start` on, with n counted from there.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub(crate) struct Piece {
     pub(crate) start: u32,
     pub(crate) curve: Curve,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub(crate) enum Curve {
     /// from + (to − from) min(n/steps, 1).
     Linear { from: f64, to: f64, steps: u32 },
@@ -90,6 +105,16 @@ impl StepSize {
             *from = source;
         }
         self
+    }
+
+    /// Whether it is one that this file makes, and not one that a damaged or forged
+    /// checkpoint brought.
+    #[cfg(feature = "checkpoint")]
+    pub(crate) fn is_sound(&self) -> bool {
+        match self.rule {
+            Some(rule) => self.pieces == Self::ruled(rule).pieces,
+            None => !self.pieces.is_empty(),
+        }
     }
 
     /// The rule, if this is one.

@@ -29,6 +29,11 @@ use half::{bf16, f16};
 /// # Ok::<(), kutta::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Storage {
     /// IEEE 754 binary32.
     #[default]
@@ -84,6 +89,11 @@ impl Storage {
 
 /// How the state of momentum and preconditioner is rounded where it is stored narrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Rounding {
     /// To nearest, ties to even. What changes by less than u of itself in a step, as
     /// averages with a β above 1 − u do, then stays where it is.
@@ -116,6 +126,11 @@ pub enum Rounding {
 /// # Ok::<(), kutta::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub struct Stored {
     /// ∇L at the stages.
     pub gradients: Storage,

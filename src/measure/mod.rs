@@ -216,7 +216,7 @@ impl Bench {
         let mut first = None;
         for _ in 0..sets.max(1) {
             let state = State::new(gpu, &plan, &walk, &theta, &[])?;
-            gpu.upload(&state.settings, bytemuck::bytes_of(&settings));
+            gpu.upload(&state.settings, bytemuck::bytes_of(&settings))?;
             let recorder = Recorder::new(gpu, &plan, &state, walk, gpu.binding_elements())?;
             made.push(Set::new(&mut elementwise, &plan, state, &recorder, &pool)?);
             first.get_or_insert(recorder);
@@ -622,11 +622,12 @@ impl Set {
     }
 }
 
-/// Records nothing, so that gradients stay as they are.
+/// Records no work, so that gradients stay as they are.
 struct Silent;
 
 impl GradientSource for Silent {
-    fn evaluate(&mut self, _: &mut Evaluation<'_>) -> Result<(), SourceError> {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        at.pass();
         Ok(())
     }
 

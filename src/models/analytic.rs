@@ -132,7 +132,7 @@ impl Analytic {
         for (i, chunk) in chunks.iter().enumerate() {
             put(i + 1, bytemuck::bytes_of(chunk));
         }
-        gpu.upload(&uniforms, &bytes);
+        gpu.upload(&uniforms, &bytes)?;
         Ok(Self {
             gpu: gpu.clone(),
             problem: number(problem),

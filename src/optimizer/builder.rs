@@ -29,6 +29,11 @@ const ATTEMPTS_PER_SUBMIT: u32 = 32;
 
 /// Options of an [`Optimizer`]; see [`Optimizer::builder`].
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub struct Builder {
     method: Method,
     step_size: Option<StepSize>,
@@ -53,6 +58,36 @@ struct Planned {
 }
 
 impl Builder {
+    /// Keeps what was chosen after [`Builder::build`].
+    pub(super) fn set_step_size(&mut self, step_size: &StepSize) {
+        self.step_size = Some(step_size.clone());
+    }
+
+    /// The ingredients as they were asked for.
+    #[cfg(feature = "checkpoint")]
+    pub(crate) fn asked(&self) -> &Ingredients {
+        &self.ingredients
+    }
+
+    #[cfg(feature = "checkpoint")]
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Whether steps are made in the same way.
+    #[cfg(feature = "checkpoint")]
+    pub(crate) fn steps_as(&self, other: &Self) -> bool {
+        let of =
+            |b: &Self| (b.method.clone(), b.step_size.clone(), b.ingredients, b.groups.clone());
+        of(self) == of(other)
+    }
+
+    /// Whether every option is one that can be asked for.
+    #[cfg(feature = "checkpoint")]
+    pub(crate) fn is_sound(&self) -> bool {
+        self.step_size.as_ref().is_none_or(StepSize::is_sound)
+    }
+
     pub(super) fn new(method: Method) -> Self {
         Self {
             method,
@@ -319,13 +354,15 @@ impl Builder {
             let tensor = layout.locate(index).map_or("padding", |t| t.name()).to_owned();
             return Err(OptimizerError::Initial { index, value: theta[index], tensor }.into());
         }
+        let given = self.clone();
         let Planned { builder, step_size, automatic, plan, walk, most } =
             self.planned(gpu, layout)?;
         let multipliers = builder.multipliers(layout)?;
         Requirements::of(gpu, &plan, &walk, theta.len(), most)
             .check(gpu, builder.memory.or_else(|| gpu.available_memory()))?;
         let Self { method, ingredients, per_submit, pace, .. } = builder;
-        let state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
+        let mut state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
+        state.ragged = layout.parameters() < layout.len();
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
         let estimates = !plan.renewing().is_empty();
         let mut settings = Settings {
@@ -355,6 +392,7 @@ impl Builder {
             gpu: gpu.clone(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             layout: layout.clone(),
+            given,
             reports: Reports::new(gpu, &plan)?,
             method,
             variants: VecDeque::from([Variant { plan, recorder }]),
@@ -366,6 +404,7 @@ impl Builder {
             per_submit: if pace == Pace::Wait { 1 } else { per_submit },
             pace,
             opens: automatic || estimates || ingredients.adaptive.is_none(),
+            opening: false,
             since_radius: 0,
             refused_then: 0,
             recorded: 0,

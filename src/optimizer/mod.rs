@@ -4,6 +4,8 @@
 mod builder;
 mod hosted;
 mod requirements;
+#[cfg(feature = "checkpoint")]
+pub(crate) mod saved;
 mod stages;
 
 use std::collections::VecDeque;
@@ -64,6 +66,8 @@ pub struct Optimizer {
     gpu: Gpu,
     id: u64,
     layout: ParamLayout,
+    /// What the builder was told.
+    given: Builder,
     method: Method,
     /// One, or for stabilised methods one for each number of stages that was
     /// wanted lately; the first is in use.
@@ -78,6 +82,8 @@ pub struct Optimizer {
     pace: Pace,
     /// The first attempt wants an opening.
     opens: bool,
+    /// One has been submitted.
+    opening: bool,
     /// Attempts recorded since ρ was renewed, and refused ones as of then.
     since_radius: u32,
     refused_then: u32,
@@ -112,6 +118,11 @@ struct Fence {
 
 /// How far `run` and its like go ahead of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Pace {
     /// Some submits: nothing in between waits.
     #[default]
@@ -198,6 +209,7 @@ impl Optimizer {
         }
         self.settings.set_step_size(step_size);
         self.step_size = step_size.clone();
+        self.given.set_step_size(step_size);
         self.write_settings();
         Ok(())
     }
@@ -263,6 +275,7 @@ impl Optimizer {
         let mut left = n;
         while left > 0 {
             self.choose_stages(source, waiting).await?;
+            self.know_opening(waiting).await?;
             let now = left.min(u64::from(self.attempts_per_submit())) as u32;
             self.submit(source, now)?;
             self.settle(if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD }, waiting).await?;
@@ -410,6 +423,7 @@ impl Optimizer {
             if fruitless >= MOST_FRUITLESS {
                 return Err(OptimizerError::Stalled { attempts: fruitless }.into());
             }
+            self.know_opening(waiting).await?;
             let before = self.reports.progress().attempts;
             let now = wanted.min(u64::from(self.attempts_per_submit())) as u32;
             self.submit(source, now)?;
@@ -456,9 +470,9 @@ impl Optimizer {
         let batch = Some(self.reports.progress().batch);
         let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
         let result = self.recorder().measurement(context);
-        self.recorded = self.recorded.wrapping_add(1);
         drop(pass);
         result?;
+        self.recorded = self.recorded.wrapping_add(1);
         self.fetch(encoder, waiting).await?;
         let lost = GpuError::DeviceLost { during: "measuring the loss" };
         Ok(self.reports.take_measured().ok_or(lost)?)
@@ -557,9 +571,23 @@ impl Optimizer {
         let Recorded { attempts, copy, result } = recorded;
         self.recorded = self.recorded.wrapping_add(attempts);
         // After an error too: the attempts before it are whole, and what is
-        // there of the failed one touches neither θ nor the control block.
-        self.submit_encoder(encoder, copy);
+        // there of the failed one touches neither θ nor the control block. With none
+        // before it, it is as if nobody had asked.
+        if result.is_ok() || attempts > 0 {
+            self.submit_encoder(encoder, copy);
+            self.opening |= self.opens;
+        }
         Ok(result?)
+    }
+
+    /// Waits for an opening that was submitted, once: another one would refine ρ, and
+    /// whether there is one must not depend on what happens to have arrived.
+    async fn know_opening(&mut self, waiting: Waiting) -> Result<(), Error> {
+        let waits = self.opening && !self.paced() && !self.plan().opening().is_empty();
+        if waits && !self.reports.progress().opened {
+            self.wait_with(waiting).await?;
+        }
+        Ok(())
     }
 
     fn submit_encoder(&mut self, encoder: wgpu::CommandEncoder, copy: Option<OnItsWay>) {
@@ -601,17 +629,18 @@ impl Optimizer {
             let (gpu, state) = (&self.gpu, &self.state);
             let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
             result = self.recorder().opening(context);
-            self.since_radius = 0;
         }
+        // Nothing of the optimizer changes until the source has returned: it may panic.
         let mut recorded = 0;
+        let mut since_radius = if opening { 0 } else { self.since_radius };
         while recorded < attempts && result.is_ok() {
-            let renews = self.since_radius >= ATTEMPTS_PER_RADIUS;
+            let renews = since_radius >= ATTEMPTS_PER_RADIUS;
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
             let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
             result = self.recorder().attempt(recorded == 0, renews, context);
             if result.is_ok() {
-                self.since_radius = if renews { 1 } else { self.since_radius + 1 };
+                since_radius = if renews { 1 } else { since_radius + 1 };
                 recorded += 1;
             }
             if deadline.is_some_and(Deadline::is_over) {
@@ -619,6 +648,9 @@ impl Optimizer {
             }
         }
         drop(pass);
+        if recorded > 0 {
+            self.since_radius = since_radius;
+        }
         let timing = timing.filter(|_| begun.load(Ordering::Relaxed) && recorded > 0 && !opening);
         let timing =
             timing.map(|timing| (timing.timer, recorded * self.variant().plan.evaluations()));
@@ -696,6 +728,7 @@ impl Optimizer {
     }
 
     fn write_settings(&self) {
-        self.gpu.upload(&self.state.settings, bytemuck::bytes_of(&self.settings));
+        // A lost device shows wherever somebody waits.
+        let _ = self.gpu.upload(&self.state.settings, bytemuck::bytes_of(&self.settings));
     }
 }

@@ -119,8 +119,10 @@ impl Optimizer {
             SpectralRadius::Estimated => ENLARGED * f64::from(control.radius),
         };
         // Where the next submit begins, if what is under way is accepted.
+        // A source that submits by itself and then panics leaves attempts that the device
+        // counts and the host does not.
         let recorded = self.recorded.wrapping_sub(self.handed.abandoned());
-        let under_way = recorded.wrapping_sub(control.attempts);
+        let under_way = (recorded.wrapping_sub(control.attempts) as i32).max(0) as u32;
         let next = u64::from(control.accepted) + u64::from(under_way);
         let steps = next..next + u64::from(self.attempts_per_submit());
         let h = if ingredients.adaptive.is_some() {

@@ -30,6 +30,11 @@ use passes::{Assembly, Bound, Shape};
 /// How much of a step goes into one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Fusion {
     /// One kernel per axpy: the honest baseline.
     None,
@@ -45,6 +50,11 @@ pub enum Fusion {
 /// Whether the gradient read only by the last kernel is checked before θ is
 /// written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Guard {
     /// One more pass over that gradient (+1 word): nothing that is not finite
     /// ever reaches θ.
@@ -446,6 +456,11 @@ const MOST_BINDINGS: u32 = 16;
 
 /// What to plan for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub struct Options {
     pub fusion: Fusion,
     pub guard: Guard,

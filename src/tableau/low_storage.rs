@@ -28,6 +28,11 @@ pub struct LowStorage {
 /// What passes from stage to stage. With k_i the gradient at y_i, and y_1 = θ:
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Registers {
     /// r_i = A_i r_{i−1} + k_i, y_{i+1} = y_i − h B_i r_i: Williamson's 2N form.
     /// A₁ = 0.
@@ -40,6 +45,11 @@ pub enum Registers {
 
 /// One stage of [`Registers::Three`].
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub struct Three {
     pub gamma: [f64; 2],
     pub beta: f64,
@@ -139,6 +149,63 @@ fn three(lines: &[Three]) -> Vec<Vec<f64>> {
         point.clone()
     };
     lines.iter().enumerate().map(follow).collect()
+}
+
+#[cfg(feature = "checkpoint")]
+impl LowStorage {
+    /// The method of these registers, which come from elsewhere: nothing is taken for
+    /// granted.
+    pub(super) fn from_registers(
+        [name, source]: [String; 2],
+        registers: Registers,
+        b_hat: Option<Vec<f64>>,
+        controller: Option<[f64; 3]>,
+    ) -> Result<Self, TableauError> {
+        let usable = |x: f64| x.abs() <= super::MAX_COEFFICIENT;
+        let (stages, good) = match &registers {
+            Registers::Two { a, b } => (
+                b.len(),
+                a.len() == b.len()
+                    && a.first() == Some(&0.0)
+                    && a.iter().chain(b).copied().all(usable),
+            ),
+            Registers::Three(stages) => (
+                stages.len(),
+                stages
+                    .iter()
+                    .all(|s| [s.gamma[0], s.gamma[1], s.beta, s.delta].iter().all(|&x| usable(x))),
+            ),
+        };
+        let good = good && controller.is_none_or(|c| c.iter().all(|x| x.is_finite()));
+        let weights = b_hat.as_ref().map_or(stages, Vec::len);
+        if !good
+            || !(1..=super::MAX_STAGES).contains(&stages)
+            || !(stages..=stages + 1).contains(&weights)
+        {
+            return Err(TableauError::Registers { method: name, stages, weights });
+        }
+        let rows = match &registers {
+            Registers::Two { a, b } => {
+                let lines: Vec<Vec<f64>> = a.iter().zip(b).map(|(&a, &b)| vec![a, b]).collect();
+                two(&lines)
+            }
+            Registers::Three(stages) => three(stages),
+        };
+        let tableau = Tableau::from_increments(name, source, rows, b_hat);
+        let rows: Vec<&[f64]> = tableau.rows.iter().map(Vec::as_slice).collect();
+        let parts = super::Parts {
+            name: &tableau.name,
+            a: Some(&rows),
+            b: Some(&tableau.b),
+            b_hat: tableau.b_hat.as_deref(),
+            b_low: None,
+            c: None,
+        };
+        if let Some(fault) = parts.faults().into_iter().next() {
+            return Err(fault);
+        }
+        Ok(Self { registers, tableau, controller })
+    }
 }
 
 impl LowStorage {

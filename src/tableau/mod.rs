@@ -18,6 +18,8 @@ mod precise_stabilised_tests;
 #[cfg(test)]
 mod precise_tests;
 mod registry;
+#[cfg(feature = "checkpoint")]
+mod saved;
 mod stabilised;
 mod stability;
 mod text;

@@ -33,6 +33,11 @@ use crate::error::TableauError;
 /// (RKC2); Meyer, Balsara, Aslam 2014 (RKL); Abdulle, Medovikov 2001 (ROCK2).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Family {
     Rkc1 { damping: f64 },
     Rkcd { damping: f64 },
@@ -44,6 +49,11 @@ pub enum Family {
 
 /// How many stages a step takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "checkpoint",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub enum Stages {
     /// Always so many; h is cut to what they can bear.
     Fixed(u32),

@@ -2,7 +2,6 @@
 //! dimensions), the dimensions as big-endian u32, then the elements. Format:
 //! LeCun, Cortes, Burges, "The MNIST database of handwritten digits".
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -22,7 +21,7 @@ pub(super) struct Array<const N: usize> {
 impl<const N: usize> Array<N> {
     /// Reads a file that is plain or, as its first bytes tell, gzip. Memory
     /// grows with what the file holds, not with what its header claims.
-    pub(super) fn read(path: &Path, file: File) -> Result<Self, DataError> {
+    pub(super) fn read(path: &Path, file: impl Read) -> Result<Self, DataError> {
         let mut file = BufReader::new(file);
         let start = file.fill_buf().map_err(|e| read_error(path, false, 0, &e))?;
         if start.starts_with(&[0x1f, 0x8b]) {

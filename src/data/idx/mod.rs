@@ -5,7 +5,7 @@ mod file;
 mod tests;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use self::file::Array;
@@ -54,8 +54,35 @@ impl Idx {
                 wanted: wanted(),
             });
         }
-        let train = Split::read(folder, TRAIN)?;
-        let test = Split::read(folder, TEST)?;
+        Self::of(Split::read(folder, TRAIN)?, Split::read(folder, TEST)?)
+    }
+
+    /// The same from the contents of the four files, where there is no folder: images and
+    /// labels to train with, images and labels to test with, each plain or gzip.
+    ///
+    /// ```
+    /// use kutta::data::Idx;
+    /// let images = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 10, 20];
+    /// let labels = [0, 0, 8, 1, 0, 0, 0, 1, 0];
+    /// let data = Idx::from_bytes([&images, &labels, &images, &labels])?;
+    /// assert_eq!((data.image_shape(), data.classes()), ([1, 2], 1));
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Idx::open`], with the published names of the files.
+    pub fn from_bytes(files: [&[u8]; 4]) -> Result<Self, DataError> {
+        let [train_images, train_labels, test_images, test_labels] = files;
+        let split = |names: [&str; 2], [images, labels]: [&[u8]; 2]| {
+            Split::parse((names[0].into(), images), (names[1].into(), labels))
+        };
+        Self::of(
+            split(TRAIN, [train_images, train_labels])?,
+            split(TEST, [test_images, test_labels])?,
+        )
+    }
+
+    fn of(train: Split, test: Split) -> Result<Self, DataError> {
         if train.shape != test.shape {
             let ([train_height, train_width], [test_height, test_width]) =
                 (train.shape, test.shape);
@@ -111,8 +138,14 @@ struct Split {
 impl Split {
     fn read(folder: &Path, [images, labels]: [&'static str; 2]) -> Result<Self, DataError> {
         // Both are opened before either is read: a missing file shows at once.
-        let (images_file, images) = open(folder, images)?;
-        let (labels_file, labels) = open(folder, labels)?;
+        let (images, labels) = (open(folder, images)?, open(folder, labels)?);
+        Self::parse(images, labels)
+    }
+
+    fn parse(
+        (images_file, images): (PathBuf, impl Read),
+        (labels_file, labels): (PathBuf, impl Read),
+    ) -> Result<Self, DataError> {
         let images = Array::<3>::read(&images_file, images)?;
         let labels = Array::<1>::read(&labels_file, labels)?;
         let [count, height, width] = images.dimensions;

@@ -108,7 +108,7 @@ impl Mlp {
         }
         let usage = Usage::UNIFORM | Usage::COPY_DST;
         let controls = gpu.buffer("batches of an evaluation", blocks.len() as u64, usage)?;
-        gpu.upload(&controls, &blocks);
+        gpu.upload(&controls, &blocks)?;
 
         let mut forward = Steps::new(self, workspace);
         forward.forward(params);

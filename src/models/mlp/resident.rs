@@ -48,13 +48,13 @@ impl Resident {
             Inputs::Bytes(values) => {
                 let bytes = (samples.len() * row) as u64;
                 let buffer = storage(gpu, "inputs as bytes", bytes)?;
-                gpu.upload(&buffer, &padded_rows(values, width, row));
+                gpu.upload(&buffer, &padded_rows(values, width, row))?;
                 buffer
             }
             Inputs::F32(values) => {
                 let bytes = (samples.len() * row * 4) as u64;
                 let buffer = storage(gpu, "inputs in f32", bytes)?;
-                gpu.upload(&buffer, bytemuck::cast_slice(&padded_rows(values, width, row)));
+                gpu.upload(&buffer, bytemuck::cast_slice(&padded_rows(values, width, row)))?;
                 buffer
             }
         };
@@ -62,12 +62,12 @@ impl Resident {
             Targets::Labels { labels, classes } => {
                 let words = padded_rows(labels, labels.len(), labels.len().next_multiple_of(4));
                 let buffer = storage(gpu, "labels", words.len() as u64)?;
-                gpu.upload(&buffer, &words);
+                gpu.upload(&buffer, &words)?;
                 (buffer, *classes, false)
             }
             Targets::Dense { values, width } => {
                 let buffer = storage(gpu, "targets", 4 * values.len() as u64)?;
-                gpu.upload(&buffer, bytemuck::cast_slice(values));
+                gpu.upload(&buffer, bytemuck::cast_slice(values))?;
                 (buffer, *width, true)
             }
         };

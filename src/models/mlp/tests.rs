@@ -160,14 +160,15 @@ impl Device {
         batch: u32,
     ) -> (f32, Vec<f32>) {
         let gpu = gpu();
-        gpu.upload(self.point.buffer(), bytemuck::cast_slice(theta));
+        gpu.upload(self.point.buffer(), bytemuck::cast_slice(theta)).unwrap();
         let bytes = self.gradient.buffer().size();
         gpu.upload(
             self.gradient.buffer(),
             bytemuck::cast_slice(&vec![UNTOUCHED; bytes as usize / 4]),
-        );
+        )
+        .unwrap();
         let control = Control { batch, alive: 1, ..Control::default() };
-        gpu.upload(&self.control, bytemuck::bytes_of(&control));
+        gpu.upload(&self.control, bytemuck::bytes_of(&control)).unwrap();
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = None;
         let mut at = Evaluation {

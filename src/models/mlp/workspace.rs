@@ -6,7 +6,6 @@ use super::product::{Kind, Method, Shape, quads};
 use super::resident::storage;
 use crate::error::Error;
 use crate::gpu::Gpu;
-use wgpu::util::DeviceExt;
 
 /// Values of one layer for a batch, twice: rows of samples for each feature,
 /// and rows of features for each sample.
@@ -193,11 +192,15 @@ impl Layer {
 
 /// A uniform that never changes.
 pub(super) fn uniform<T: bytemuck::Pod>(gpu: &Gpu, value: &T) -> wgpu::Buffer {
-    gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
+    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: Some(std::any::type_name::<T>()),
-        contents: bytemuck::bytes_of(value),
-        usage: wgpu::BufferUsages::UNIFORM,
-    })
+        size: size_of::<T>() as u64,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    // A lost device shows wherever somebody waits.
+    let _ = gpu.upload(&buffer, bytemuck::bytes_of(value));
+    buffer
 }
 
 impl BatchSchedule {

@@ -1,0 +1,366 @@
+//! A folder of checkpoints: one every so often, the newest few kept.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::write::{TEMPORARY, io_error};
+use super::{Checkpoint, CheckpointError, Snapshot};
+use crate::error::Error;
+use crate::optimizer::Optimizer;
+use crate::source::GradientSource;
+
+const BEFORE: &str = "attempt-";
+const AFTER: &str = ".safetensors";
+/// Appended to the name of a file that was found to be damaged.
+const ASIDE: &str = ".damaged";
+
+/// Checkpoints that [`Checkpoints`] keeps unless told otherwise.
+const KEPT: usize = 3;
+
+/// How often there is a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Every {
+    /// Attempts.
+    Steps(u64),
+    Time(Duration),
+}
+
+/// `100`, or `30s`.
+///
+/// ```
+/// use kutta::checkpoint::Every;
+/// use std::time::Duration;
+/// assert_eq!("100".parse(), Ok(Every::Steps(100)));
+/// assert_eq!("30s".parse(), Ok(Every::Time(Duration::from_secs(30))));
+/// assert!("0".parse::<Every>().unwrap_err().contains("`0`"));
+/// ```
+impl FromStr for Every {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fault =
+            || format!("`{text}` is no interval: a number of steps, 500, or of seconds, 30s");
+        let time = |seconds: &str| {
+            let seconds: f64 = seconds.trim().parse().ok()?;
+            let time = Duration::try_from_secs_f64(seconds).ok()?;
+            (!time.is_zero()).then_some(Self::Time(time))
+        };
+        let steps = |steps: &str| {
+            let steps: u64 = steps.parse().ok()?;
+            (steps > 0).then_some(Self::Steps(steps))
+        };
+        let text = text.trim();
+        let found = match text.strip_suffix('s') {
+            Some(seconds) => time(seconds),
+            None => steps(text),
+        };
+        found.ok_or_else(fault)
+    }
+}
+
+/// The newest whole checkpoint of a folder.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Found {
+    pub path: PathBuf,
+    pub checkpoint: Checkpoint,
+    /// Newer files that cannot be resumed from, with what is wrong with each; damaged
+    /// ones have been set aside under a name that ends in `.damaged`.
+    pub passed_over: Vec<(PathBuf, Error)>,
+}
+
+/// Saves an optimizer every so often while it trains: the device copies its state out, a
+/// thread writes it. Files are named by the attempts made, `attempt-000000001000.safetensors`,
+/// and the newest three are kept.
+///
+/// ```no_run
+/// use kutta::{Gpu, Method, Optimizer, StepSize, models::Analytic};
+/// use kutta::checkpoint::{Checkpoints, Every};
+/// let gpu = Gpu::new()?;
+/// let mut problem = Analytic::rosenbrock(&gpu, 2)?;
+/// let mut checkpoints = Checkpoints::new("run")?.every(Every::Steps(500));
+/// let mut optimizer = match checkpoints.newest()? {
+///     Some(found) => found.checkpoint.resume(&gpu)?,
+///     None => Optimizer::builder(Method::rk4())
+///         .step_size(StepSize::constant(1e-3))
+///         .build(&gpu, problem.layout(), &[-1.2, 1.0])?,
+/// };
+/// checkpoints.run(&mut optimizer, &mut problem, 10_000)?;
+/// checkpoints.finish(&mut optimizer)?;
+/// # Ok::<(), kutta::Error>(())
+/// ```
+///
+/// One process at a time may use a folder.
+#[derive(Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+    every: Option<Every>,
+    keep: usize,
+    notes: BTreeMap<String, String>,
+    /// When the last snapshot was made.
+    last: Option<(u64, Instant)>,
+    /// Made, and not yet here.
+    coming: Option<Snapshot>,
+    writer: Option<JoinHandle<Result<PathBuf, Error>>>,
+    /// The attempts of the newest file.
+    saved: Option<u64>,
+}
+
+impl Checkpoints {
+    /// In this folder, which is made if it is not there; only when asked for, unless
+    /// [`Checkpoints::every`] says more.
+    ///
+    /// # Errors
+    /// A folder that cannot be made or read.
+    pub fn new(folder: impl Into<PathBuf>) -> Result<Self, Error> {
+        let folder = folder.into();
+        fs::create_dir_all(&folder).map_err(|error| io_error(&folder, "made", &error))?;
+        let made = Self {
+            folder,
+            every: None,
+            keep: KEPT,
+            notes: BTreeMap::new(),
+            last: None,
+            coming: None,
+            writer: None,
+            saved: None,
+        };
+        // What a process left that was killed while it wrote.
+        for path in made.entries()? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(&format!(".{BEFORE}")) && name.ends_with(TEMPORARY) {
+                // A folder that cannot be written to will say so when it must be.
+                let _ = fs::remove_file(&path);
+            }
+        }
+        Ok(made)
+    }
+
+    /// How often. An interval of no attempts counts as one.
+    pub fn every(mut self, every: Every) -> Self {
+        self.every = Some(every);
+        self
+    }
+
+    /// How many files to keep: the newest ones, at least one. Default: 3.
+    pub fn keep(mut self, keep: usize) -> Self {
+        self.keep = keep.max(1);
+        self
+    }
+
+    /// As [`Snapshot::note`], in every file.
+    pub fn note(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.notes.insert(key.into(), value.into());
+        self
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn entries(&self) -> Result<Vec<PathBuf>, Error> {
+        let unreadable = |error: std::io::Error| io_error(&self.folder, "read", &error);
+        let entries = fs::read_dir(&self.folder).map_err(unreadable)?;
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+        Ok(paths.collect::<Result<_, _>>().map_err(unreadable)?)
+    }
+
+    /// The files there are, oldest first.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn files(&self) -> Result<Vec<PathBuf>, Error> {
+        Ok(self.numbered()?.into_iter().map(|(_, path)| path).collect())
+    }
+
+    fn numbered(&self) -> Result<Vec<(u64, PathBuf)>, Error> {
+        let number = |path: &PathBuf| {
+            let name = path.file_name()?.to_str()?;
+            name.strip_prefix(BEFORE)?.strip_suffix(AFTER)?.parse::<u64>().ok()
+        };
+        let paths = self.entries()?.into_iter();
+        let mut found: Vec<_> = paths.filter_map(|path| Some((number(&path)?, path))).collect();
+        found.sort();
+        Ok(found)
+    }
+
+    /// The newest file that is whole, or `None` in a folder without any. Damaged ones that
+    /// are newer are passed over, set aside and listed.
+    ///
+    /// # Errors
+    /// A folder that cannot be read; or one with files of which none is whole, with what
+    /// is wrong with each: training anew over them is for the caller to decide.
+    pub fn newest(&mut self) -> Result<Option<Found>, Error> {
+        let mut passed_over = Vec::new();
+        for (number, path) in self.numbered()?.into_iter().rev() {
+            match Checkpoint::open(&path) {
+                Ok(checkpoint) => {
+                    self.saved = Some(number);
+                    self.last = Some((checkpoint.attempts(), Instant::now()));
+                    return Ok(Some(Found { path, checkpoint, passed_over }));
+                }
+                Err(error) => passed_over.push((path, error)),
+            }
+            // Else it would be taken for the newest by rotation too.
+            if let Some((path, Error::Checkpoint(CheckpointError::Damaged { .. }))) =
+                passed_over.last()
+            {
+                let mut aside = path.clone().into_os_string();
+                aside.push(ASIDE);
+                // In a folder that cannot be written to it stays where it is.
+                let _ = fs::rename(path, aside);
+            }
+        }
+        if passed_over.is_empty() {
+            return Ok(None);
+        }
+        let faults: Vec<String> = passed_over.iter().map(|(_, e)| e.to_string()).collect();
+        let (folder, fault) = (self.folder.clone(), faults.join("; "));
+        Err(CheckpointError::Folder { folder, fault }.into())
+    }
+
+    /// n attempts, as [`Optimizer::run`] makes them, with a checkpoint whenever one is due:
+    /// for an interval in steps, at multiples of it.
+    ///
+    /// # Errors
+    /// As [`Optimizer::run`]; and what kept an earlier checkpoint from being written.
+    pub fn run(
+        &mut self,
+        optimizer: &mut Optimizer,
+        source: &mut impl GradientSource,
+        n: u64,
+    ) -> Result<(), Error> {
+        let mut left = n;
+        while left > 0 {
+            let now = match self.every {
+                Some(Every::Time(_)) => optimizer.attempts_in_a_submit(),
+                _ => self.due_in(optimizer).unwrap_or(left),
+            };
+            let now = now.min(left);
+            optimizer.run(source, now)?;
+            left -= now;
+            self.tick(optimizer)?;
+        }
+        Ok(())
+    }
+
+    /// Attempts until a checkpoint is due, where they are what the interval counts.
+    pub fn due_in(&self, optimizer: &Optimizer) -> Option<u64> {
+        match self.every {
+            Some(Every::Steps(steps)) => {
+                let steps = steps.max(1);
+                Some(steps - optimizer.attempts_asked() % steps)
+            }
+            _ => None,
+        }
+    }
+
+    /// To be called between runs of a loop of one's own: makes a snapshot if one is due,
+    /// hands one that has arrived to the thread that writes, and says which files have been
+    /// written. Never waits, unless the file before is still being written when another
+    /// one is due.
+    ///
+    /// # Errors
+    /// What kept a checkpoint from being written: training can go on, and the next one is
+    /// tried when it is due.
+    pub fn tick(&mut self, optimizer: &mut Optimizer) -> Result<Vec<PathBuf>, Error> {
+        let mut written = Vec::new();
+        self.collect(false, &mut written)?;
+        if self.is_due(optimizer) {
+            self.collect(true, &mut written)?;
+            self.take(optimizer)?;
+        }
+        Ok(written)
+    }
+
+    fn is_due(&mut self, optimizer: &Optimizer) -> bool {
+        let attempts = optimizer.attempts_asked();
+        let (then, at) = *self.last.get_or_insert_with(|| (attempts, Instant::now()));
+        match self.every {
+            None => false,
+            Some(Every::Steps(steps)) => attempts / steps.max(1) > then / steps.max(1),
+            Some(Every::Time(time)) => attempts > then && at.elapsed() >= time,
+        }
+    }
+
+    fn take(&mut self, optimizer: &mut Optimizer) -> Result<(), Error> {
+        self.last = Some((optimizer.attempts_asked(), Instant::now()));
+        let snapshot = optimizer.snapshot()?;
+        let notes = self.notes.iter();
+        self.coming =
+            Some(notes.fold(snapshot, |snapshot, (key, value)| snapshot.note(key, value)));
+        Ok(())
+    }
+
+    /// Moves what is coming to the writer, and takes in what it wrote.
+    fn collect(&mut self, waits: bool, written: &mut Vec<PathBuf>) -> Result<(), Error> {
+        if waits || self.writer.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.join(written)?;
+        }
+        if self.writer.is_none()
+            && let Some(snapshot) = self.coming.take_if(|snapshot| waits || snapshot.is_here())
+        {
+            let attempts = snapshot.attempts()?;
+            let path = self.folder.join(format!("{BEFORE}{attempts:012}{AFTER}"));
+            self.saved = Some(attempts);
+            self.writer = Some(std::thread::spawn(move || {
+                snapshot.write(&path)?;
+                Ok(path)
+            }));
+        }
+        if waits { self.join(written) } else { Ok(()) }
+    }
+
+    fn join(&mut self, written: &mut Vec<PathBuf>) -> Result<(), Error> {
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        written.push(writer.join().map_err(|_| CheckpointError::Writer)??);
+        self.rotate()
+    }
+
+    /// Removes files older than the newest few, up to the one just written: what is newer
+    /// than that is nobody's to judge here.
+    fn rotate(&self) -> Result<(), Error> {
+        let newest = self.saved.unwrap_or(u64::MAX);
+        let files = self.numbered()?;
+        let known: Vec<_> = files.iter().filter(|(number, _)| *number <= newest).collect();
+        for (_, path) in known.iter().rev().skip(self.keep) {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(io_error(path, "removed", &error).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves now, unless there is a file of this very attempt already, and waits until it
+    /// is on the disk, and those on their way before it.
+    ///
+    /// # Errors
+    /// What kept a checkpoint from being written.
+    pub fn finish(&mut self, optimizer: &mut Optimizer) -> Result<Vec<PathBuf>, Error> {
+        let mut written = Vec::new();
+        self.collect(true, &mut written)?;
+        if self.saved != Some(optimizer.attempts_asked()) {
+            self.take(optimizer)?;
+            self.collect(true, &mut written)?;
+        }
+        Ok(written)
+    }
+}
+
+/// What is on its way is written all the same; what goes wrong then is lost, and
+/// [`Checkpoints::finish`] tells.
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = self.collect(true, &mut Vec::new());
+        }
+    }
+}

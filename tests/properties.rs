@@ -1,0 +1,127 @@
+//! Properties of random optimizers: the device agrees with the oracle, whatever is fused
+//! or cut into chunks agrees with what is not, and whatever resumes makes the bits of what
+//! ran through.
+
+#[path = "common/cases.rs"]
+mod cases;
+mod common;
+
+use cases::Case;
+use common::{gpu, relative};
+use kutta::checkpoint::Checkpoint;
+use kutta::reference::{Problem, textbook};
+use kutta::{Fusion, Optimizer, Report, Verdict};
+use proptest::prelude::*;
+
+/// Enough for a suite; `PROPTEST_CASES` asks for more.
+fn few(cases: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok());
+    ProptestConfig {
+        cases: asked.unwrap_or(cases),
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    }
+}
+
+const ATTEMPTS: u64 = 6;
+
+fn trained(case: &Case) -> (Vec<f32>, Vec<Report>) {
+    let mut optimizer = case.build();
+    optimizer.run(&mut case.source(), ATTEMPTS).unwrap();
+    optimizer.wait().unwrap();
+    (optimizer.params().read().unwrap(), optimizer.reports())
+}
+
+/// The textbook's θ with the device's own h, and its verdicts.
+fn book(case: &Case, reports: &[Report]) -> (Vec<f64>, f64) {
+    let start: Vec<f64> = case.start().iter().map(|&x| f64::from(x)).collect();
+    let mut recipe = case.ingredients;
+    recipe.adaptive = recipe.adaptive.map(|adaptive| adaptive.for_method(&case.method));
+    let tableau = case.method.tableau().clone();
+    let mut book = textbook::Trainer::new(&tableau, recipe, &start).with_groups(case.multipliers());
+    let mut nearest = f64::INFINITY;
+    for report in reports {
+        let mut gradient = |_: usize, x: &[f64]| Problem::Quartic.gradient(x);
+        let mut next = book.clone();
+        let error = next.attempt(f64::from(report.h), &mut gradient).unwrap();
+        if recipe.adaptive.is_some() {
+            nearest = nearest.min((error - 1.0).abs());
+        }
+        if report.verdict == Verdict::Accepted {
+            book = next;
+        }
+    }
+    (book.theta().to_vec(), nearest)
+}
+
+proptest! {
+    #![proptest_config(few(24))]
+
+    #[test]
+    fn the_device_is_the_oracle(case in cases::case()) {
+        let (theta, reports) = trained(&case);
+        prop_assert_eq!(reports.len() as u64, ATTEMPTS);
+        let (expected, nearest) = book(&case, &reports);
+        // A verdict so near to the limit that rounding decides it may fall either way.
+        if nearest > 1e-3 {
+            let error = relative(&theta, &expected);
+            prop_assert!(error <= 1e-5, "off by {:e}", error);
+        }
+        let layout = case.layout();
+        for (i, x) in theta.iter().enumerate() {
+            prop_assert!(layout.locate(i).is_some() || x.to_bits() == 0, "padding at {}", i);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(few(16))]
+
+    #[test]
+    fn fused_is_unfused_and_chunks_change_no_bit(case in cases::case()) {
+        let (theta, reports) = trained(&case);
+        let (_, nearest) = book(&case, &reports);
+        let with = |fusion, chunk| trained(&Case { fusion, chunk, ..case.clone() });
+        let (whole, _) = with(case.fusion, usize::MAX);
+        prop_assert!(whole == theta, "chunks of {} elements change bits", case.chunk);
+        for fusion in [Fusion::None, Fusion::Stage, Fusion::Full] {
+            let (other, others) = with(fusion, case.chunk);
+            let same = reports.iter().zip(&others).all(|(a, b)| a.verdict == b.verdict);
+            prop_assert!(same || nearest < 1e-3, "{:?} judges otherwise", fusion);
+            if same {
+                let wide: Vec<f64> = other.iter().map(|&x| f64::from(x)).collect();
+                let error = relative(&theta, &wide);
+                prop_assert!(error <= 1e-5, "{:?} is off by {:e}", fusion, error);
+            }
+        }
+    }
+}
+
+fn bytes(optimizer: &mut Optimizer) -> Vec<u8> {
+    optimizer.snapshot().unwrap().to_bytes().unwrap()
+}
+
+proptest! {
+    #![proptest_config(few(20))]
+
+    #[test]
+    fn resuming_makes_the_bits_of_one_that_ran_through(
+        case in cases::any_case(), n in 1u64..40, m in 1u64..20,
+    ) {
+        let Ok(mut straight) = case.builder().build(gpu(), &case.layout(), &case.start()) else {
+            // Some methods have no form with some rule: no state to keep.
+            return Ok(());
+        };
+        straight.run(&mut case.source(), n).unwrap();
+        let file = bytes(&mut straight);
+        straight.run(&mut case.source(), m).unwrap();
+        let mut resumed = Checkpoint::from_bytes(file).unwrap().resume(gpu()).unwrap();
+        resumed.run(&mut case.source(), m).unwrap();
+        let [straight, resumed] = [&mut straight, &mut resumed].map(bytes);
+        if straight != resumed {
+            let [a, b] = [straight, resumed].map(|file| Checkpoint::from_bytes(file).unwrap());
+            prop_assert!(false, "they differ in {:?}", a.tensors_differing(&b));
+        }
+    }
+}
