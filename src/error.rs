@@ -437,6 +437,8 @@ pub enum ModelError {
     TooFewWidths { widths: Vec<usize> },
     #[error("width {index} (counted from 0) of {widths:?} is zero")]
     ZeroWidth { widths: Vec<usize>, index: usize },
+    #[error("ω of a sine must be finite and above 0; this one is {omega:?}. SIREN's is 30")]
+    Omega { omega: f32 },
     #[error("samples of {found} inputs for a network whose first width is {width}")]
     InputWidth { width: usize, found: usize },
     #[error("targets of {found} classes or values for a network whose last width is {width}")]

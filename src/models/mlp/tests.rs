@@ -9,6 +9,7 @@ use crate::gpu::commands::Commands;
 use crate::gpu::control::Control;
 use crate::gpu::vector::Vector;
 use crate::gpu::{GpuOptions, LimitsWanted};
+use crate::models::{Activation, Products};
 use crate::source::EvaluationKey;
 
 fn gpu() -> &'static Gpu {
@@ -65,6 +66,7 @@ impl Reference<'_> {
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3));
                 0.5 * z * (1.0 + inner.tanh())
             }
+            Activation::Sine { omega } => (f64::from(omega) * z).sin(),
         }
     }
 
@@ -214,10 +216,10 @@ fn check(mlp: &mut Mlp, batches: &Batches, wanted: &[u32]) {
     let theta = parameters(mlp);
     let device = Device::new(mlp);
     let layout = mlp.layout().clone();
-    let (widths, activation, loss) = (mlp.widths.clone(), mlp.activation, mlp.loss);
+    let (widths, activation, loss) = (mlp.network.widths.clone(), mlp.network.activation, mlp.network.loss);
     let samples = batches.samples();
     let reference = Reference { widths: &widths, activation, loss, samples, layout: &layout };
-    let what = format!("{widths:?} {activation:?} {loss:?} {:?}", mlp.method);
+    let what = format!("{widths:?} {activation:?} {loss:?} {:?}", mlp.network.method);
     for &batch in wanted {
         let (found_loss, found) = device.evaluate(mlp, (1, Purpose::Stage(1)), &theta, batch);
         let rows = rows_of(batches, batch);
@@ -271,7 +273,8 @@ fn network(
         .unwrap()
 }
 
-const ACTIVATIONS: [Activation; 3] = [Activation::Relu, Activation::Tanh, Activation::Gelu];
+const ACTIVATIONS: [Activation; 4] =
+    [Activation::Relu, Activation::Tanh, Activation::Gelu, Activation::Sine { omega: 5.0 }];
 
 fn gradients_agree(products: Products) {
     // 13 samples in batches of 5: the third has 3. Batch 4 is in epoch 1.
