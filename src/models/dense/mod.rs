@@ -11,9 +11,9 @@ mod workspace;
 
 pub use evaluate::{Evaluated, Rows, controls};
 pub use options::{Activation, Loss, Products};
-pub use product::{Method, fold, quads};
+pub use product::{Method, SINE_WGSL, fold, quads};
 pub use steps::{Step, Steps};
-pub use workspace::{Both, Workspace, check_binding, storage, uniform};
+pub use workspace::{Workspace, check_binding, storage, uniform};
 
 use crate::error::{Error, LayoutError, ModelError};
 use crate::gpu::Gpu;

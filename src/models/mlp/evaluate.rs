@@ -44,9 +44,10 @@ impl Mlp {
             _ => self.network.workspace(samples, false)?,
         };
         let rows = Rows { count: data.len(), targets: &data.targets, dense: data.dense };
-        let evaluated = self.network.evaluate(params, rows, &workspace, |steps, schedule, control| {
-            gather(steps, schedule, control, data);
-        });
+        let evaluated =
+            self.network.evaluate(params, rows, &workspace, |steps, schedule, control| {
+                gather(steps, schedule, control, data);
+            });
         let evaluated = evaluated.await;
         self.evaluation = Some(workspace);
         evaluated
