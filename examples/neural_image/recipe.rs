@@ -1,0 +1,48 @@
+//! What a field is trained with: a method and its ingredients.
+
+use kutta::models::NeuralField;
+use kutta::{Adaptive, Error, Gpu, Method, Momentum, Optimizer, Preconditioner, StepSize};
+
+use crate::cli::Args;
+
+/// A method with its ingredients.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    pub name: String,
+    pub method: Method,
+    pub preconditioner: Preconditioner,
+    pub momentum: Momentum,
+    pub step_size: Option<StepSize>,
+    pub adaptive: Option<Adaptive>,
+}
+
+impl Recipe {
+    /// What the command line says.
+    pub fn of(args: &Args) -> Result<Self, Error> {
+        Ok(Self {
+            name: args.method.name().to_owned(),
+            method: args.method.clone(),
+            preconditioner: args.preconditioner,
+            momentum: args.momentum,
+            step_size: match (&args.step_size, args.adaptive) {
+                (None, None) => Some(StepSize::constant(0.01)),
+                (given, _) => given.clone(),
+            },
+            adaptive: args.adaptive,
+        })
+    }
+
+    /// An optimizer of a field's parameters, from `theta` on.
+    pub fn build(&self, gpu: &Gpu, field: &NeuralField, theta: &[f32]) -> Result<Optimizer, Error> {
+        let mut builder = Optimizer::builder(self.method.clone())
+            .preconditioner(self.preconditioner)
+            .momentum(self.momentum);
+        if let Some(step_size) = &self.step_size {
+            builder = builder.step_size(step_size.clone());
+        }
+        if let Some(adaptive) = self.adaptive {
+            builder = builder.adaptive(adaptive);
+        }
+        builder.build(gpu, field.layout(), theta)
+    }
+}
