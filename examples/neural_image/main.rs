@@ -10,6 +10,7 @@ mod headless;
 mod network;
 mod picture;
 mod recipe;
+mod window;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -45,5 +46,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if let Some(note) = &picture.note {
         println!("{}: {note}", picture.name);
     }
-    headless::run(&Gpu::new()?, args, &picture)
+    if args.headless {
+        return headless::run(&Gpu::new()?, args, &picture);
+    }
+    window::run(args, &picture)
 }

@@ -20,7 +20,7 @@ impl Recipe {
     /// What the command line says.
     pub fn of(args: &Args) -> Result<Self, Error> {
         Ok(Self {
-            name: args.method.name().to_owned(),
+            name: args.method.to_string(),
             method: args.method.clone(),
             preconditioner: args.preconditioner,
             momentum: args.momentum,

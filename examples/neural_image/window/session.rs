@@ -33,7 +33,7 @@ impl Choice {
             method: self.method.parse::<Method>()?,
             preconditioner: self.preconditioner,
             momentum: self.momentum,
-            step_size: Some(StepSize::constant(self.h)),
+            step_size: Some(StepSize::constant(self.h as f32)),
             adaptive: None,
         })
     }
@@ -140,7 +140,7 @@ impl Session {
         }
         let only_h = Choice { h: self.used.h, ..self.choice.clone() } == self.used;
         if only_h {
-            let result = self.optimizer.set_step_size(&StepSize::constant(self.choice.h));
+            let result = self.optimizer.set_step_size(&StepSize::constant(self.choice.h as f32));
             self.fault = result.err().map(|e| e.to_string());
             self.used = self.choice.clone();
             return false;
