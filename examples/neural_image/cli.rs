@@ -12,7 +12,8 @@ use crate::network::{ActivationName, EncodingName};
 #[derive(Debug, Parser)]
 #[command(name = "neural_image")]
 pub struct Args {
-    /// A PNG or JPEG; without one the photograph that comes with the example
+    /// A PNG or JPEG; without one the photograph that comes with the example. The window
+    /// also takes files that are dropped on it
     #[arg(value_name = "IMAGE")]
     pub image: Option<PathBuf>,
 
@@ -26,11 +27,11 @@ pub struct Args {
     pub compare: bool,
 
     /// Accepted steps of --headless
-    #[arg(long, value_name = "N", default_value_t = 600)]
+    #[arg(long, value_name = "N", default_value_t = 900)]
     pub steps: u64,
 
     /// Gradients of each optimizer of --compare
-    #[arg(long, value_name = "N", default_value_t = 2400)]
+    #[arg(long, value_name = "N", default_value_t = 1800)]
     pub evaluations: u64,
 
     /// Where files go
@@ -67,7 +68,9 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "heun")]
     pub method: Method,
 
-    /// Step size: a number, or a schedule such as cosine:from=0.02,to=0.001,steps=600
+    /// Step size: a number, or a schedule such as
+    /// cosine:from=0.04,to=0.001,steps=900,warm-up=60, which is the default; in the
+    /// window its first value
     #[arg(long, value_name = "H")]
     pub step_size: Option<StepSize>,
 
@@ -76,7 +79,7 @@ pub struct Args {
     pub adaptive: Option<Adaptive>,
 
     /// NAME[:key=value,...], such as adam:beta2=0.99 or none
-    #[arg(long, default_value_t = Preconditioner::adam(0.99, 1e-15))]
+    #[arg(long, default_value_t = Preconditioner::adam(0.99, 1e-7))]
     pub preconditioner: Preconditioner,
 
     /// heavy-ball:0.9, nesterov:0.9, ema:0.9 (Adam's) or none

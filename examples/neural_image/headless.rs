@@ -65,7 +65,12 @@ pub fn run(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<(), Box<dyn Erro
     let (bar, small) = picture.bicubic(parameters);
     println!(
         "{} on {}: {} x {}, {parameters} parameters; bicubic from {} x {}: {bar:.2} dB",
-        recipe.name, gpu.info().name, picture.extent()[0], picture.extent()[1], small[0], small[1]
+        recipe.name,
+        gpu.info().name,
+        picture.extent()[0],
+        picture.extent()[1],
+        small[0],
+        small[1]
     );
 
     let mut animation = Animation::new(&args.out.join("animation.png"), picture, args.frames)?;

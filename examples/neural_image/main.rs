@@ -10,6 +10,7 @@ mod headless;
 mod network;
 mod picture;
 mod recipe;
+mod table;
 mod window;
 
 use std::error::Error;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    if !args.headless && !args.compare {
+        return window::run(args);
+    }
     let picture = match &args.image {
         Some(path) => Picture::open(path, args.most)?,
         None => Picture::included()?,
@@ -46,8 +50,9 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if let Some(note) = &picture.note {
         println!("{}: {note}", picture.name);
     }
-    if args.headless {
-        return headless::run(&Gpu::new()?, args, &picture);
+    let gpu = Gpu::new()?;
+    match args.headless {
+        true => headless::run(&gpu, args, &picture),
+        false => table::run(&gpu, args, &picture),
     }
-    window::run(args, &picture)
 }

@@ -11,8 +11,7 @@ pub struct EncodingName(pub Encoding);
 
 impl Default for EncodingName {
     fn default() -> Self {
-        let grid =
-            HashGrid { levels: 8, features: 2, log2_table: 11, coarsest: 8, growth: 1.5 };
+        let grid = HashGrid { levels: 8, features: 2, log2_table: 11, coarsest: 8, growth: 1.5 };
         Self(Encoding::HashGrid(grid))
     }
 }
@@ -129,7 +128,9 @@ impl FromStr for ActivationName {
             Some(("sine", omega)) => Activation::Sine {
                 omega: omega.parse().map_err(|_| format!("ω = `{omega}` is no number"))?,
             },
-            _ => return Err(format!("no activation `{text}`; there are relu, tanh, gelu, sine:30")),
+            _ => {
+                return Err(format!("no activation `{text}`; there are relu, tanh, gelu, sine:30"));
+            }
         }))
     }
 }

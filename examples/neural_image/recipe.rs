@@ -5,6 +5,11 @@ use kutta::{Adaptive, Error, Gpu, Method, Momentum, Optimizer, Preconditioner, S
 
 use crate::cli::Args;
 
+/// Steps over which h grows to what was asked for, unless the command line says how it
+/// goes: until D has met the entries of a grid, a later stage's gradient may be far
+/// larger than what the first stage told it.
+pub const WARM_UP: u32 = 60;
+
 /// A method with its ingredients.
 #[derive(Clone, Debug)]
 pub struct Recipe {
@@ -25,7 +30,11 @@ impl Recipe {
             preconditioner: args.preconditioner,
             momentum: args.momentum,
             step_size: match (&args.step_size, args.adaptive) {
-                (None, None) => Some(StepSize::constant(0.01)),
+                (None, None) => {
+                    // Falling steps average the batches' noise out.
+                    let steps = args.steps as u32;
+                    Some(StepSize::cosine(0.04, 0.001, steps).warm_up(WARM_UP.min(steps / 4)))
+                }
                 (given, _) => given.clone(),
             },
             adaptive: args.adaptive,

@@ -5,11 +5,11 @@ mod session;
 mod ui;
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use egui_wgpu::{Renderer, RendererOptions, ScreenDescriptor};
-use kutta::models::NeuralField;
 use kutta::{Gpu, wgpu};
 use wgpu::CurrentSurfaceTexture;
 use winit::application::ApplicationHandler;
@@ -22,24 +22,28 @@ use winit::window::{Window, WindowId};
 use crate::cli::Args;
 use crate::headless;
 use crate::picture::Picture;
+use crate::recipe::WARM_UP;
 use panels::Panels;
 use session::{Choice, METHODS, Session};
 
 type Fault = Box<dyn Error>;
 
-/// Opens the window and comes back when it is closed.
-pub fn run(args: &Args, picture: &Picture) -> Result<(), Fault> {
+/// h, unless the command line says another.
+const STEP_SIZE: f64 = 0.02;
+
+/// Opens the window and comes back when it is closed. An image that cannot be fitted is
+/// said, and the one before it stays.
+pub fn run(args: &Args) -> Result<(), Fault> {
     let event_loop = EventLoop::new()
         .map_err(|e| format!("no window can be opened ({e}); --headless needs none"))?;
     event_loop.set_control_flow(ControlFlow::Poll);
-    let mut app = App { args, picture, view: None, fault: None };
+    let mut app = App { args, view: None, fault: None };
     event_loop.run_app(&mut app)?;
     app.fault.map_or(Ok(()), Err)
 }
 
 struct App<'a> {
     args: &'a Args,
-    picture: &'a Picture,
     view: Option<View>,
     fault: Option<Fault>,
 }
@@ -56,7 +60,7 @@ impl ApplicationHandler for App<'_> {
         if self.view.is_some() {
             return;
         }
-        match View::new(event_loop, self.args, self.picture) {
+        match View::new(event_loop, self.args) {
             Ok(view) => self.view = Some(view),
             Err(fault) => self.close(event_loop, Err(fault)),
         }
@@ -68,6 +72,7 @@ impl ApplicationHandler for App<'_> {
         match event {
             WindowEvent::CloseRequested => self.close(event_loop, Ok(())),
             WindowEvent::Resized(size) => view.resize(size),
+            WindowEvent::DroppedFile(path) => view.open(self.args, &path),
             WindowEvent::KeyboardInput {
                 event: KeyEvent { logical_key, state: ElementState::Pressed, .. },
                 ..
@@ -79,7 +84,7 @@ impl ApplicationHandler for App<'_> {
             WindowEvent::RedrawRequested => {
                 let last = self.args.close_after.is_some_and(|n| view.frames + 1 >= n);
                 let screenshot = self.args.screenshot.as_deref().filter(|_| last);
-                match view.frame(&self.picture.name, screenshot) {
+                match view.frame(screenshot) {
                     Err(fault) => self.close(event_loop, Err(fault)),
                     Ok(()) if last => {
                         println!("closed after {} frames", view.frames);
@@ -101,6 +106,8 @@ struct View {
     egui: egui::Context,
     input: egui_winit::State,
     renderer: Renderer,
+    /// Of the image.
+    name: String,
     session: Session,
     panels: Panels,
     frames: u64,
@@ -108,14 +115,15 @@ struct View {
 }
 
 impl View {
-    fn new(event_loop: &ActiveEventLoop, args: &Args, picture: &Picture) -> Result<Self, Fault> {
+    fn new(event_loop: &ActiveEventLoop, args: &Args) -> Result<Self, Fault> {
         let attributes = Window::default_attributes()
             .with_title("kutta: neural image")
             .with_inner_size(LogicalSize::new(1180.0, 680.0));
         let window = Arc::new(event_loop.create_window(attributes)?);
         let display = Box::new(event_loop.owned_display_handle());
-        let instance =
-            wgpu::Instance::new(wgpu::InstanceDescriptor::new_with_display_handle_from_env(display));
+        let instance = wgpu::Instance::new(
+            wgpu::InstanceDescriptor::new_with_display_handle_from_env(display),
+        );
         let surface = instance.create_surface(window.clone())?;
         let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
@@ -145,18 +153,12 @@ impl View {
             Some(device.limits().max_texture_dimension_2d as usize),
         );
         let renderer = Renderer::new(&device, config.format, RendererOptions::default());
-        let field: NeuralField = headless::field(&gpu, args, picture)?;
-        let choice = Choice {
-            method: args.method.to_string(),
-            preconditioner: args.preconditioner,
-            momentum: args.momentum,
-            h: args.step_size.as_ref().map_or(0.01, |h| h.at(0)),
-        };
-        println!("{} on {}", choice.method, gpu.info().name);
-        let session = Session::new(&gpu, field, choice, args.seed)?;
+        let picture = Picture::included()?;
+        let session = session_of(&gpu, args, &picture)?;
+        println!("{} on {}", session.choice.method, gpu.info().name);
         let panels = panels_of(&gpu, config.format, &session);
         window.request_redraw();
-        Ok(Self {
+        let mut view = Self {
             window,
             surface,
             config,
@@ -164,11 +166,34 @@ impl View {
             egui,
             input,
             renderer,
+            name: picture.name,
             session,
             panels,
             frames: 0,
             start: Instant::now(),
-        })
+        };
+        if let Some(path) = &args.image {
+            view.open(args, path);
+        }
+        Ok(view)
+    }
+
+    /// Begins with another image, if it is one.
+    fn open(&mut self, args: &Args, path: &Path) {
+        let opened = Picture::open(path, args.most).map_err(Fault::from);
+        let opened = opened.and_then(|p| Ok((session_of(&self.gpu, args, &p)?, p)));
+        match opened {
+            Ok((session, picture)) => {
+                println!("fits {}", path.display());
+                self.panels = panels_of(&self.gpu, self.config.format, &session);
+                (self.session, self.name) = (session, picture.name);
+                self.session.fault = picture.note;
+            }
+            Err(fault) => {
+                println!("error: {fault}");
+                self.session.fault = Some(fault.to_string());
+            }
+        }
     }
 
     fn resize(&mut self, size: PhysicalSize<u32>) {
@@ -188,7 +213,6 @@ impl View {
             }
             Key::Character(c) if c == "r" => {
                 self.session.restart();
-                self.panels = panels_of(&self.gpu, self.config.format, &self.session);
                 println!("restarted");
             }
             Key::Character(c) => {
@@ -204,7 +228,7 @@ impl View {
     }
 
     /// Trains, draws, and shows.
-    fn frame(&mut self, name: &str, screenshot: Option<&std::path::Path>) -> Result<(), Fault> {
+    fn frame(&mut self, screenshot: Option<&Path>) -> Result<(), Fault> {
         let (texture, suboptimal) = match self.surface.get_current_texture() {
             CurrentSurfaceTexture::Success(texture) => (texture, false),
             CurrentSurfaceTexture::Suboptimal(texture) => (texture, true),
@@ -219,7 +243,7 @@ impl View {
         let raw = self.input.take_egui_input(&self.window);
         let mut places = Vec::new();
         let output = self.egui.run_ui(raw, |ui| {
-            places = ui::draw(ui, &mut self.session, name);
+            places = ui::draw(ui, &mut self.session, &self.name);
         });
         self.input.handle_platform_output(&self.window, output.platform_output);
         let points = output.pixels_per_point;
@@ -302,6 +326,16 @@ impl View {
     }
 }
 
+fn session_of(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<Session, Fault> {
+    let choice = Choice {
+        method: args.method.to_string(),
+        preconditioner: args.preconditioner,
+        momentum: args.momentum,
+        h: args.step_size.as_ref().map_or(STEP_SIZE, |h| h.at(u64::from(WARM_UP))),
+    };
+    Ok(Session::new(gpu, headless::field(gpu, args, picture)?, choice, args.seed)?)
+}
+
 fn panels_of(gpu: &Gpu, format: wgpu::TextureFormat, session: &Session) -> Panels {
     let field = session.field();
     let extent = [field.extent()[0], field.extent()[1]];
@@ -356,7 +390,7 @@ impl Shot {
         );
     }
 
-    fn save(&self, device: &wgpu::Device, path: &std::path::Path) -> Result<(), Fault> {
+    fn save(&self, device: &wgpu::Device, path: &Path) -> Result<(), Fault> {
         self.buffer.slice(..).map_async(wgpu::MapMode::Read, |_| {});
         device.poll(wgpu::PollType::wait_indefinitely())?;
         let mapped = self.buffer.slice(..).get_mapped_range()?;

@@ -6,7 +6,7 @@ use kutta::models::{Inference, NeuralField};
 use kutta::{Error, Gpu, Method, Momentum, Optimizer, Preconditioner, StepSize, wgpu};
 
 use crate::picture::decibels;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, WARM_UP};
 
 /// What a frame should take.
 const FRAME: Duration = Duration::from_millis(40);
@@ -33,10 +33,15 @@ impl Choice {
             method: self.method.parse::<Method>()?,
             preconditioner: self.preconditioner,
             momentum: self.momentum,
-            step_size: Some(StepSize::constant(self.h as f32)),
+            step_size: Some(warmed(self.h)),
             adaptive: None,
         })
     }
+}
+
+/// A preconditioner of no experience takes what it has not met yet for flat.
+fn warmed(h: f64) -> StepSize {
+    StepSize::constant(h as f32).warm_up(WARM_UP)
 }
 
 /// A field under training.
@@ -61,6 +66,8 @@ pub struct Session {
     smooth: Option<f64>,
     pub attempts: f64,
     part: usize,
+    /// The reconstruction is in another buffer since the last frame.
+    renewed: bool,
     last: Option<Instant>,
 }
 
@@ -86,6 +93,7 @@ impl Session {
             smooth: None,
             attempts: 1.0,
             part: 0,
+            renewed: false,
             last: None,
         })
     }
@@ -111,12 +119,9 @@ impl Session {
     /// Another start.
     pub fn restart(&mut self) {
         let theta = self.field.initial(self.seed);
-        let buffer = self.optimizer.params().buffer().clone();
         match self.used.recipe().and_then(|r| r.build(&self.gpu, &self.field, &theta)) {
             Ok(optimizer) => {
                 self.optimizer = optimizer;
-                // The old buffer goes with the old inference.
-                drop(buffer);
                 self.renew_inference();
                 self.curve.clear();
                 self.changes.clear();
@@ -128,22 +133,22 @@ impl Session {
 
     fn renew_inference(&mut self) {
         match self.field.inference(self.optimizer.params(), self.field.extent()) {
-            Ok(inference) => self.inference = inference,
+            Ok(inference) => (self.inference, self.renewed) = (inference, true),
             Err(error) => self.fault = Some(error.to_string()),
         }
     }
 
-    /// Takes what the controls say; true if there is a new optimizer.
-    fn apply(&mut self, encoder: &mut wgpu::CommandEncoder) -> bool {
+    /// Takes what the controls say.
+    fn apply(&mut self, encoder: &mut wgpu::CommandEncoder) {
         if self.choice == self.used {
-            return false;
+            return;
         }
         let only_h = Choice { h: self.used.h, ..self.choice.clone() } == self.used;
         if only_h {
-            let result = self.optimizer.set_step_size(&StepSize::constant(self.choice.h as f32));
+            let result = self.optimizer.set_step_size(&warmed(self.choice.h));
             self.fault = result.err().map(|e| e.to_string());
             self.used = self.choice.clone();
-            return false;
+            return;
         }
         let theta = self.field.initial(self.seed);
         match self.choice.recipe().and_then(|r| r.build(&self.gpu, &self.field, &theta)) {
@@ -158,12 +163,10 @@ impl Session {
                 self.used = self.choice.clone();
                 self.fault = None;
                 self.renew_inference();
-                true
             }
             Err(error) => {
                 self.fault = Some(error.to_string());
                 self.choice = self.used.clone();
-                false
             }
         }
     }
@@ -177,7 +180,8 @@ impl Session {
             let fitting = FRAME.as_secs_f64() / (now - last).as_secs_f64().max(1e-3);
             self.attempts = (self.attempts * fitting.clamp(0.7, 1.2)).clamp(1.0, MOST_ATTEMPTS);
         }
-        let renewed = self.apply(encoder);
+        self.apply(encoder);
+        let renewed = std::mem::take(&mut self.renewed);
         if !self.paused {
             for _ in 0..self.attempts as u32 {
                 self.optimizer.record(encoder, &mut self.field)?;
@@ -201,7 +205,8 @@ impl Session {
     pub fn collect(&mut self) {
         for report in self.optimizer.reports() {
             self.gradients = report.evaluations;
-            let Some(loss) = report.loss.map(f64::from).filter(|l| l.is_finite() && *l > 0.0) else {
+            let Some(loss) = report.loss.map(f64::from).filter(|l| l.is_finite() && *l > 0.0)
+            else {
                 continue;
             };
             let smooth = self.smooth.map_or(loss, |s| s + 0.1 * (loss - s));

@@ -33,8 +33,8 @@ fn controls(ui: &mut Ui, session: &mut Session) {
     });
     let preconditioners = [
         ("no preconditioner", Preconditioner::none()),
-        ("adam", Preconditioner::adam(0.99, 1e-15)),
-        ("rmsprop", Preconditioner::rmsprop(0.99, 1e-15)),
+        ("adam", Preconditioner::adam(0.99, 1e-7)),
+        ("rmsprop", Preconditioner::rmsprop(0.99, 1e-7)),
         ("rescaled adagrad", Preconditioner::adagrad_rescaled()),
     ];
     pick(ui, "preconditioner", &mut choice.preconditioner, &preconditioners);
