@@ -79,7 +79,7 @@ pub struct Args {
     pub adaptive: Option<Adaptive>,
 
     /// NAME[:key=value,...], such as adam:beta2=0.99 or none
-    #[arg(long, default_value_t = Preconditioner::adam(0.99, 1e-7))]
+    #[arg(long, default_value_t = Preconditioner::adam(0.99, 1e-6))]
     pub preconditioner: Preconditioner,
 
     /// heavy-ball:0.9, nesterov:0.9, ema:0.9 (Adam's) or none

@@ -75,7 +75,7 @@ pub fn run(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<(), Box<dyn Erro
 
     let mut animation = Animation::new(&args.out.join("animation.png"), picture, args.frames)?;
     let mut csv = BufWriter::new(File::create(args.out.join("psnr.csv"))?);
-    writeln!(csv, "step,gradients,seconds,loss,batch_psnr,psnr")?;
+    writeln!(csv, "step,gradients,seconds,h,loss,batch_psnr,psnr")?;
     let mut done = 0;
     for frame in 0..=args.frames {
         // Steps grow from frame to frame: most happens at the beginning.
@@ -122,10 +122,11 @@ fn write_row(
     let text = |x: Option<f64>, digits| x.map_or(String::new(), |x| format!("{x:.digits$}"));
     writeln!(
         csv,
-        "{},{},{:.3},{},{},{}",
+        "{},{},{:.3},{:e},{},{},{}",
         report.attempt + 1,
         report.evaluations,
         training.as_secs_f64(),
+        report.h,
         loss.map_or(String::new(), |loss| format!("{loss:e}")),
         text(loss.map(decibels), 3),
         text(psnr, 3),

@@ -33,8 +33,8 @@ fn controls(ui: &mut Ui, session: &mut Session) {
     });
     let preconditioners = [
         ("no preconditioner", Preconditioner::none()),
-        ("adam", Preconditioner::adam(0.99, 1e-7)),
-        ("rmsprop", Preconditioner::rmsprop(0.99, 1e-7)),
+        ("adam", Preconditioner::adam(0.99, 1e-6)),
+        ("rmsprop", Preconditioner::rmsprop(0.99, 1e-6)),
         ("rescaled adagrad", Preconditioner::adagrad_rescaled()),
     ];
     pick(ui, "preconditioner", &mut choice.preconditioner, &preconditioners);
