@@ -322,7 +322,8 @@ impl Builder {
         Requirements::of(gpu, &plan, &walk, theta.len(), most)
             .check(gpu, builder.memory.or_else(|| gpu.available_memory()))?;
         let Self { method, ingredients, per_submit, pace, .. } = builder;
-        let state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
+        let mut state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
+        state.gaps = layout.gaps();
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
         let estimates = !plan.renewing().is_empty();
         let mut settings = Settings {
