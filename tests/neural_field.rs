@@ -75,7 +75,7 @@ fn trained(method: &str, adaptive: bool, attempts: u64) -> (f64, Vec<f32>, u64) 
     let mut optimizer = builder.build(gpu, field.layout(), &field.initial(1)).unwrap();
     optimizer.run(&mut field, attempts).unwrap();
     optimizer.wait().unwrap();
-    let refused = |r: &&kutta::Report| matches!(r.verdict, Verdict::Refused { .. });
+    let refused = |r: &&kutta::Report| matches!(r.verdict, Verdict::Refused);
     let refused = optimizer.reports().iter().filter(refused).count() as u64;
     let loss = field.evaluate(optimizer.params()).unwrap().loss;
     (loss, optimizer.params().read().unwrap(), refused)

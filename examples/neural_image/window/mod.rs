@@ -76,11 +76,7 @@ impl ApplicationHandler for App<'_> {
             WindowEvent::KeyboardInput {
                 event: KeyEvent { logical_key, state: ElementState::Pressed, .. },
                 ..
-            } if !taken => {
-                if !view.key(&logical_key) {
-                    self.close(event_loop, Ok(()));
-                }
-            }
+            } if !taken && !view.key(&logical_key) => self.close(event_loop, Ok(())),
             WindowEvent::RedrawRequested => {
                 let last = self.args.close_after.is_some_and(|n| view.frames + 1 >= n);
                 let screenshot = self.args.screenshot.as_deref().filter(|_| last);

@@ -211,7 +211,7 @@ impl Session {
             };
             let smooth = self.smooth.map_or(loss, |s| s + 0.1 * (loss - s));
             self.smooth = Some(smooth);
-            if u64::from(report.attempt) % self.stride == 0 {
+            if report.attempt % self.stride == 0 {
                 self.curve.push([self.gradients() as f64, decibels(smooth)]);
             }
         }
