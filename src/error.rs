@@ -457,6 +457,14 @@ pub enum DataError {
     Label { what: String, index: usize, label: u8, classes: usize },
     #[error("the {what} of sample {sample} is {value} at element {element}; it should be finite")]
     NotFinite { what: &'static str, sample: usize, element: usize, value: f32 },
+    #[error("an extent of {extent:?} texels; each side needs one, and all at most {most}")]
+    Extent { extent: Vec<usize>, most: usize },
+    #[error("texels of {channels} channels; there can be 1 to 4")]
+    Channels { channels: usize },
+    #[error(
+        "{found} values for {extent:?} texels of {channels} channels; they should be {expected}"
+    )]
+    TexelCount { extent: Vec<usize>, channels: usize, expected: usize, found: usize },
     #[error("a batch of {batch} from {samples} samples; choose one of 1 to {samples}")]
     Batch { batch: usize, samples: usize },
 }
@@ -469,6 +477,14 @@ pub enum ModelError {
     TooFewWidths { widths: Vec<usize> },
     #[error("width {index} (counted from 0) of {widths:?} is zero")]
     ZeroWidth { widths: Vec<usize>, index: usize },
+    #[error("ω of a sine must be finite and above 0; this one is {omega:?}. SIREN's is 30")]
+    Omega { omega: f32 },
+    #[error("{what}: {found}; there can be {least} to {most}")]
+    Encoding { what: &'static str, found: f64, least: f64, most: f64 },
+    #[error("a batch of {rows} points; choose one of 1 to {most}")]
+    Rows { rows: usize, most: usize },
+    #[error("an extent of {found} dimensions for a field of {wanted}")]
+    Dimensions { found: usize, wanted: usize },
     #[error("samples of {found} inputs for a network whose first width is {width}")]
     InputWidth { width: usize, found: usize },
     #[error("targets of {found} classes or values for a network whose last width is {width}")]

@@ -225,6 +225,13 @@ impl ParamLayout {
         Ok(self)
     }
 
+    /// The padding between tensors, in elements.
+    pub(crate) fn gaps(&self) -> Vec<Range<usize>> {
+        let pairs = self.tensors.windows(2);
+        let gaps = pairs.map(|pair| pair[0].range().end..pair[1].offset);
+        gaps.filter(|gap| !gap.is_empty()).collect()
+    }
+
     /// The parameter group of each block of [`ALIGNMENT`] elements.
     pub fn block_groups(&self) -> Vec<u32> {
         let mut groups = vec![0; self.len().div_ceil(ALIGNMENT)];

@@ -35,6 +35,8 @@ enum Item {
         adds: bool,
     },
     Dispatch(Dispatch),
+    /// Zeros in the padding between tensors.
+    Clear(Slot),
 }
 
 /// Which buffer takes an evaluation's loss.
@@ -177,7 +179,7 @@ impl Recorder {
         let kind = Kind { judged, two: plan.two_errors(), ..Kind::default() };
         let dispatch = |item| match item {
             Item::Dispatch(dispatch) => Some(dispatch),
-            Item::Evaluate { .. } => None,
+            Item::Evaluate { .. } | Item::Clear(_) => None,
         };
         let own = |op: &Op| builder.items(std::slice::from_ref(op), kind);
         let dispatches: Vec<Vec<Dispatch>> = ops
@@ -198,7 +200,7 @@ impl Recorder {
         fn own(item: &Item) -> Option<&Dispatch> {
             match item {
                 Item::Dispatch(dispatch) => Some(dispatch),
-                Item::Evaluate { .. } => None,
+                Item::Evaluate { .. } | Item::Clear(_) => None,
             }
         }
         self.attempt.alone.iter().filter_map(own).collect()
@@ -223,16 +225,21 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
                 dispatch.record(&mut context.commands);
                 continue;
             }
+            Item::Clear(slot) => {
+                let vector = &context.state.vectors[*slot];
+                let bytes = vector.storage().bytes() as u64;
+                let encoder = context.commands.encoder();
+                for gap in &context.state.gaps {
+                    let size = (gap.len() as u64) * bytes;
+                    encoder.clear_buffer(vector.buffer(), gap.start as u64 * bytes, Some(size));
+                }
+                continue;
+            }
             Item::Evaluate { purpose, point, gradient, direction, loss, adds } => {
                 (*purpose, *point, *gradient, *direction, *loss, *adds)
             }
         };
         let Context { gpu, optimizer, state, batch, commands, source } = &mut context;
-        if purpose == Purpose::Power && state.ragged {
-            // The power iteration starts from ±1 everywhere, and a source leaves padding
-            // alone: without this it would go on there, magnified by D, and be counted in ρ.
-            commands.encoder().clear_buffer(state.vectors[gradient].buffer(), 0, None);
-        }
         if source.submits() {
             // Its work comes after what was recorded so far, so that must go first.
             let fresh = gpu.device().create_command_encoder(&Default::default());
@@ -553,6 +560,11 @@ impl<'a> Builder<'a> {
             ];
             let bind_group = pipeline.bind(self.gpu, &resources);
             items.push(Item::Dispatch(Dispatch::new(&pipeline, bind_group, groups)));
+        }
+        // What begins as ±1 has padding of ±1, which no gradient would ever overwrite: the
+        // estimate would be of it.
+        if op.others.is_none() && !state.gaps.is_empty() {
+            items.push(Item::Clear(op.vector.slot));
         }
     }
 

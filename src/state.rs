@@ -1,5 +1,7 @@
 //! Everything an optimizer keeps on the device.
 
+use std::ops::Range;
+
 use crate::error::{Error, GpuError};
 use crate::gpu::Gpu;
 use crate::gpu::control::Control;
@@ -25,6 +27,8 @@ pub(crate) const MEAN: &str = "momentum";
 pub(crate) struct State {
     /// By the plan's slot numbers; 0 is θ.
     pub(crate) vectors: Vec<Vector>,
+    /// Padding between tensors, which no vector may have a part in.
+    pub(crate) gaps: Vec<Range<usize>>,
     /// The preconditioner's vectors and their halves, interleaved by spans;
     /// a stub where there are none.
     pub(crate) second: Vector,
@@ -47,8 +51,6 @@ pub(crate) struct State {
     /// Where every other evaluation leaves a loss that nobody reads.
     pub(crate) other_loss: wgpu::Buffer,
     pub(crate) ring: wgpu::Buffer,
-    /// There is padding between the parameters.
-    pub(crate) ragged: bool,
 }
 
 /// Elements and bytes of the buffers of a [`State`], known before there are any.
@@ -176,6 +178,7 @@ impl State {
         gpu.upload(&moments, bytemuck::bytes_of(&Moments::of(ingredients)))?;
         Ok(Self {
             vectors,
+            gaps: Vec::new(),
             second,
             mean,
             average,
@@ -191,7 +194,6 @@ impl State {
             last_loss: small("loss at the candidate", 4, kept)?,
             other_loss: small("loss nobody reads", 4, kept)?,
             ring: gpu.buffer("ring of records", RING_BYTES, kept)?,
-            ragged: false,
         })
     }
 }

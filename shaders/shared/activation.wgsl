@@ -1,10 +1,13 @@
 // Activations and their slopes at the pre-activation z.
-// Rust twin: src/models/mlp/options.rs.
+// Rust twin: src/models/dense/options.rs. Wants sine.wgsl before it.
 override ACTIVATION: u32 = 0u;
+// ω of the sine.
+override OMEGA: f32 = 1.0;
 const IDENTITY = 0u;
 const RELU = 1u;
 const TANH = 2u;
 const GELU = 3u;
+const SINE = 4u;
 
 // GELU by tanh: Hendrycks, Gimpel 2016. sqrt(2 / π) and 0.044715.
 const GELU_SCALE = 0.7978845608028654;
@@ -26,6 +29,7 @@ fn activate(z: vec4<f32>) -> vec4<f32> {
         case RELU: { return select(z, vec4<f32>(0.0), z < vec4<f32>(0.0)); }
         case TANH: { return safe_tanh(z); }
         case GELU: { return 0.5 * z * (1.0 + gelu_inner(z)); }
+        case SINE: { return kutta_sin(OMEGA * z); }
         default: { return z; }
     }
 }
@@ -42,6 +46,7 @@ fn slope_at(z: vec4<f32>) -> vec4<f32> {
             let inner = GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * z * z);
             return 0.5 * (1.0 + y) + 0.5 * z * (1.0 - y * y) * inner;
         }
+        case SINE: { return OMEGA * kutta_cos(OMEGA * z); }
         default: { return vec4<f32>(1.0); }
     }
 }

@@ -3,7 +3,7 @@
 // Both operands lie with t outermost, so that four neighbours of p or of q are
 // one vec4. A kernel file adds what to do with a finished 4×4 block (`finish`),
 // and product_register.wgsl or product_workgroup.wgsl how to compute it.
-// Rust twin: src/models/mlp/product.rs.
+// Rust twin: src/models/dense/product.rs.
 struct Product {
     // Extent of t.
     steps: u32,

@@ -42,6 +42,7 @@ pub use write::Snapshot;
 
 use crate::error::Error;
 use crate::gpu::Gpu;
+use crate::gpu::waiting::Waiting;
 use crate::optimizer::Optimizer;
 
 impl Optimizer {
@@ -54,7 +55,7 @@ impl Optimizer {
     /// A tensor whose name the format keeps for itself; no memory for the copy; a lost
     /// device.
     pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
-        pollster::block_on(self.snapshot_async())
+        Snapshot::new(pollster::block_on(self.capture(Waiting::Blocks))?)
     }
 
     /// As [`Optimizer::snapshot`], for a browser.
@@ -62,7 +63,7 @@ impl Optimizer {
     /// # Errors
     /// As [`Optimizer::snapshot`].
     pub async fn snapshot_async(&mut self) -> Result<Snapshot, Error> {
-        Snapshot::new(self.capture().await?)
+        Snapshot::new(self.capture(Waiting::Yields).await?)
     }
 
     /// Saves everything to a file, which is there whole or not at all. Waits for the

@@ -362,7 +362,7 @@ impl Builder {
             .check(gpu, builder.memory.or_else(|| gpu.available_memory()))?;
         let Self { method, ingredients, per_submit, pace, .. } = builder;
         let mut state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
-        state.ragged = layout.parameters() < layout.len();
+        state.gaps = layout.gaps();
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
         let estimates = !plan.renewing().is_empty();
         let mut settings = Settings {

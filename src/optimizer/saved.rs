@@ -344,9 +344,9 @@ impl Captured {
 impl Optimizer {
     /// Copies the state out, behind everything submitted so far. Does not wait, but where
     /// `run` too would: for the submit before the last of a method whose stages vary.
-    pub(crate) async fn capture(&mut self) -> Result<Captured, Error> {
+    pub(crate) async fn capture(&mut self, waiting: Waiting) -> Result<Captured, Error> {
         if self.paced() {
-            self.settle(1, Waiting::Blocks).await?;
+            self.settle(1, waiting).await?;
         }
         let shelf = Shelf::of(self.plan(), &self.walk);
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;

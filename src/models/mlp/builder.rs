@@ -1,15 +1,13 @@
 //! What can be chosen when a network is made.
 
-use super::options::{Activation, Loss, Products};
-use super::product::Method;
-use super::resident::{Resident, check_binding};
-use super::workspace::{Need, Workspace};
+use super::resident::Resident;
 use super::{Mlp, check_data};
 use crate::data::Batches;
-use crate::error::{Error, ModelError};
+use crate::error::Error;
 use crate::gpu::Gpu;
-use crate::layout::{Init, ParamLayout};
+use crate::layout::ParamLayout;
 use crate::models::BindCache;
+use crate::models::dense::{Activation, Loss, Method, Network, Products, check_widths, layers};
 
 /// Builds an [`Mlp`].
 #[derive(Clone, Debug)]
@@ -50,35 +48,31 @@ impl MlpBuilder {
     /// Uploads the samples and makes the network.
     ///
     /// # Errors
-    /// Fewer than two widths, or one of zero; samples of another width;
+    /// Fewer than two widths, or one of zero; an ω that is no frequency; samples of another width;
     /// classes or dense targets of another number than the last width;
     /// cross-entropy with dense targets; limits of the device that are too small, or
     /// anything too large for one of its bindings, with both numbers.
     pub fn build(self, gpu: &Gpu, batches: Batches) -> Result<Mlp, Error> {
         let Self { widths, activation, loss, products } = self;
-        if widths.len() < 2 {
-            return Err(ModelError::TooFewWidths { widths }.into());
-        }
-        if let Some(index) = widths.iter().position(|&w| w == 0) {
-            return Err(ModelError::ZeroWidth { widths, index }.into());
-        }
         gpu.check_limits("the network", 0)?;
-        check_data(&widths, loss, batches.samples())?;
-        let layout = layout(&widths, activation)?;
-        for tensor in layout.tensors() {
-            check_binding(gpu, "a weight matrix", 4 * tensor.len() as u64)?;
-        }
-        let method = Method::choose(products, gpu);
-        let need = Need { widths: &widths, activation, method, backward: true };
-        let workspace = Workspace::new(gpu, need, batches.batch())?;
-        let resident = Resident::upload(gpu, batches.samples())?;
-        Ok(Mlp {
+        check_widths(&widths, activation)?;
+        let layout = layers(ParamLayout::builder(), &widths, activation).build()?;
+        let network = Network {
             gpu: gpu.clone(),
             widths,
             activation,
             loss,
-            method,
+            method: Method::choose(products, gpu),
             layout,
+            first: 0,
+            trained_inputs: false,
+        };
+        check_data(&network, batches.samples())?;
+        network.check_bindings()?;
+        let workspace = network.workspace(batches.batch(), true)?;
+        let resident = Resident::upload(gpu, batches.samples())?;
+        Ok(Mlp {
+            network,
             schedule: super::schedule(&batches),
             resident,
             workspace,
@@ -86,22 +80,4 @@ impl MlpBuilder {
             cache: BindCache::default(),
         })
     }
-}
-
-fn layout(widths: &[usize], activation: Activation) -> Result<ParamLayout, Error> {
-    let mut layout = ParamLayout::builder();
-    for (layer, pair) in widths.windows(2).enumerate() {
-        let (inputs, outputs) = (pair[0], pair[1]);
-        let init = if layer + 2 < widths.len() {
-            activation.init(inputs, outputs)
-        } else {
-            Init::Glorot { fan_in: inputs, fan_out: outputs }
-        };
-        layout = layout.tensor(format!("layer{layer}.weight"), &[inputs, outputs], init).tensor(
-            format!("layer{layer}.bias"),
-            &[outputs],
-            Init::Zeros,
-        );
-    }
-    Ok(layout.build()?)
 }

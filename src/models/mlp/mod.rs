@@ -3,22 +3,14 @@
 
 mod builder;
 mod evaluate;
-mod kernels;
-mod options;
-mod product;
+mod gather;
 mod resident;
-mod steps;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod throughput_tests;
-mod workspace;
 
 pub use builder::MlpBuilder;
-pub use evaluate::Evaluated;
 #[cfg(test)]
-pub(crate) use kernels::kernels;
-pub use options::{Activation, Loss, Products};
+pub(super) use gather::kernels;
 pub use resident::Resident;
 
 use crate::data::{Batches, Samples, Targets};
@@ -26,12 +18,10 @@ use crate::error::{Error, ModelError};
 use crate::gpu::Gpu;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
+use crate::models::dense::kernels::{self, BatchSchedule};
+use crate::models::dense::{Loss, Network, Step, Steps, Workspace};
 use crate::plan::Purpose;
 use crate::source::{Evaluation, GradientSource, SourceError};
-use kernels::BatchSchedule;
-use product::Method;
-use steps::{Step, Steps};
-use workspace::Workspace;
 
 /// Dense layers a ← f(W a + b), trained on batches that the device draws.
 ///
@@ -52,12 +42,7 @@ use workspace::Workspace;
 /// ```
 #[derive(Debug)]
 pub struct Mlp {
-    gpu: Gpu,
-    widths: Vec<usize>,
-    activation: Activation,
-    loss: Loss,
-    method: Method,
-    layout: ParamLayout,
+    network: Network,
     schedule: BatchSchedule,
     resident: Resident,
     workspace: Workspace,
@@ -89,18 +74,19 @@ impl Mlp {
 
     /// Where the parameters lie.
     pub fn layout(&self) -> &ParamLayout {
-        &self.layout
+        &self.network.layout
     }
 
     /// Initial parameters, in the layout's order. Weights are uniform after He
-    /// (ReLU, GELU) or Glorot (tanh, and the last layer); biases are zero.
+    /// (ReLU, GELU) or Glorot (tanh, and the last layer), or those of SIREN (sine); biases
+    /// are zero.
     pub fn initial(&self, seed: u64) -> Vec<f32> {
-        self.layout.initial(seed)
+        self.network.layout.initial(seed)
     }
 
     /// From the inputs to the outputs.
     pub fn widths(&self) -> &[usize] {
-        &self.widths
+        &self.network.widths
     }
 
     /// Batches in an epoch of the training data.
@@ -119,27 +105,29 @@ impl Mlp {
     /// # Errors
     /// Data of other widths, or too large for one binding of this device.
     pub fn upload(&self, samples: &Samples) -> Result<Resident, Error> {
-        check_data(&self.widths, self.loss, samples)?;
-        Resident::upload(&self.gpu, samples)
+        check_data(&self.network, samples)?;
+        Resident::upload(&self.network.gpu, samples)
     }
 }
 
 impl GradientSource for Mlp {
     fn gpu(&self) -> Option<&Gpu> {
-        Some(&self.gpu)
+        Some(&self.network.gpu)
     }
 
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
         for vector in [at.point(), at.gradient()] {
-            self.layout.check_len(vector.len()).map_err(SourceError::new)?;
+            self.network.check_params(vector.len()).map_err(SourceError::new)?;
         }
         let mut cache = std::mem::take(&mut self.cache);
         let recorded = cache.get(at.key(), || {
-            let mut gather = Steps::new(self, &self.workspace);
-            gather.gather(self.schedule, at.control().as_entire_binding(), &self.resident);
-            let mut gradient = Steps::new(self, &self.workspace);
+            let Self { network, workspace, resident, .. } = &*self;
+            let mut gather = Steps::new(network, workspace);
+            let control = at.control().as_entire_binding();
+            gather::gather(&mut gather, self.schedule, control, resident);
+            let mut gradient = Steps::new(network, workspace);
             gradient.forward(at.point());
-            gradient.loss(self.loss, &self.resident);
+            gradient.loss(network.loss, &resident.targets, resident.dense);
             gradient.sum_rows(&kernels::MEAN_LOSS, at.loss());
             gradient.backward(at.point(), at.gradient());
             Recorded { gather: gather.steps, gradient: gradient.steps }
@@ -166,19 +154,19 @@ fn schedule(batches: &Batches) -> BatchSchedule {
     }
 }
 
-fn check_data(widths: &[usize], loss: Loss, samples: &Samples) -> Result<(), ModelError> {
+fn check_data(network: &Network, samples: &Samples) -> Result<(), ModelError> {
     let dense = matches!(samples.targets(), Targets::Dense { .. });
-    check_widths(widths, loss, samples.width(), samples.targets().width(), dense)
+    check_data_widths(network, samples.width(), samples.targets().width(), dense)
 }
 
-fn check_widths(
-    widths: &[usize],
-    loss: Loss,
+fn check_data_widths(
+    network: &Network,
     inputs: usize,
     outputs: usize,
     dense: bool,
 ) -> Result<(), ModelError> {
     // `build` refuses fewer than two widths.
+    let widths = &network.widths;
     let (first, last) = (widths[0], widths[widths.len() - 1]);
     if inputs != first {
         return Err(ModelError::InputWidth { width: first, found: inputs });
@@ -186,7 +174,7 @@ fn check_widths(
     if outputs != last {
         return Err(ModelError::OutputWidth { width: last, found: outputs });
     }
-    if dense && loss == Loss::CrossEntropy {
+    if dense && network.loss == Loss::CrossEntropy {
         return Err(ModelError::DenseTargets);
     }
     Ok(())

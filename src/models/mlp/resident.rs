@@ -1,10 +1,9 @@
 //! A data set on the device.
 
 use crate::data::{Inputs, Samples, Targets};
-use crate::error::{Error, GpuError, ModelError};
+use crate::error::Error;
 use crate::gpu::Gpu;
-
-use super::product::quads;
+use crate::models::dense::{quads, storage};
 
 /// Samples that lie on the device: bytes stay bytes, four to a word. Made by
 /// [`Mlp::upload`](super::Mlp::upload); cheap to clone.
@@ -90,22 +89,4 @@ fn padded_rows<T: Copy + Default>(
         padded.resize(padded.len() + row - width, T::default());
     }
     padded.into()
-}
-
-/// A buffer that one binding can hold.
-pub(super) fn storage(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<wgpu::Buffer, Error> {
-    use wgpu::BufferUsages as Usage;
-    check_binding(gpu, what, bytes)?;
-    let usage = Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC;
-    // Every binding of vec4 holds at least one.
-    let buffer: Result<_, GpuError> = gpu.buffer(what, bytes.max(16), usage);
-    Ok(buffer?)
-}
-
-pub(super) fn check_binding(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<(), ModelError> {
-    let limit = gpu.limits().max_storage_buffer_binding_size;
-    if bytes > limit {
-        return Err(ModelError::TooLarge { what, bytes, limit });
-    }
-    Ok(())
 }

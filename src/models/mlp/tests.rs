@@ -1,32 +1,11 @@
 //! Gradients held against central differences of an independent forward pass
 //! in f64; evaluation, batches and errors held against the same.
 
-use std::sync::OnceLock;
-
 use super::*;
 use crate::data::{Inputs, shuffle};
-use crate::gpu::commands::Commands;
-use crate::gpu::control::Control;
 use crate::gpu::vector::Vector;
-use crate::gpu::{GpuOptions, LimitsWanted};
-use crate::source::EvaluationKey;
-
-fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    // The limits of a browser: whatever passes here passes there.
-    let options = GpuOptions { limits: LimitsWanted::WebGpuDefaults, ..GpuOptions::default() };
-    GPU.get_or_init(|| Gpu::with_options(&options).unwrap())
-}
-
-/// Numbers in ±0.5 that repeat.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.0 >> 40) as f64 / (1u64 << 24) as f64 - 0.5
-    }
-}
+use crate::models::harness::{Device, Numbers, UNTOUCHED, gpu};
+use crate::models::{Activation, Products};
 
 fn samples(n: usize, width: usize, outputs: usize, bytes: bool, dense: bool) -> Samples {
     let mut numbers = Numbers(n as u64 + 17);
@@ -65,6 +44,7 @@ impl Reference<'_> {
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3));
                 0.5 * z * (1.0 + inner.tanh())
             }
+            Activation::Sine { omega } => (f64::from(omega) * z).sin(),
         }
     }
 
@@ -127,79 +107,6 @@ fn rows_of(batches: &Batches, batch: u32) -> Vec<usize> {
         .collect()
 }
 
-const UNTOUCHED: f32 = 7.25;
-
-struct Device {
-    point: Vector,
-    gradient: Vector,
-    control: wgpu::Buffer,
-    loss: wgpu::Buffer,
-}
-
-impl Device {
-    fn new(mlp: &Mlp) -> Self {
-        let gpu = gpu();
-        let len = mlp.layout().len();
-        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let control = gpu.buffer("control", size_of::<Control>() as u64, usage).unwrap();
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-        Self {
-            point: Vector::zeros(gpu, "point", len).unwrap(),
-            gradient: Vector::zeros(gpu, "gradient", len).unwrap(),
-            control,
-            loss: gpu.buffer("loss", 4, usage).unwrap(),
-        }
-    }
-
-    /// Loss and gradient, the latter with its padding.
-    fn evaluate(
-        &self,
-        mlp: &mut Mlp,
-        (optimizer, purpose): (u64, Purpose),
-        theta: &[f32],
-        batch: u32,
-    ) -> (f32, Vec<f32>) {
-        let gpu = gpu();
-        gpu.upload(self.point.buffer(), bytemuck::cast_slice(theta)).unwrap();
-        let bytes = self.gradient.buffer().size();
-        gpu.upload(
-            self.gradient.buffer(),
-            bytemuck::cast_slice(&vec![UNTOUCHED; bytes as usize / 4]),
-        )
-        .unwrap();
-        let control = Control { batch, alive: 1, ..Control::default() };
-        gpu.upload(&self.control, bytemuck::bytes_of(&control)).unwrap();
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let mut pass = None;
-        let mut at = Evaluation {
-            gpu,
-            key: EvaluationKey {
-                optimizer,
-                point: 0,
-                gradient: 1,
-                direction: None,
-                loss: 0,
-                adds: false,
-            },
-            purpose,
-            point: &self.point,
-            gradient: &self.gradient,
-            control: &self.control,
-            loss: &self.loss,
-            batch: None,
-            direction: None,
-            commands: Commands::new(&mut encoder, &mut pass),
-        };
-        GradientSource::evaluate(mlp, &mut at).unwrap();
-        drop(pass);
-        gpu.queue().submit([encoder.finish()]);
-        let loss = pollster::block_on(gpu.read_buffer(&self.loss, 0..4)).unwrap();
-        let gradient =
-            pollster::block_on(gpu.read_buffer(self.gradient.buffer(), 0..bytes)).unwrap();
-        (bytemuck::pod_read_unaligned(&loss), bytemuck::pod_collect_to_vec(&gradient))
-    }
-}
-
 /// Parameters off their zero biases, so that every term counts.
 fn parameters(mlp: &Mlp) -> Vec<f32> {
     let mut numbers = Numbers(5);
@@ -213,12 +120,13 @@ fn parameters(mlp: &Mlp) -> Vec<f32> {
 /// Holds loss and gradient of the given batches against the reference.
 fn check(mlp: &mut Mlp, batches: &Batches, wanted: &[u32]) {
     let theta = parameters(mlp);
-    let device = Device::new(mlp);
+    let device = Device::new(mlp.layout().len());
     let layout = mlp.layout().clone();
-    let (widths, activation, loss) = (mlp.widths.clone(), mlp.activation, mlp.loss);
+    let (widths, activation, loss) =
+        (mlp.network.widths.clone(), mlp.network.activation, mlp.network.loss);
     let samples = batches.samples();
     let reference = Reference { widths: &widths, activation, loss, samples, layout: &layout };
-    let what = format!("{widths:?} {activation:?} {loss:?} {:?}", mlp.method);
+    let what = format!("{widths:?} {activation:?} {loss:?} {:?}", mlp.network.method);
     for &batch in wanted {
         let (found_loss, found) = device.evaluate(mlp, (1, Purpose::Stage(1)), &theta, batch);
         let rows = rows_of(batches, batch);
@@ -272,7 +180,8 @@ fn network(
         .unwrap()
 }
 
-const ACTIVATIONS: [Activation; 3] = [Activation::Relu, Activation::Tanh, Activation::Gelu];
+const ACTIVATIONS: [Activation; 4] =
+    [Activation::Relu, Activation::Tanh, Activation::Gelu, Activation::Sine { omega: 5.0 }];
 
 fn gradients_agree(products: Products) {
     // 13 samples in batches of 5: the third has 3. Batch 4 is in epoch 1.
@@ -317,7 +226,7 @@ fn later_stages_keep_the_batch_of_the_first() {
     let mut mlp =
         network(&[4, 8, 3], Activation::Relu, Loss::CrossEntropy, Products::Auto, &batches);
     let theta = parameters(&mlp);
-    let device = Device::new(&mlp);
+    let device = Device::new(mlp.layout().len());
     let first = device.evaluate(&mut mlp, (1, Purpose::Stage(1)), &theta, 0);
     let probe = device.evaluate(&mut mlp, (1, Purpose::Probe), &theta, 1);
     assert_ne!(first, probe, "a probe looks for its batch itself");

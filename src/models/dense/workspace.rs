@@ -1,16 +1,15 @@
 //! Buffers for one batch size: activations, their gradients, copies of the
 //! weights, and the shapes that kernels read.
 
-use super::kernels::{BatchSchedule, BiasGradient, Gather, LossShape, Weights};
+use super::kernels::{BatchSchedule, BiasGradient, LossShape, Weights};
 use super::product::{Kind, Method, Shape, quads};
-use super::resident::storage;
-use crate::error::Error;
+use crate::error::{Error, GpuError, ModelError};
 use crate::gpu::Gpu;
 
 /// Values of one layer for a batch, twice: rows of samples for each feature,
 /// and rows of features for each sample.
 #[derive(Debug)]
-pub(super) struct Both {
+pub struct Both {
     pub by_feature: wgpu::Buffer,
     pub by_sample: wgpu::Buffer,
 }
@@ -32,7 +31,7 @@ impl Both {
 
 /// A product with its uniform and its grid.
 #[derive(Debug)]
-pub(super) struct Tiled {
+pub struct Tiled {
     pub kind: Kind,
     pub uniform: wgpu::Buffer,
     pub groups: [u32; 3],
@@ -47,7 +46,7 @@ impl Tiled {
 
 /// One dense layer from `inputs` to `outputs` features.
 #[derive(Debug)]
-pub(super) struct Layer {
+pub struct Layer {
     pub inputs: usize,
     pub outputs: usize,
     /// What the layer puts out. The last one's samples are unused.
@@ -63,18 +62,19 @@ pub(super) struct Layer {
     pub dz: Both,
     pub weight_gradient: Tiled,
     pub bias_gradient: wgpu::Buffer,
-    /// Wᵀ and the product with it, where the layer below has parameters.
+    /// Wᵀ and the product with it, where what is below has parameters.
     pub input_gradient: Option<(wgpu::Buffer, Tiled)>,
 }
 
 /// Everything that depends on the batch size.
 #[derive(Debug)]
-pub(super) struct Workspace {
+pub struct Workspace {
     pub samples: usize,
     /// `BatchRows` of `shaders/shared/batch.wgsl`.
     pub rows: wgpu::Buffer,
     pub inputs: Both,
-    pub gather: wgpu::Buffer,
+    /// Gradient of the loss by the inputs, where somebody wants it.
+    pub inputs_gradient: Option<Both>,
     pub layers: Vec<Layer>,
     pub loss: wgpu::Buffer,
     pub row_loss: wgpu::Buffer,
@@ -82,11 +82,12 @@ pub(super) struct Workspace {
 
 /// What a workspace is made for.
 #[derive(Clone, Copy)]
-pub(super) struct Need<'a> {
+pub struct Need<'a> {
     pub widths: &'a [usize],
     pub activation: super::Activation,
     pub method: Method,
     pub backward: bool,
+    pub trained_inputs: bool,
 }
 
 impl Workspace {
@@ -95,11 +96,6 @@ impl Workspace {
         let layers = (1..need.widths.len())
             .map(|i| Layer::new(gpu, need, i, samples))
             .collect::<Result<_, _>>()?;
-        let gather = Gather {
-            size: samples as u32,
-            sample_quads: quads(samples) as u32,
-            feature_quads: quads(first) as u32,
-        };
         let loss = LossShape {
             outputs: last as u32,
             feature_stride: 4 * quads(samples) as u32,
@@ -109,7 +105,10 @@ impl Workspace {
             samples,
             rows: storage(gpu, "batch rows", 4 + 4 * samples as u64)?,
             inputs: Both::new(gpu, "inputs of a batch", first, samples)?,
-            gather: uniform(gpu, &gather),
+            inputs_gradient: match need.trained_inputs {
+                true => Some(Both::new(gpu, "gradients of inputs", first, samples)?),
+                false => None,
+            },
             layers,
             loss: uniform(gpu, &loss),
             row_loss: storage(gpu, "losses of a batch", 32 * quads(samples) as u64)?,
@@ -148,11 +147,12 @@ impl Layer {
             true => None,
             false => Some(storage(gpu, "packed weights", (16 * inputs * quads(outputs)) as u64)?),
         };
-        let input_gradient = if backward && index > 1 {
+        let input_gradient = if backward && (index > 1 || need.trained_inputs) {
             let shape = Shape::input_gradient(inputs, outputs, samples);
             let bytes = (64 * quads(outputs) * quads(inputs)) as u64;
             let transposed = storage(gpu, "transposed weights", bytes)?;
-            Some((transposed, Tiled::new(gpu, method, Kind::InputGradient, shape)))
+            let kind = Kind::InputGradient { sloped: index > 1 };
+            Some((transposed, Tiled::new(gpu, method, kind, shape)))
         } else {
             None
         };
@@ -191,7 +191,7 @@ impl Layer {
 }
 
 /// A uniform that never changes.
-pub(super) fn uniform<T: bytemuck::Pod>(gpu: &Gpu, value: &T) -> wgpu::Buffer {
+pub fn uniform<T: bytemuck::Pod>(gpu: &Gpu, value: &T) -> wgpu::Buffer {
     let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: Some(std::any::type_name::<T>()),
         size: size_of::<T>() as u64,
@@ -205,7 +205,7 @@ pub(super) fn uniform<T: bytemuck::Pod>(gpu: &Gpu, value: &T) -> wgpu::Buffer {
 
 impl BatchSchedule {
     /// The samples in their own order, `size` at a time.
-    pub(super) fn in_order(count: usize, size: usize) -> Self {
+    pub fn in_order(count: usize, size: usize) -> Self {
         Self {
             count: count as u32,
             size: size as u32,
@@ -213,4 +213,22 @@ impl BatchSchedule {
             ..Self::default()
         }
     }
+}
+
+/// A buffer that one binding can hold.
+pub fn storage(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<wgpu::Buffer, Error> {
+    use wgpu::BufferUsages as Usage;
+    check_binding(gpu, what, bytes)?;
+    let usage = Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC;
+    // Every binding of vec4 holds at least one.
+    let buffer: Result<_, GpuError> = gpu.buffer(what, bytes.max(16), usage);
+    Ok(buffer?)
+}
+
+pub fn check_binding(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<(), ModelError> {
+    let limit = gpu.limits().max_storage_buffer_binding_size;
+    if bytes > limit {
+        return Err(ModelError::TooLarge { what, bytes, limit });
+    }
+    Ok(())
 }

@@ -1,11 +1,10 @@
-//! The kernels of a network beside its matrix products.
+//! The kernels of dense layers beside their matrix products.
 
 use crate::data::shuffle::SHUFFLE_WGSL;
 use crate::gpu::control::{CONTROL_WGSL, Control};
 use crate::gpu::kernel::{Access, Kernel, wgsl_struct};
 
-const BATCH_WGSL: &str = include_str!("../../../shaders/shared/batch.wgsl");
-const GATHER_WGSL: &str = include_str!("../../../shaders/shared/gather.wgsl");
+pub const BATCH_WGSL: &str = include_str!("../../../shaders/shared/batch.wgsl");
 const LOSS_WGSL: &str = include_str!("../../../shaders/shared/loss.wgsl");
 const ROW_SUM_WGSL: &str = include_str!("../../../shaders/shared/row_sum.wgsl");
 
@@ -18,15 +17,6 @@ wgsl_struct! {
         pub shuffled: u32,
         pub seed_low: u32,
         pub seed_high: u32,
-    }
-}
-
-wgsl_struct! {
-    /// Extents of a batch of inputs.
-    pub struct Gather {
-        pub size: u32,
-        pub sample_quads: u32,
-        pub feature_quads: u32,
     }
 }
 
@@ -83,32 +73,6 @@ pub const BATCH_ROWS: Kernel = Kernel {
     ],
     vectors: &[],
     structs: &[BatchSchedule::LAYOUT, Control::LAYOUT],
-};
-
-const GATHER_BINDINGS: &[(&str, Access)] = &[
-    ("shape", Access::Uniform),
-    ("rows", Access::Read),
-    ("inputs", Access::Read),
-    ("by_feature", Access::Write),
-    ("by_sample", Access::Write),
-];
-
-/// Inputs of the batch out of packed bytes.
-pub const GATHER_BYTES: Kernel = Kernel {
-    name: "gather_bytes",
-    text: &[BATCH_WGSL, GATHER_WGSL, include_str!("../../../shaders/gather_bytes.wgsl")],
-    bindings: GATHER_BINDINGS,
-    vectors: &[],
-    structs: &[Gather::LAYOUT],
-};
-
-/// Inputs of the batch out of f32.
-pub const GATHER_FLOATS: Kernel = Kernel {
-    name: "gather_floats",
-    text: &[BATCH_WGSL, GATHER_WGSL, include_str!("../../../shaders/gather_floats.wgsl")],
-    bindings: GATHER_BINDINGS,
-    vectors: &[],
-    structs: &[Gather::LAYOUT],
 };
 
 const LOSS_BINDINGS: &[(&str, Access)] = &[
@@ -190,11 +154,9 @@ pub const BIAS_GRADIENT: Kernel = Kernel {
 
 /// Kernels of this folder with the override sets they are used with.
 #[cfg(test)]
-pub(crate) fn kernels() -> Vec<(Kernel, Vec<crate::gpu::kernel::Constants>)> {
+pub fn kernels() -> Vec<(Kernel, Vec<crate::gpu::kernel::Constants>)> {
     let plain = [
         BATCH_ROWS,
-        GATHER_BYTES,
-        GATHER_FLOATS,
         CROSS_ENTROPY,
         MEAN_LOSS,
         SCORE,

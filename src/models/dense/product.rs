@@ -18,6 +18,8 @@ use crate::gpu::{Gpu, Pipeline};
 const PRODUCT_WGSL: &str = include_str!("../../../shaders/shared/product.wgsl");
 const REGISTER_WGSL: &str = include_str!("../../../shaders/shared/product_register.wgsl");
 const WORKGROUP_WGSL: &str = include_str!("../../../shaders/shared/product_workgroup.wgsl");
+/// `kutta_sin` and `kutta_cos`.
+pub const SINE_WGSL: &str = include_str!("../../../shaders/shared/sine.wgsl");
 const ACTIVATION_WGSL: &str = include_str!("../../../shaders/shared/activation.wgsl");
 const FORWARD_WGSL: &str = include_str!("../../../shaders/dense_forward.wgsl");
 const INPUT_WGSL: &str = include_str!("../../../shaders/dense_input_gradient.wgsl");
@@ -45,12 +47,12 @@ pub const fn quads(n: usize) -> usize {
 }
 
 /// Which product of a layer, and what becomes of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// Adds the bias, applies the activation, keeps its slope.
     Forward(Option<Activation>),
-    /// Multiplies with the slope of the layer's input.
-    InputGradient,
+    /// Multiplies with the slope of the layer's input, if that came out of an activation.
+    InputGradient { sloped: bool },
     /// Of a layer whose outputs are a multiple of 4.
     WeightGradient,
     /// Of any other layer.
@@ -159,7 +161,7 @@ impl Shape {
 
 /// Workgroups of a one-dimensional grid, folded where WebGPU's promise of
 /// 65,535 per dimension is not enough.
-pub(crate) fn fold(groups: usize) -> [u32; 3] {
+pub fn fold(groups: usize) -> [u32; 3] {
     const MOST: usize = 65_535;
     let rows = groups.div_ceil(MOST);
     [groups.div_ceil(rows) as u32, rows as u32, 1]
@@ -173,8 +175,10 @@ impl Kind {
     fn constants(self) -> Constants {
         match self {
             Kind::Forward(activation) => {
-                vec![("ACTIVATION", f64::from(Activation::code(activation)))]
+                let code = f64::from(Activation::code(activation));
+                vec![("ACTIVATION", code), ("OMEGA", f64::from(Activation::omega(activation)))]
             }
+            Kind::InputGradient { sloped } => vec![("SLOPED", f64::from(u8::from(sloped)))],
             _ => vec![],
         }
     }
@@ -184,8 +188,8 @@ impl Kind {
         match (self, method) {
             (Kind::Forward(_), Register) => FORWARD_REGISTER,
             (Kind::Forward(_), Workgroup) => FORWARD_WORKGROUP,
-            (Kind::InputGradient, Register) => INPUT_REGISTER,
-            (Kind::InputGradient, Workgroup) => INPUT_WORKGROUP,
+            (Kind::InputGradient { .. }, Register) => INPUT_REGISTER,
+            (Kind::InputGradient { .. }, Workgroup) => INPUT_WORKGROUP,
             (Kind::WeightGradient, Register) => WEIGHT_REGISTER,
             (Kind::WeightGradient, Workgroup) => WEIGHT_WORKGROUP,
             (Kind::WeightGradientRagged, Register) => RAGGED_REGISTER,
@@ -229,13 +233,13 @@ const WEIGHT_BINDINGS: &[(&str, Access)] = &[
 /// Forward product in registers.
 pub const FORWARD_REGISTER: Kernel = kernel(
     "dense_forward.register",
-    &[PRODUCT_WGSL, ACTIVATION_WGSL, FORWARD_WGSL, REGISTER_WGSL],
+    &[PRODUCT_WGSL, SINE_WGSL, ACTIVATION_WGSL, FORWARD_WGSL, REGISTER_WGSL],
     FORWARD_BINDINGS,
 );
 /// Forward product through workgroup memory.
 pub const FORWARD_WORKGROUP: Kernel = kernel(
     "dense_forward.workgroup",
-    &[PRODUCT_WGSL, ACTIVATION_WGSL, FORWARD_WGSL, WORKGROUP_WGSL],
+    &[PRODUCT_WGSL, SINE_WGSL, ACTIVATION_WGSL, FORWARD_WGSL, WORKGROUP_WGSL],
     FORWARD_BINDINGS,
 );
 /// Input gradient in registers.
@@ -277,15 +281,18 @@ pub const RAGGED_WORKGROUP: Kernel = kernel(
 
 /// Kernels of this file with the override sets they are used with.
 #[cfg(test)]
-pub(super) fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
-    use Activation::{Gelu, Relu, Tanh};
-    let forward: Vec<Constants> = [None, Some(Relu), Some(Tanh), Some(Gelu)]
+pub fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
+    use Activation::{Gelu, Relu, Sine, Tanh};
+    let sine = Sine { omega: 30.0 };
+    let forward: Vec<Constants> = [None, Some(Relu), Some(Tanh), Some(Gelu), Some(sine)]
         .map(|activation| Kind::Forward(activation).constants())
         .to_vec();
     let mut all = Vec::new();
     for method in [Method::Register, Method::Workgroup] {
         all.push((Kind::Forward(None).kernel(method), forward.clone()));
-        for kind in [Kind::InputGradient, Kind::WeightGradient, Kind::WeightGradientRagged] {
+        let input = [true, false].map(|sloped| Kind::InputGradient { sloped });
+        all.push((input[0].kernel(method), input.map(Kind::constants).to_vec()));
+        for kind in [Kind::WeightGradient, Kind::WeightGradientRagged] {
             all.push((kind.kernel(method), vec![kind.constants()]));
         }
     }

@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use super::kernels::{self, BatchSchedule};
 use super::product::{Method, fold, quads};
-use super::resident::Resident;
 use super::workspace::{Layer, Workspace, uniform};
-use super::{Loss, Mlp};
+use super::{Loss, Network};
 use crate::gpu::kernel::Kernel;
 use crate::gpu::vector::Vector;
 use crate::gpu::{Gpu, Pipeline};
@@ -14,7 +13,7 @@ use crate::layout::ParamLayout;
 
 /// One dispatch, ready to be recorded.
 #[derive(Debug)]
-pub(super) struct Step {
+pub struct Step {
     pipeline: Pipeline,
     bind_group: wgpu::BindGroup,
     groups: [u32; 3],
@@ -29,21 +28,23 @@ impl Step {
 }
 
 /// Collects steps that work in one workspace.
-pub(super) struct Steps<'a> {
+pub struct Steps<'a> {
     pub gpu: &'a Gpu,
     pub workspace: &'a Workspace,
-    pub layout: &'a ParamLayout,
-    pub method: Method,
+    layout: &'a ParamLayout,
+    /// Tensors before those of the layers.
+    first: usize,
+    method: Method,
     pub steps: Vec<Step>,
 }
 
 impl<'a> Steps<'a> {
-    pub fn new(mlp: &'a Mlp, workspace: &'a Workspace) -> Self {
-        let Mlp { gpu, layout, method, .. } = mlp;
-        Self { gpu, workspace, layout, method: *method, steps: Vec::new() }
+    pub fn new(network: &'a Network, workspace: &'a Workspace) -> Self {
+        let Network { gpu, layout, first, method, .. } = network;
+        Self { gpu, workspace, layout, first: *first, method: *method, steps: Vec::new() }
     }
 
-    fn push(
+    pub fn push(
         &mut self,
         pipeline: Pipeline,
         resources: &[wgpu::BindingResource<'_>],
@@ -53,7 +54,7 @@ impl<'a> Steps<'a> {
         self.steps.push(Step { pipeline, bind_group, groups });
     }
 
-    fn push_kernel(
+    pub fn push_kernel(
         &mut self,
         kernel: &Kernel,
         resources: &[wgpu::BindingResource<'_>],
@@ -62,14 +63,8 @@ impl<'a> Steps<'a> {
         self.push(self.gpu.pipeline(kernel, &vec![]), resources, groups);
     }
 
-    /// Finds the samples of the batch that `control` names, and copies their
-    /// inputs.
-    pub fn gather(
-        &mut self,
-        schedule: BatchSchedule,
-        control: wgpu::BindingResource<'_>,
-        data: &Resident,
-    ) {
+    /// Finds the samples of the batch that `control` names.
+    pub fn rows(&mut self, schedule: BatchSchedule, control: wgpu::BindingResource<'_>) {
         let workspace = self.workspace;
         let schedule = uniform(self.gpu, &schedule);
         self.push_kernel(
@@ -77,22 +72,9 @@ impl<'a> Steps<'a> {
             &[schedule.as_entire_binding(), control, workspace.rows.as_entire_binding()],
             fold(workspace.samples.div_ceil(64)),
         );
-        let kernel = if data.bytes { kernels::GATHER_BYTES } else { kernels::GATHER_FLOATS };
-        let blocks = quads(workspace.samples) * quads(data.width());
-        self.push_kernel(
-            &kernel,
-            &[
-                workspace.gather.as_entire_binding(),
-                workspace.rows.as_entire_binding(),
-                data.inputs.as_entire_binding(),
-                workspace.inputs.by_feature.as_entire_binding(),
-                workspace.inputs.by_sample.as_entire_binding(),
-            ],
-            fold(blocks.div_ceil(64)),
-        );
     }
 
-    /// From the gathered inputs to the outputs of the last layer.
+    /// From the inputs of the batch to the outputs of the last layer.
     pub fn forward(&mut self, params: &Vector) {
         let mut inputs = &self.workspace.inputs;
         for (index, layer) in self.workspace.layers.iter().enumerate() {
@@ -126,13 +108,13 @@ impl<'a> Steps<'a> {
     }
 
     /// Each row's loss, and the gradient by the outputs.
-    pub fn loss(&mut self, loss: Loss, data: &Resident) {
+    pub fn loss(&mut self, loss: Loss, targets: &wgpu::Buffer, dense: bool) {
         let workspace = self.workspace;
         let last = workspace.outputs();
         let pipeline = match loss {
             Loss::CrossEntropy => self.gpu.pipeline(&kernels::CROSS_ENTROPY, &vec![]),
             Loss::MeanSquare => {
-                let dense = f64::from(u8::from(data.dense));
+                let dense = f64::from(u8::from(dense));
                 self.gpu.pipeline(&kernels::MEAN_SQUARE, &vec![("DENSE", dense)])
             }
         };
@@ -141,7 +123,7 @@ impl<'a> Steps<'a> {
             &[
                 workspace.loss.as_entire_binding(),
                 workspace.rows.as_entire_binding(),
-                data.targets.as_entire_binding(),
+                targets.as_entire_binding(),
                 last.values.by_feature.as_entire_binding(),
                 last.dz.by_feature.as_entire_binding(),
                 last.dz.by_sample.as_entire_binding(),
@@ -191,9 +173,12 @@ impl<'a> Steps<'a> {
                 ],
                 fold(quads(layer.outputs).div_ceil(8)),
             );
-            let (Some((transposed, product)), Some(below)) = (&layer.input_gradient, below) else {
+            let gradient = below.map(|l| &l.dz).or(self.workspace.inputs_gradient.as_ref());
+            let (Some((transposed, product)), Some(dz)) = (&layer.input_gradient, gradient) else {
                 continue;
             };
+            // Without an activation there is no slope, and nobody reads what is bound.
+            let slope = below.map_or(&inputs.by_feature, |l| &l.slope);
             let blocks = quads(layer.outputs) * quads(layer.inputs);
             self.push_kernel(
                 &kernels::TRANSPOSE_WEIGHTS,
@@ -210,9 +195,9 @@ impl<'a> Steps<'a> {
                     product.uniform.as_entire_binding(),
                     transposed.as_entire_binding(),
                     layer.dz.by_feature.as_entire_binding(),
-                    below.slope.as_entire_binding(),
-                    below.dz.by_feature.as_entire_binding(),
-                    below.dz.by_sample.as_entire_binding(),
+                    slope.as_entire_binding(),
+                    dz.by_feature.as_entire_binding(),
+                    dz.by_sample.as_entire_binding(),
                 ],
                 product.groups,
             );
@@ -234,10 +219,10 @@ impl<'a> Steps<'a> {
 
     // Tensors come in pairs: weight, bias.
     fn weight_range(&self, layer: usize) -> Range<usize> {
-        self.layout.tensors()[2 * layer].range()
+        self.layout.tensors()[self.first + 2 * layer].range()
     }
 
     fn bias_range(&self, layer: usize) -> Range<usize> {
-        self.layout.tensors()[2 * layer + 1].range()
+        self.layout.tensors()[self.first + 2 * layer + 1].range()
     }
 }

@@ -3,7 +3,7 @@
 use crate::layout::Init;
 
 /// The function between two layers. The last layer has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub enum Activation {
     /// max(z, 0); slope 0 at 0.
     #[default]
@@ -11,6 +11,10 @@ pub enum Activation {
     Tanh,
     /// Gaussian error linear unit, by tanh: Hendrycks, Gimpel 2016.
     Gelu,
+    /// sin(ω z), as in SIREN: Sitzmann et al. 2020. Its ω₀ is 30.
+    Sine {
+        omega: f32,
+    },
 }
 
 impl Activation {
@@ -21,12 +25,28 @@ impl Activation {
             Some(Activation::Relu) => 1,
             Some(Activation::Tanh) => 2,
             Some(Activation::Gelu) => 3,
+            Some(Activation::Sine { .. }) => 4,
         }
     }
 
-    /// He for the rectifiers, Glorot otherwise.
-    pub(crate) fn init(self, fan_in: usize, fan_out: usize) -> Init {
+    /// The value of `OMEGA` there.
+    pub(crate) fn omega(this: Option<Self>) -> f32 {
+        match this {
+            Some(Activation::Sine { omega }) => omega,
+            _ => 1.0,
+        }
+    }
+
+    /// He for the rectifiers, Glorot for tanh and the last layer; for sines what keeps
+    /// ω z of unit variance in every layer: ±1/n in the first, ±√(6/n)/ω after it.
+    pub(crate) fn init(self, layer: usize, last: bool, fan_in: usize, fan_out: usize) -> Init {
         match self {
+            Activation::Sine { omega } => {
+                let n = fan_in as f64;
+                let bound = if layer == 0 { 1.0 / n } else { (6.0 / n).sqrt() / f64::from(omega) };
+                Init::Uniform { bound: bound as f32 }
+            }
+            _ if last => Init::Glorot { fan_in, fan_out },
             Activation::Relu | Activation::Gelu => Init::He { fan_in },
             Activation::Tanh => Init::Glorot { fan_in, fan_out },
         }

@@ -165,7 +165,7 @@ fn throughput_of_products() {
             "input gradient",
             Timed::product(
                 &gpu,
-                Kind::InputGradient,
+                Kind::InputGradient { sloped: true },
                 Shape::input_gradient(INPUTS, OUTPUTS, SAMPLES),
                 method,
                 &[&w, &dz, &slope, o0, o1],

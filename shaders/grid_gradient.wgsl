@@ -1,0 +1,23 @@
+// g_l[entry, f] = sums_l[entry, f] 2^−k, and sums of zero for the next time.
+// Reads and writes the sums once, writes the gradient once.
+// Called at every stage, after `grid_scatter`.
+override DIMENSIONS: u32 = 2u;
+override FEATURES: u32 = 2u;
+
+@group(0) @binding(0) var<uniform> shape: GridShape;
+@group(0) @binding(1) var<storage, read> scales: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read_write> sums: array<i32>;
+@group(0) @binding(3) var<storage, read_write> gradient: array<f32>;
+
+// y of the grid is the level; x may be folded into z.
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = id.z * groups.x * 256u + id.x;
+    let level = shape.levels[min(id.y, shape.count - 1u)];
+    if (i >= level.entries * FEATURES) {
+        return;
+    }
+    let at = level.first + i;
+    gradient[at] = f32(sums[at]) * scales[id.y].y;
+    sums[at] = 0;
+}

@@ -1,0 +1,105 @@
+//! Dense layers a ← f(W a + b) over a batch: what the networks of this room share.
+
+mod evaluate;
+pub mod kernels;
+mod options;
+mod product;
+mod steps;
+#[cfg(test)]
+mod throughput_tests;
+mod workspace;
+
+pub use evaluate::{Evaluated, Rows, controls};
+pub use options::{Activation, Loss, Products};
+pub use product::{Method, SINE_WGSL, fold, quads};
+pub use steps::{Step, Steps};
+pub use workspace::{Workspace, check_binding, storage, uniform};
+
+use crate::error::{Error, LayoutError, ModelError};
+use crate::gpu::Gpu;
+use crate::layout::{Init, ParamLayout, ParamLayoutBuilder};
+use workspace::Need;
+
+/// Layers of given widths, and where their parameters lie.
+#[derive(Debug)]
+pub struct Network {
+    pub gpu: Gpu,
+    /// From the inputs to the outputs.
+    pub widths: Vec<usize>,
+    pub activation: Activation,
+    pub loss: Loss,
+    pub method: Method,
+    pub layout: ParamLayout,
+    /// Tensors before those of the layers.
+    pub first: usize,
+    /// What the inputs come from has parameters, and wants their gradient.
+    pub trained_inputs: bool,
+}
+
+impl Network {
+    /// Room for batches of this many samples.
+    pub fn workspace(&self, samples: usize, backward: bool) -> Result<Workspace, Error> {
+        let Self { widths, activation, method, trained_inputs, .. } = self;
+        let need = Need {
+            widths,
+            activation: *activation,
+            method: *method,
+            backward,
+            trained_inputs: backward && *trained_inputs,
+        };
+        Workspace::new(&self.gpu, need, samples)
+    }
+
+    /// Refuses parameters of another length.
+    pub fn check_params(&self, found: usize) -> Result<(), LayoutError> {
+        self.layout.check_len(found)
+    }
+
+    /// Refuses tensors of the layers that one binding cannot hold.
+    pub fn check_bindings(&self) -> Result<(), ModelError> {
+        let tensors = &self.layout.tensors()[self.first..];
+        tensors
+            .iter()
+            .try_for_each(|t| check_binding(&self.gpu, "a weight matrix", 4 * t.len() as u64))
+    }
+}
+
+/// Refuses widths that make no network, and an activation that is not a function.
+pub fn check_widths(widths: &[usize], activation: Activation) -> Result<(), ModelError> {
+    if widths.len() < 2 {
+        return Err(ModelError::TooFewWidths { widths: widths.into() });
+    }
+    if let Some(index) = widths.iter().position(|&w| w == 0) {
+        return Err(ModelError::ZeroWidth { widths: widths.into(), index });
+    }
+    match activation {
+        Activation::Sine { omega } if !(omega.is_finite() && omega > 0.0) => {
+            Err(ModelError::Omega { omega })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Appends `layer0.weight` of shape \[inputs, outputs\], `layer0.bias` and so on.
+pub fn layers(
+    mut layout: ParamLayoutBuilder,
+    widths: &[usize],
+    activation: Activation,
+) -> ParamLayoutBuilder {
+    for (layer, pair) in widths.windows(2).enumerate() {
+        let (inputs, outputs) = (pair[0], pair[1]);
+        let last = layer + 2 == widths.len();
+        layout = layout
+            .tensor(
+                format!("layer{layer}.weight"),
+                &[inputs, outputs],
+                activation.init(layer, last, inputs, outputs),
+            )
+            .tensor(format!("layer{layer}.bias"), &[outputs], Init::Zeros);
+    }
+    layout
+}
+
+/// Kernels of this folder with the override sets they are used with.
+#[cfg(test)]
+pub(super) use kernels::kernels as all_kernels;

@@ -1,0 +1,144 @@
+//! What can be chosen when a field is made.
+
+use super::encode::Encoder;
+use super::encoding::Encoding;
+use super::points::{Batch, Surroundings, schedule};
+use super::{NeuralField, Points, Target};
+use crate::error::{Error, ModelError};
+use crate::gpu::Gpu;
+use crate::layout::{Init, ParamLayout};
+use crate::models::BindCache;
+use crate::models::dense::{
+    Activation, Loss, Method, Network, Products, check_binding, check_widths, layers, storage,
+};
+
+/// What entries of a hash grid are uniform in at the beginning, after Müller et al.
+const ENTRY_BOUND: f32 = 1e-4;
+
+/// Builds a [`NeuralField`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct FieldBuilder {
+    encoding: Encoding,
+    hidden: Vec<usize>,
+    activation: Activation,
+    points: Points,
+    products: Products,
+    seed: u64,
+}
+
+impl FieldBuilder {
+    pub(super) fn new(encoding: Encoding) -> Self {
+        Self {
+            encoding,
+            hidden: vec![64, 64],
+            activation: Activation::default(),
+            points: Points::default(),
+            products: Products::default(),
+            seed: 0,
+        }
+    }
+
+    /// Widths of the hidden layers; two of 64 unless told otherwise.
+    pub fn hidden(self, widths: &[usize]) -> Self {
+        Self { hidden: widths.into(), ..self }
+    }
+
+    /// The function between layers; ReLU unless told otherwise.
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// Where the rows of a batch lie; 4,096 texels unless told otherwise.
+    pub fn points(self, points: Points) -> Self {
+        Self { points, ..self }
+    }
+
+    /// How matrix products are computed; by the kind of adapter unless told otherwise.
+    pub fn products(self, products: Products) -> Self {
+        Self { products, ..self }
+    }
+
+    /// Equal seeds draw equal batches; 0 unless told otherwise.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Uploads the target and makes the field.
+    ///
+    /// # Errors
+    /// Sizes of the encoding that no kernel can do; a hidden layer of no width; an ω that
+    /// is no frequency; a batch of none, or of more texels than there are; anything too
+    /// large for one binding of this device, with both numbers.
+    pub fn build(self, gpu: &Gpu, target: &Target) -> Result<NeuralField, Error> {
+        let Self { encoding, hidden, activation, points, products, seed } = self;
+        let dimensions = target.dimensions();
+        encoding.check()?;
+        let inputs = encoding.features(dimensions);
+        let widths: Vec<usize> =
+            [inputs].into_iter().chain(hidden).chain([target.channels()]).collect();
+        check_widths(&widths, activation)?;
+        let rows = points.rows(target.texels())?;
+
+        let mut layout = ParamLayout::builder();
+        let mut first = 0;
+        if let Encoding::HashGrid(grid) = encoding {
+            for (level, shape) in grid.levels(dimensions)?.into_iter().enumerate() {
+                let shape = [shape.entries as usize, grid.features as usize];
+                let init = Init::Uniform { bound: ENTRY_BOUND };
+                layout = layout.tensor(format!("grid.level{level}"), &shape, init);
+                first += 1;
+            }
+        }
+        let layout = layers(layout, &widths, activation).build()?;
+        let grid = layout.tensors()[..first].last().map_or(0, |tensor| tensor.range().end);
+        check_binding(gpu, "a hash grid", 4 * grid as u64)?;
+        let network = Network {
+            gpu: gpu.clone(),
+            widths,
+            activation,
+            loss: Loss::MeanSquare,
+            method: Method::choose(products, gpu),
+            layout,
+            first,
+            trained_inputs: first > 0,
+        };
+        network.check_bindings()?;
+        let texels = storage(gpu, "texels of a target", 4 * target.values().len() as u64)?;
+        gpu.upload(&texels, bytemuck::cast_slice(target.values()))?;
+        let surroundings =
+            Surroundings { extent: target.extent().into(), channels: target.channels(), texels };
+        let encoder = Encoder::new(gpu, encoding, dimensions, &network.layout)?;
+        let anywhere = matches!(points, Points::Anywhere(_));
+        let batch = Batch::new(&network, rows, true, anywhere)?;
+        Ok(NeuralField {
+            schedule: schedule(points, target.texels(), rows, seed),
+            network,
+            encoding,
+            encoder,
+            surroundings,
+            points,
+            seed,
+            batch,
+            evaluation: None,
+            cache: BindCache::default(),
+        })
+    }
+}
+
+impl Points {
+    /// Rows of a batch over this many texels.
+    fn rows(self, texels: usize) -> Result<usize, ModelError> {
+        // So that rows times corners of a cell stay far below 2³¹.
+        const MOST: usize = 1 << 24;
+        let (rows, most) = match self {
+            Points::Texels(rows) => (rows, texels.min(MOST)),
+            Points::Anywhere(rows) => (rows, MOST),
+            Points::All => (texels, MOST),
+        };
+        if rows == 0 || rows > most {
+            return Err(ModelError::Rows { rows, most });
+        }
+        Ok(rows)
+    }
+}

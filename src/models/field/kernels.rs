@@ -1,0 +1,201 @@
+//! The kernels of a field beside its layers.
+
+use super::encoding::MOST_LEVELS;
+use crate::data::shuffle::SHUFFLE_WGSL;
+use crate::gpu::control::{CONTROL_WGSL, Control};
+use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::models::dense::SINE_WGSL;
+use crate::models::dense::kernels::BATCH_WGSL;
+
+pub const WAVE_WGSL: &str = include_str!("../../../shaders/shared/wave.wgsl");
+pub const GRID_WGSL: &str = include_str!("../../../shaders/shared/grid.wgsl");
+const GRID_SHAPE_WGSL: &str = include_str!("../../../shaders/shared/grid_shape.wgsl");
+
+wgsl_struct! {
+    /// Extents of the target, and how points are drawn in it.
+    pub struct PointShape {
+        pub width: u32,
+        pub height: u32,
+        pub depth: u32,
+        pub channels: u32,
+        pub size: u32,
+        pub seed_low: u32,
+        pub seed_high: u32,
+        pub unused: u32,
+    }
+}
+
+wgsl_struct! {
+    /// Extents of a batch of waves.
+    pub struct WaveShape {
+        pub size: u32,
+        pub waves: u32,
+        pub feature_stride: u32,
+        pub sample_stride: u32,
+    }
+}
+
+wgsl_struct! {
+    /// One level of a hash grid; `shaders/shared/grid.wgsl` says what is what.
+    pub struct GridLevel {
+        pub resolution: u32,
+        pub first: u32,
+        pub entries: u32,
+        pub dense: u32,
+    }
+}
+
+wgsl_struct! {
+    /// The levels of a hash grid, and extents of a batch of its features.
+    pub struct GridShape {
+        pub size: u32,
+        pub count: u32,
+        pub feature_stride: u32,
+        pub sample_stride: u32,
+        pub levels: [GridLevel; MOST_LEVELS],
+    }
+}
+
+wgsl_struct! {
+    /// Extents of a batch of outputs.
+    pub struct OutputShape {
+        pub channels: u32,
+        pub feature_stride: u32,
+        pub size: u32,
+        pub unused: u32,
+    }
+}
+
+/// Where the rows of a batch lie, and what is wanted there.
+pub const POINTS: Kernel = Kernel {
+    name: "field_points",
+    text: &[
+        CONTROL_WGSL,
+        SHUFFLE_WGSL,
+        BATCH_WGSL,
+        include_str!("../../../shaders/field_points.wgsl"),
+    ],
+    bindings: &[
+        ("shape", Access::Uniform),
+        ("control", Access::Uniform),
+        ("rows", Access::Read),
+        ("texels", Access::Read),
+        ("points", Access::Write),
+        ("targets", Access::Write),
+    ],
+    vectors: &[],
+    structs: &[PointShape::LAYOUT, Control::LAYOUT],
+};
+
+/// Waves at the points, or the points themselves.
+pub const WAVES: Kernel = Kernel {
+    name: "encode_waves",
+    text: &[SINE_WGSL, WAVE_WGSL, include_str!("../../../shaders/encode_waves.wgsl")],
+    bindings: &[
+        ("shape", Access::Uniform),
+        ("points", Access::Read),
+        ("frequencies", Access::Read),
+        ("by_feature", Access::Write),
+        ("by_sample", Access::Write),
+    ],
+    vectors: &[],
+    structs: &[WaveShape::LAYOUT],
+};
+
+/// Features of a hash grid at the points.
+pub const GRID: Kernel = Kernel {
+    name: "encode_grid",
+    text: &[GRID_WGSL, GRID_SHAPE_WGSL, include_str!("../../../shaders/encode_grid.wgsl")],
+    bindings: &[
+        ("shape", Access::Uniform),
+        ("theta", Access::Read),
+        ("points", Access::Read),
+        ("by_feature", Access::Write),
+        ("by_sample", Access::Write),
+    ],
+    vectors: &[],
+    structs: &[GridShape::LAYOUT, GridLevel::LAYOUT],
+};
+
+/// The scale of each level's integers.
+pub const MAXIMUM: Kernel = Kernel {
+    name: "grid_maximum",
+    text: &[GRID_WGSL, GRID_SHAPE_WGSL, include_str!("../../../shaders/grid_maximum.wgsl")],
+    bindings: &[("shape", Access::Uniform), ("dx", Access::Read), ("scales", Access::Write)],
+    vectors: &[],
+    structs: &[GridShape::LAYOUT, GridLevel::LAYOUT],
+};
+
+/// Gradients by features, added to the entries they come from.
+pub const SCATTER: Kernel = Kernel {
+    name: "grid_scatter",
+    text: &[GRID_WGSL, GRID_SHAPE_WGSL, include_str!("../../../shaders/grid_scatter.wgsl")],
+    bindings: &[
+        ("shape", Access::Uniform),
+        ("points", Access::Read),
+        ("dx", Access::Read),
+        ("scales", Access::Read),
+        ("sums", Access::Write),
+    ],
+    vectors: &[],
+    structs: &[GridShape::LAYOUT, GridLevel::LAYOUT],
+};
+
+/// The sums as gradients in f32.
+pub const GRADIENT: Kernel = Kernel {
+    name: "grid_gradient",
+    text: &[GRID_WGSL, GRID_SHAPE_WGSL, include_str!("../../../shaders/grid_gradient.wgsl")],
+    bindings: &[
+        ("shape", Access::Uniform),
+        ("scales", Access::Read),
+        ("sums", Access::Write),
+        ("gradient", Access::Write),
+    ],
+    vectors: &[],
+    structs: &[GridShape::LAYOUT, GridLevel::LAYOUT],
+};
+
+/// What the layers put out, texel by texel.
+pub const OUTPUTS: Kernel = Kernel {
+    name: "field_outputs",
+    text: &[BATCH_WGSL, include_str!("../../../shaders/field_outputs.wgsl")],
+    bindings: &[
+        ("shape", Access::Uniform),
+        ("rows", Access::Read),
+        ("outputs", Access::Read),
+        ("values", Access::Write),
+    ],
+    vectors: &[],
+    structs: &[OutputShape::LAYOUT],
+};
+
+pub fn point_constants(dimensions: usize, anywhere: bool) -> Constants {
+    vec![("DIMENSIONS", dimensions as f64), ("ANYWHERE", f64::from(u8::from(anywhere)))]
+}
+
+pub fn grid_constants(dimensions: usize, features: u32) -> Constants {
+    vec![("DIMENSIONS", dimensions as f64), ("FEATURES", f64::from(features))]
+}
+
+pub fn wave_constants(coordinates: bool) -> Constants {
+    vec![("COORDINATES", f64::from(u8::from(coordinates)))]
+}
+
+/// Kernels of this folder with the override sets they are used with.
+#[cfg(test)]
+pub fn all() -> Vec<(Kernel, Vec<Constants>)> {
+    let two = |set: &dyn Fn(usize, bool) -> Constants| {
+        [2, 3].into_iter().flat_map(|d| [false, true].map(|flag| set(d, flag))).collect()
+    };
+    let grids: Vec<Constants> = [2, 3]
+        .into_iter()
+        .flat_map(|d| (1..=8).map(move |features| grid_constants(d, features)))
+        .collect();
+    let mut all = vec![
+        (POINTS, two(&point_constants)),
+        (WAVES, [false, true].map(wave_constants).to_vec()),
+        (OUTPUTS, vec![vec![]]),
+    ];
+    all.extend([GRID, MAXIMUM, SCATTER, GRADIENT].map(|kernel| (kernel, grids.clone())));
+    all
+}
