@@ -29,7 +29,7 @@ use session::{Choice, METHODS, Session};
 type Fault = Box<dyn Error>;
 
 /// h, unless the command line says another.
-const STEP_SIZE: f64 = 0.02;
+const STEP_SIZE: f64 = 0.005;
 
 /// Opens the window and comes back when it is closed. An image that cannot be fitted is
 /// said, and the one before it stays.
