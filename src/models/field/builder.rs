@@ -73,6 +73,7 @@ impl FieldBuilder {
     pub fn build(self, gpu: &Gpu, target: &Target) -> Result<NeuralField, Error> {
         let Self { encoding, hidden, activation, points, products, seed } = self;
         let dimensions = target.dimensions();
+        gpu.check_limits("the field", 0)?;
         encoding.check()?;
         let inputs = encoding.features(dimensions);
         let widths: Vec<usize> =
