@@ -16,6 +16,10 @@ const LEAST_RTOL_WITH_THETA: f64 = 1e-5;
 /// ones alone.
 const MOST_COMBINATIONS: usize = 64;
 
+/// Times max |d| / max |b| that the error's share of θ − θ' may be at most: what is left of
+/// d cancels all of it but e. DP5 needs 2.0, BS3 0.9.
+const MOST_DRIFT: f64 = 8.0;
+
 /// The cheapest steps.
 pub(super) fn steps(assembly: &Assembly<'_>) -> Vec<Step> {
     let &Assembly { tableau, shape, ingredients, options, .. } = assembly;
@@ -263,8 +267,10 @@ fn ways(assembly: &Assembly<'_>, theta_free: bool) -> Vec<Ways> {
     // e = Σ (d − λ b) k + λ Σ b k, and h D Σ b k = θ − θ': one gradient less to read.
     let mut drifts = vec![0.0];
     if shape.judged && !shape.finish && !theta_free {
+        let largest = |row: &[f64]| row.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        let most = MOST_DRIFT * largest(&d) / largest(tableau.b());
         let shares = d.iter().zip(tableau.b()).filter(|&(&d, &b)| d != 0.0 && b != 0.0);
-        drifts.extend(shares.map(|(d, b)| d / b));
+        drifts.extend(shares.map(|(d, b)| d / b).filter(|drift| drift.abs() <= most));
     }
     // One kernel for θ' and its error reads θ anyway: its sum of the step needs none.
     let based = match shape {

@@ -693,6 +693,23 @@ fn a_plan_lies_in_the_buffers_of_a_larger_one() {
     }
 }
 
+#[test]
+fn an_error_takes_no_share_by_a_weight_that_is_rounding() {
+    let rows = [vec![], vec![0.5], vec![0.25, 0.25]];
+    let pair = Tableau::new("rounded", &rows, &[2f64.powi(-54), 0.5, 0.5], None).unwrap();
+    let method = pair.with_embedded(&[1.0, 0.0, 0.0]).unwrap().into();
+    let adaptive = Some(Adaptive::new(1e-3, 1e-6));
+    let ingredients = Ingredients { adaptive, ..Ingredients::default() };
+    let plan = Plan::with_ingredients(&method, &ingredients, Options::default()).unwrap();
+    let drifts = plan.ops().iter().filter_map(|op| match op {
+        Op::Estimate(estimate) => Some(estimate.drift),
+        _ => None,
+    });
+    for drift in drifts {
+        assert!(drift.abs() <= 16.0, "{plan}");
+    }
+}
+
 mod sparse {
     use super::*;
     use proptest::prelude::*;
