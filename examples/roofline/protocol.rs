@@ -52,6 +52,8 @@ const CACHES: u64 = 4;
 /// Times that something hot runs before it is timed. Of vectors that fit in the last cache,
 /// 16 MiB each, four passes were still faster each time.
 const HEAT: u32 = 8;
+/// And of whole steps, which go over their vectors several times each.
+const HEAT_STEPS: u32 = 2;
 /// Words of the smallest kernel that is measured cold.
 const COLD_WORDS: u64 = 3;
 
@@ -221,8 +223,10 @@ impl Session {
                     Task::Own(_) => vec![i, i + 1, i + 1, i],
                     _ => vec![i],
                 };
-                if !cold && !matches!(series[i].task, Task::Step { .. }) {
-                    self.sample(&mut subject, ceilings, series[i].task, HEAT)?;
+                if !cold {
+                    let task = series[i].task;
+                    let heat = if matches!(task, Task::Step { .. }) { HEAT_STEPS } else { HEAT };
+                    self.sample(&mut subject, ceilings, task, heat)?;
                 }
                 for i in group {
                     let Series { task, repeats, .. } = series[i];
