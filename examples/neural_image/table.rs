@@ -23,7 +23,7 @@ fn rows() -> [Row; 5] {
     [
         ("Adam (Euler)", "euler", adam(1e-8), average, 0.03),
         ("Heun + Adam's D and average", "heun", adam(1e-6), average, 0.04),
-        ("RK4 + Adam's D and average", "rk4", adam(1e-6), average, 0.04),
+        ("RK4 + Adam's D and average", "rk4", adam(1e-5), average, 0.04),
         ("RKC2, 4 stages, + Adam's D and average", "rkc2:stages=4", adam(1e-5), average, 0.04),
         ("RKC2, 8 stages", "rkc2:stages=8", Preconditioner::none(), Momentum::none(), 20.0),
     ]
