@@ -2,8 +2,10 @@
 //! drawn by a host's fragment shader.
 
 mod common;
+mod drawing;
 
 use common::{default_limits_gpu, gpu};
+use drawing::Drawing;
 use kutta::models::{Activation, Encoding, HashGrid, Inference, NeuralField, Points, Target};
 use kutta::{Adaptive, Method, Momentum, Optimizer, Preconditioner, StepSize, Verdict, wgpu};
 
@@ -127,10 +129,6 @@ fn a_fragment_shader_draws_the_field() {
         let inference = field.inference(optimizer.params(), &extent).unwrap();
         let source = format!(
             "{}
-            @vertex
-            fn vertex(@builtin(vertex_index) i: u32) -> @builtin(position) vec4<f32> {{
-                return vec4<f32>(f32(i & 1u) * 4.0 - 1.0, f32(i >> 1u) * 4.0 - 1.0, 0.0, 1.0);
-            }}
             @fragment
             fn fragment(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> {{
                 return vec4<f32>(kutta_field(at.xy / vec2<f32>({width}.0, {height}.0)), 1.0);
@@ -154,46 +152,7 @@ fn draw(
 ) -> Vec<(f32, f32)> {
     let (device, queue) = (default_limits_gpu().device(), default_limits_gpu().queue());
     let format = wgpu::TextureFormat::Rgba32Float;
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(source.into()),
-    });
-    let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-        label: None,
-        layout: None,
-        vertex: wgpu::VertexState {
-            module: &module,
-            entry_point: Some("vertex"),
-            compilation_options: Default::default(),
-            buffers: &[],
-        },
-        primitive: Default::default(),
-        depth_stencil: None,
-        multisample: Default::default(),
-        fragment: Some(wgpu::FragmentState {
-            module: &module,
-            entry_point: Some("fragment"),
-            compilation_options: Default::default(),
-            targets: &[Some(format.into())],
-        }),
-        multiview_mask: None,
-        cache: None,
-    });
-    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &pipeline.get_bind_group_layout(0),
-        entries: &[wgpu::BindGroupEntry { binding: 0, resource: theta.as_entire_binding() }],
-    });
-    let texture = device.create_texture(&wgpu::TextureDescriptor {
-        label: None,
-        size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
-        mip_level_count: 1,
-        sample_count: 1,
-        dimension: wgpu::TextureDimension::D2,
-        format,
-        usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
-        view_formats: &[],
-    });
+    let drawing = Drawing::new(device, source, theta, [width, height], format);
     let pixels = u64::from(16 * width * height);
     let staging = device.create_buffer(&wgpu::BufferDescriptor {
         label: None,
@@ -203,31 +162,7 @@ fn draw(
     });
     let mut encoder = device.create_command_encoder(&Default::default());
     inference.record(&mut encoder.begin_compute_pass(&Default::default()));
-    {
-        let view = texture.create_view(&Default::default());
-        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                view: &view,
-                depth_slice: None,
-                resolve_target: None,
-                ops: Default::default(),
-            })],
-            ..Default::default()
-        });
-        pass.set_pipeline(&pipeline);
-        pass.set_bind_group(0, &group, &[]);
-        pass.draw(0..3, 0..1);
-    }
-    let layout = wgpu::TexelCopyBufferLayout {
-        offset: 0,
-        bytes_per_row: Some(16 * width),
-        rows_per_image: None,
-    };
-    encoder.copy_texture_to_buffer(
-        texture.as_image_copy(),
-        wgpu::TexelCopyBufferInfo { buffer: &staging, layout },
-        texture.size(),
-    );
+    drawing.record(&mut encoder, &staging, 16 * width);
     let size = inference.buffer().size();
     encoder.copy_buffer_to_buffer(inference.buffer(), 0, &staging, pixels, size);
     queue.submit([encoder.finish()]);

@@ -590,13 +590,12 @@ fn steps(bench: &Bench, sets: std::ops::Range<usize>, pass: &mut wgpu::ComputePa
 /// Time of the bare kernels of all that a step moves over the step's.
 fn of_bares(bench: &Bench, series: &[Series], step: &Series, gpu: bool) -> Option<Summary> {
     let bare = |entry: &&Series| matches!(entry.task, Task::Bare(_));
-    let bares: Vec<_> = series.iter().filter(bare).map(|bare| bare.rounds(gpu)).collect();
+    let mut bares: Vec<_> = series.iter().filter(bare).map(|bare| bare.rounds(gpu)).collect();
     // Not where some were left out, nor where an attempt moves more than others.
     let bytes: usize = bench.kernels().iter().map(|kernel| kernel.bytes).sum();
     if bares.len() < bench.kernels().len() || bytes != bench.moved() {
         return None;
     }
-    let mut bares = bares;
     let pairs = step.rounds(gpu).map(|step| {
         let bare: Option<f64> = bares.iter_mut().map(|rounds| rounds.next().flatten()).sum();
         Some(bare? / step?)

@@ -165,7 +165,8 @@ fn text(touches: &[Touch], value: Value, vec4s: usize, stride: usize, each: usiz
     text + "\n}"
 }
 
-pub(super) fn compile(gpu: &Gpu, text: &str) -> wgpu::ComputePipeline {
+/// A kernel that is its text alone, with the bindings that this names.
+pub(crate) fn compile(gpu: &Gpu, text: &str) -> wgpu::ComputePipeline {
     let module = gpu.device().create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some("bare"),
         source: wgpu::ShaderSource::Wgsl(text.into()),

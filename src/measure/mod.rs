@@ -49,7 +49,8 @@ use crate::recorder::{Context, Dispatch, Recorder};
 use crate::reference::replay::Replay;
 use crate::source::{Evaluation, GradientSource, SourceError};
 use crate::state::{RING, State};
-use elementwise::{Elementwise, Value, compile, most_elements};
+pub(crate) use elementwise::compile;
+use elementwise::{Elementwise, Value, most_elements};
 use touches::{Touch, apart, touches};
 
 /// h of the attempts, where no rule chooses it: large enough that an increment shows.

@@ -1,11 +1,15 @@
-//! One gradient of a source on a device with a browser's limits, for tests.
+//! One gradient of a source on a device with a browser's limits, and what it is held
+//! against in f64, for tests.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use crate::gpu::commands::Commands;
 use crate::gpu::control::Control;
 use crate::gpu::vector::Vector;
 use crate::gpu::{Gpu, GpuOptions, LimitsWanted};
+use crate::layout::ParamLayout;
+use crate::models::Activation;
 use crate::plan::Purpose;
 use crate::source::{Evaluation, EvaluationKey, GradientSource};
 
@@ -24,6 +28,93 @@ impl Numbers {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (self.0 >> 40) as f64 / (1u64 << 24) as f64 - 0.5
     }
+}
+
+/// Parameters off their zero biases and tiny entries, so that every term counts.
+pub fn off_their_zeros(layout: &ParamLayout, mut theta: Vec<f32>) -> Vec<f32> {
+    let mut numbers = Numbers(5);
+    for tensor in layout.tensors() {
+        theta[tensor.range()].iter_mut().for_each(|x| *x += 0.2 * numbers.next() as f32);
+    }
+    theta
+}
+
+/// Dense layers in f64, written down from their formulas alone.
+pub fn dense_outputs(
+    layout: &ParamLayout,
+    widths: &[usize],
+    activation: Activation,
+    theta: &[f64],
+    inputs: Vec<f64>,
+) -> Vec<f64> {
+    let activate = |z: f64| match activation {
+        Activation::Relu => z.max(0.0),
+        Activation::Tanh => z.tanh(),
+        Activation::Gelu => {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3));
+            0.5 * z * (1.0 + inner.tanh())
+        }
+        Activation::Sine { omega } => (f64::from(omega) * z).sin(),
+    };
+    let mut a = inputs;
+    assert_eq!(a.len(), widths[0]);
+    for layer in 0..widths.len() - 1 {
+        let outputs = widths[layer + 1];
+        let w = &theta[layout.range(&format!("layer{layer}.weight")).unwrap()];
+        let b = &theta[layout.range(&format!("layer{layer}.bias")).unwrap()];
+        let last = layer + 2 == widths.len();
+        a = (0..outputs)
+            .map(|j| {
+                let row = w.iter().skip(j).step_by(outputs);
+                let z = a.iter().zip(row).map(|(x, w)| x * w).sum::<f64>() + b[j];
+                if last { z } else { activate(z) }
+            })
+            .collect();
+    }
+    a
+}
+
+/// Holds loss and gradient of one evaluation against a loss in f64 and its central
+/// differences. Gives the largest slope of each tensor: one of nothing but zeros would
+/// agree with whatever leaves it alone.
+pub fn check_gradient<'l>(
+    layout: &'l ParamLayout,
+    theta: &[f32],
+    (loss, found): (f32, &[f32]),
+    reference: impl Fn(&[f64]) -> f64,
+    what: &str,
+) -> BTreeMap<&'l str, f64> {
+    let mut at: Vec<f64> = theta.iter().map(|&x| f64::from(x)).collect();
+    let expected = reference(&at);
+    let error = (f64::from(loss) - expected).abs();
+    assert!(error < 1e-5 * expected.max(1.0), "{what}: {loss}, not {expected}");
+    let mut largest = BTreeMap::<&str, f64>::new();
+    let mut worst = (0.0f64, 0);
+    for i in 0..found.len() {
+        let Some(tensor) = layout.locate(i) else {
+            assert_eq!(found[i], UNTOUCHED, "{what}: padding {i} was written");
+            continue;
+        };
+        let step = 1e-5;
+        let here = at[i];
+        at[i] = here + step;
+        let above = reference(&at);
+        at[i] = here - step;
+        let below = reference(&at);
+        at[i] = here;
+        let slope = (above - below) / (2.0 * step);
+        let most = largest.entry(tensor.name()).or_default();
+        *most = most.max(slope.abs());
+        let error = (slope - f64::from(found[i])).abs();
+        if error > worst.0 || error.is_nan() {
+            worst = (error, i);
+        }
+    }
+    let (error, i) = worst;
+    let name = layout.locate(i).map_or("?", |t| t.name());
+    let scale = largest.values().fold(0.1, |a: f64, b| a.max(*b));
+    assert!(error < 1e-5 * scale, "{what}: off by {error} at {i} ({name})");
+    largest
 }
 
 /// What gradients are filled with beforehand.

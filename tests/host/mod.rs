@@ -2,9 +2,13 @@
 //! wgpu: submits and waits, by wgpu's own log, of each thread by itself.
 #![allow(dead_code)] // Each test binary uses its own part.
 
+#[path = "../drawing/mod.rs"]
+mod drawing;
+
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, Once};
 
+use drawing::Drawing;
 use kutta::wgpu;
 
 thread_local! {
@@ -138,99 +142,31 @@ impl Host {
 
 /// Draws a vector: red θ, green 1 − θ, blue θ².
 pub struct Canvas {
-    pipeline: wgpu::RenderPipeline,
-    bind_group: wgpu::BindGroup,
-    target: wgpu::Texture,
+    drawing: Drawing,
     pub pixels: wgpu::Buffer,
 }
 
 impl Canvas {
     pub fn new(host: &Host, theta: &wgpu::Buffer) -> Self {
-        let device = &host.device;
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some("draw"),
-            source: wgpu::ShaderSource::Wgsl(
-                "@group(0) @binding(0) var<storage, read> theta: array<f32>;
-                 @vertex fn corner(@builtin(vertex_index) i: u32) -> @builtin(position) vec4<f32> {
-                     return vec4(f32(i & 1) * 4.0 - 1.0, f32(i >> 1) * 4.0 - 1.0, 0.0, 1.0);
-                 }
-                 @fragment fn colour(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> {
-                     let x = theta[u32(at.y) * 32 + u32(at.x)];
-                     return vec4(x, 1.0 - x, x * x, 1.0);
-                 }"
-                .into(),
-            ),
-        });
+        let fragment = "@group(0) @binding(0) var<storage, read> theta: array<f32>;
+             @fragment fn colour(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> {
+                 let x = theta[u32(at.y) * 32 + u32(at.x)];
+                 return vec4(x, 1.0 - x, x * x, 1.0);
+             }";
         let format = wgpu::TextureFormat::Rgba8Unorm;
-        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some("draw"),
-            layout: None,
-            vertex: wgpu::VertexState {
-                module: &module,
-                entry_point: None,
-                compilation_options: Default::default(),
-                buffers: &[],
-            },
-            primitive: Default::default(),
-            depth_stencil: None,
-            multisample: Default::default(),
-            fragment: Some(wgpu::FragmentState {
-                module: &module,
-                entry_point: None,
-                compilation_options: Default::default(),
-                targets: &[Some(format.into())],
-            }),
-            multiview_mask: None,
-            cache: None,
-        });
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &[wgpu::BindGroupEntry { binding: 0, resource: theta.as_entire_binding() }],
-        });
-        let size = wgpu::Extent3d { width: SIDE, height: SIDE, depth_or_array_layers: 1 };
-        let target = device.create_texture(&wgpu::TextureDescriptor {
-            label: Some("canvas"),
-            size,
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format,
-            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
-            view_formats: &[],
-        });
-        let pixels = device.create_buffer(&wgpu::BufferDescriptor {
+        let drawing = Drawing::new(&host.device, fragment, theta, [SIDE, SIDE], format);
+        let pixels = host.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("pixels"),
             size: u64::from(256 * SIDE),
             usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Self { pipeline, bind_group, target, pixels }
+        Self { drawing, pixels }
     }
 
     /// A render pass of the host, and a copy of what it drew.
     pub fn draw(&self, encoder: &mut wgpu::CommandEncoder) {
-        let view = self.target.create_view(&Default::default());
-        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                view: &view,
-                depth_slice: None,
-                resolve_target: None,
-                ops: Default::default(),
-            })],
-            ..Default::default()
-        });
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.bind_group, &[]);
-        pass.draw(0..3, 0..1);
-        drop(pass);
-        let layout = wgpu::TexelCopyBufferLayout {
-            offset: 0,
-            bytes_per_row: Some(256),
-            rows_per_image: None,
-        };
-        let to = wgpu::TexelCopyBufferInfo { buffer: &self.pixels, layout };
-        encoder.copy_texture_to_buffer(self.target.as_image_copy(), to, self.target.size());
+        self.drawing.record(encoder, &self.pixels, 256);
     }
 
     /// Whether what was drawn last is `theta`, to 1/255.

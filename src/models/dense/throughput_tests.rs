@@ -11,6 +11,7 @@ use super::product::{Kind, Method, Shape};
 use super::workspace::uniform;
 use crate::gpu::Gpu;
 use crate::gpu::vector::Vector;
+use crate::measure::compile;
 
 const SAMPLES: usize = 256;
 const INPUTS: usize = 784;
@@ -77,19 +78,7 @@ struct Timed {
 
 impl Timed {
     fn bare(gpu: &Gpu, source: String, vectors: &[&Vector], groups: [u32; 3], flops: f64) -> Self {
-        let device = gpu.device();
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: None,
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: None,
-            layout: None,
-            module: &module,
-            entry_point: None,
-            compilation_options: Default::default(),
-            cache: None,
-        });
+        let pipeline = compile(gpu, &source);
         let entries: Vec<_> = (0..)
             .zip(vectors)
             .map(|(binding, vector)| wgpu::BindGroupEntry {
@@ -97,7 +86,7 @@ impl Timed {
                 resource: vector.buffer().as_entire_binding(),
             })
             .collect();
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::data::shuffle;
 use crate::error::{Error, ModelError};
-use crate::models::harness::{Device, Numbers, UNTOUCHED, gpu};
+use crate::measure::compile;
+use crate::models::harness::{
+    Device, Numbers, check_gradient, dense_outputs, gpu, off_their_zeros,
+};
 use crate::models::{Activation, Products};
 
 /// A field in f64, written down from its formulas alone.
@@ -70,28 +73,8 @@ impl Reference<'_> {
     }
 
     fn outputs(&self, theta: &[f64], p: &[f64]) -> Vec<f64> {
-        let mut a = self.features(theta, p);
-        let widths = self.field.widths();
-        assert_eq!(a.len(), widths[0]);
-        for layer in 0..widths.len() - 1 {
-            let outputs = widths[layer + 1];
-            let range = |what| self.field.layout().range(&format!("layer{layer}.{what}"));
-            let (w, b) = (&theta[range("weight").unwrap()], &theta[range("bias").unwrap()]);
-            let last = layer + 2 == widths.len();
-            let z = |j: usize| b[j] + (0..a.len()).map(|k| a[k] * w[k * outputs + j]).sum::<f64>();
-            let activate = |z: f64| match self.field.network.activation {
-                _ if last => z,
-                Activation::Relu => z.max(0.0),
-                Activation::Tanh => z.tanh(),
-                Activation::Gelu => {
-                    let inner = (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3));
-                    0.5 * z * (1.0 + inner.tanh())
-                }
-                Activation::Sine { omega } => (f64::from(omega) * z).sin(),
-            };
-            a = (0..outputs).map(|j| activate(z(j))).collect();
-        }
-        a
+        let (field, activation) = (self.field, self.field.network.activation);
+        dense_outputs(field.layout(), field.widths(), activation, theta, self.features(theta, p))
     }
 
     /// Linear between the centres of texels.
@@ -181,14 +164,8 @@ fn target(extent: &[usize], channels: usize) -> Target {
     }
 }
 
-/// Parameters off their zero biases and tiny entries, so that every term counts.
 fn parameters(field: &NeuralField) -> Vec<f32> {
-    let mut numbers = Numbers(5);
-    let mut theta = field.initial(3);
-    for tensor in field.layout().tensors() {
-        theta[tensor.range()].iter_mut().for_each(|x| *x += 0.2 * numbers.next() as f32);
-    }
-    theta
+    off_their_zeros(field.layout(), field.initial(3))
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -203,46 +180,17 @@ fn check(field: &mut NeuralField, target: &Target, wanted: &[u32]) {
         let (loss, found) = device.evaluate(field, (1, Purpose::Stage(1)), &theta, batch);
         let reference = Reference { field, target };
         let what = format!(
-            "{:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} batch {batch}",
             field.encoding,
             field.network.activation,
             field.points,
             target.extent()
         );
         let points = reference.points(batch);
-        let mut at = wide(&theta);
-        let expected = reference.loss(&at, &points);
-        let error = (f64::from(loss) - expected).abs();
-        assert!(error < 1e-5 * expected.max(1.0), "{what} {batch}: {loss}, not {expected}");
-        let mut largest = BTreeMap::<&str, f64>::new();
-        let mut worst = (0.0f64, 0);
-        for i in 0..found.len() {
-            let Some(tensor) = field.layout().locate(i) else {
-                assert_eq!(found[i], UNTOUCHED, "{what}: padding {i} was written");
-                continue;
-            };
-            let step = 1e-5;
-            let here = at[i];
-            at[i] = here + step;
-            let above = reference.loss(&at, &points);
-            at[i] = here - step;
-            let below = reference.loss(&at, &points);
-            at[i] = here;
-            let slope = (above - below) / (2.0 * step);
-            let most = largest.entry(tensor.name()).or_default();
-            *most = most.max(slope.abs());
-            let error = (slope - f64::from(found[i])).abs();
-            if error > worst.0 || error.is_nan() {
-                worst = (error, i);
-            }
+        let mean = |at: &[f64]| reference.loss(at, &points);
+        for (name, most) in check_gradient(field.layout(), &theta, (loss, &found), mean, &what) {
+            assert!(most > 1e-4, "{what}: the gradient by {name} vanishes, {most}");
         }
-        for (name, most) in &largest {
-            assert!(*most > 1e-4, "{what}: the gradient by {name} vanishes, {most}");
-        }
-        let (error, i) = worst;
-        let name = field.layout().locate(i).map_or("?", |t| t.name());
-        let scale = largest.values().fold(0.1, |a: f64, b| a.max(*b));
-        assert!(error < 1e-5 * scale, "{what} batch {batch}: off by {error} at {i} ({name})");
     }
 }
 
@@ -553,21 +501,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
     {stores}}}",
         field.wgsl(0, 0)
     );
-    let device = gpu().device();
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(source.into()),
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: None,
-        compilation_options: Default::default(),
-        cache: None,
-    });
+    let pipeline = compile(gpu(), &source);
     let values = Vector::zeros(gpu(), "values", texels * channels).unwrap();
-    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+    let group = gpu().device().create_bind_group(&wgpu::BindGroupDescriptor {
         label: None,
         layout: &pipeline.get_bind_group_layout(0),
         entries: &[

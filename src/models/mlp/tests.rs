@@ -4,7 +4,9 @@
 use super::*;
 use crate::data::{Inputs, shuffle};
 use crate::gpu::vector::Vector;
-use crate::models::harness::{Device, Numbers, UNTOUCHED, gpu};
+use crate::models::harness::{
+    Device, Numbers, check_gradient, dense_outputs, gpu, off_their_zeros,
+};
 use crate::models::{Activation, Products};
 
 fn samples(n: usize, width: usize, outputs: usize, bytes: bool, dense: bool) -> Samples {
@@ -36,39 +38,14 @@ struct Reference<'a> {
 }
 
 impl Reference<'_> {
-    fn activate(&self, z: f64) -> f64 {
-        match self.activation {
-            Activation::Relu => z.max(0.0),
-            Activation::Tanh => z.tanh(),
-            Activation::Gelu => {
-                let inner = (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3));
-                0.5 * z * (1.0 + inner.tanh())
-            }
-            Activation::Sine { omega } => (f64::from(omega) * z).sin(),
-        }
-    }
-
     fn outputs(&self, theta: &[f64], sample: usize) -> Vec<f64> {
         let width = self.widths[0];
         let range = sample * width..(sample + 1) * width;
-        let mut a: Vec<f64> = match self.samples.inputs() {
+        let inputs = match self.samples.inputs() {
             Inputs::Bytes(values) => values[range].iter().map(|&x| f64::from(x) / 255.0).collect(),
             Inputs::F32(values) => values[range].iter().map(|&x| f64::from(x)).collect(),
         };
-        for layer in 0..self.widths.len() - 1 {
-            let outputs = self.widths[layer + 1];
-            let w = &theta[self.layout.range(&format!("layer{layer}.weight")).unwrap()];
-            let b = &theta[self.layout.range(&format!("layer{layer}.bias")).unwrap()];
-            let last = layer + 2 == self.widths.len();
-            a = (0..outputs)
-                .map(|j| {
-                    let sum: f64 =
-                        a.iter().zip(w.iter().skip(j).step_by(outputs)).map(|(x, w)| x * w).sum();
-                    if last { sum + b[j] } else { self.activate(sum + b[j]) }
-                })
-                .collect();
-        }
-        a
+        dense_outputs(self.layout, self.widths, self.activation, theta, inputs)
     }
 
     fn sample_loss(&self, theta: &[f64], sample: usize) -> f64 {
@@ -107,14 +84,8 @@ fn rows_of(batches: &Batches, batch: u32) -> Vec<usize> {
         .collect()
 }
 
-/// Parameters off their zero biases, so that every term counts.
 fn parameters(mlp: &Mlp) -> Vec<f32> {
-    let mut numbers = Numbers(5);
-    let mut theta = mlp.initial(3);
-    for tensor in mlp.layout().tensors() {
-        theta[tensor.range()].iter_mut().for_each(|x| *x += 0.2 * numbers.next() as f32);
-    }
-    theta
+    off_their_zeros(mlp.layout(), mlp.initial(3))
 }
 
 /// Holds loss and gradient of the given batches against the reference.
@@ -130,38 +101,11 @@ fn check(mlp: &mut Mlp, batches: &Batches, wanted: &[u32]) {
     for &batch in wanted {
         let (found_loss, found) = device.evaluate(mlp, (1, Purpose::Stage(1)), &theta, batch);
         let rows = rows_of(batches, batch);
-        let mut at: Vec<f64> = theta.iter().map(|&x| f64::from(x)).collect();
-        let expected = reference.mean_loss(&at, &rows);
-        let error = (f64::from(found_loss) - expected).abs();
-        assert!(error < 1e-5 * expected.max(1.0), "{what} {batch}: {found_loss}, not {expected}");
-        let mut largest = 0.0f64;
-        let mut worst = (0.0f64, 0);
-        for i in 0..found.len() {
-            if layout.locate(i).is_none() {
-                assert_eq!(found[i], UNTOUCHED, "{what}: padding {i} was written");
-                continue;
-            }
-            let step = 1e-5;
-            let here = at[i];
-            at[i] = here + step;
-            let above = reference.mean_loss(&at, &rows);
-            at[i] = here - step;
-            let below = reference.mean_loss(&at, &rows);
-            at[i] = here;
-            let slope = (above - below) / (2.0 * step);
-            largest = largest.max(slope.abs());
-            let error = (slope - f64::from(found[i])).abs();
-            if error > worst.0 || error.is_nan() {
-                worst = (error, i);
-            }
-        }
+        let what = format!("{what} batch {batch}");
+        let mean = |at: &[f64]| reference.mean_loss(at, &rows);
+        let slopes = check_gradient(&layout, &theta, (found_loss, &found), mean, &what);
+        let largest = slopes.values().fold(0.0f64, |a, b| a.max(*b));
         assert!(largest > 1e-3, "{what}: the gradient vanishes, {largest}");
-        let (error, i) = worst;
-        let name = layout.locate(i).map_or("?", |t| t.name());
-        assert!(
-            error < 1e-5 * largest.max(0.1),
-            "{what} batch {batch}: off by {error} at {i} ({name})"
-        );
     }
 }
 
