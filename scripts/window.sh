@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the window of the example `neural_image` under a virtual display: it must open,
-# say that a text is no image and go on, draw 60 frames, react to a key, keep a screenshot (its argument, or in target/) and
-# close cleanly. Linux only; installs Xvfb and xdotool where they are missing.
+# say that a text is no image and go on, draw 60 frames, react to a key, keep a
+# screenshot (its argument, or in target/) and close cleanly. Linux only; installs Xvfb
+# and xdotool where they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/driver.sh

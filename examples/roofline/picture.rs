@@ -44,9 +44,13 @@ impl Figure {
             let (title, behind) = (title.into(), Vec::new());
             panels.push(Panel { title, lines, behind, x_name: "parameters", y_name: "GB/s" });
         }
-        let [left, right, low, high] = ends;
+        let [mut left, mut right, low, high] = ends;
         if panels.is_empty() || !(left.is_finite() && low.is_finite()) {
             return Err("no run has a ceiling or a step to draw".into());
+        }
+        if left.ceil() > right {
+            // No power of ten is among the sizes: one on either side, to tell them by.
+            (left, right) = (left.floor(), right.ceil());
         }
         let machine = &first.machine;
         let heading = [
