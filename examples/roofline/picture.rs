@@ -168,12 +168,20 @@ fn kernels(runs: &[Run]) -> Bars {
         all.filter(|row| row.kind == Kind::Kernel && !row.cold && row.of_bare.is_some())
     };
     let n = kernels().map(|row| row.n).max().unwrap_or(0);
-    let rows = kernels().filter(|row| row.n == n).take(MOST_ROWS).filter_map(|row| {
+    let mut all: Vec<_> = kernels().filter(|row| row.n == n).collect();
+    // Where not all have room, those that a bare one tells something about come first.
+    all.sort_by_key(|row| row.storage != "f32");
+    let rows = all.iter().take(MOST_ROWS).filter_map(|row| {
         let case = row.case.as_ref()?;
         let label = format!("{}, {}: {}", case.method, case.ingredients, row.name);
         Some(Row { label, measured: row.of_bare?, expected: None })
     });
-    let title = format!("Kernels: part of a bare one's speed, n = {}", grouped(n as f64));
+    let shown = match all.len() {
+        found if found > MOST_ROWS => format!(", {MOST_ROWS} of {found}"),
+        _ => String::new(),
+    };
+    let n = grouped(n as f64);
+    let title = format!("Kernels: part of a bare one's speed, n = {n}{shown}");
     Bars { title, rows: rows.collect(), mark: Some(1.0) }
 }
 
