@@ -173,8 +173,8 @@ struct Set {
     words: usize,
     /// What lies between kernels that compute one thing each.
     _between: Vec<Vector>,
-    /// Gradients where the attempt expects them.
-    gradients: Work,
+    /// θ and the gradients, where an attempt expects them.
+    fresh: Work,
     /// By the numbers of [`Bench::kernels`].
     own: Vec<Work>,
     bare: Vec<Work>,
@@ -361,9 +361,9 @@ impl Bench {
         Ok(safe.max(accepted.min(1)))
     }
 
-    /// Writes the random gradients again, in all sets.
+    /// Writes random gradients and a random θ again, in all sets.
     pub fn refill(&self) {
-        self.submit(|pass| self.sets.iter().for_each(|set| set.gradients.record(pass)));
+        self.submit(|pass| self.sets.iter().for_each(|set| set.fresh.record(pass)));
     }
 
     /// Records attempts the way an optimizer does: the opening of a submit, then
@@ -552,7 +552,9 @@ impl Set {
         let begin = std::iter::once(recorder.begin_dispatch()).collect();
         let loss = gives_loss(plan).then(|| loss_of_one(&gpu, &state));
         let mut given = 0;
-        let mut gradients = Work::default();
+        let theta = vec![Touch::read(pool), Touch::write(&state.vectors[0])];
+        // θ grows with gradients that are sums which hold it.
+        let mut fresh = elementwise.work(theta, Value::Sum, &state);
         // Everything an attempt does, where a source's part writes from the pool.
         let mut whole = |ops: &[Op], keep: bool| -> Result<Work, Error> {
             let mut work = Work::default();
@@ -567,7 +569,7 @@ impl Set {
                 given += 1;
                 work.extend(&gives);
                 if keep && !*adds {
-                    gradients.extend(&gives);
+                    fresh.extend(&gives);
                 }
                 if let Some(loss) = loss.as_ref().filter(|_| *purpose == Purpose::Stage(1)) {
                     work.extend(loss);
@@ -616,7 +618,7 @@ impl Set {
             step,
             words,
             _between: between,
-            gradients,
+            fresh,
             own,
             bare,
         })
