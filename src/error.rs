@@ -188,7 +188,7 @@ pub enum OptimizerError {
     NoProducts,
     #[error(
         "method `{method}` was built with {stages} stages; {found} are not another form of it that \
-         its buffers have room for"
+         keeps the same state"
     )]
     Stages { method: String, stages: u32, found: u32 },
     #[error(

@@ -143,6 +143,21 @@ impl Sizes {
 }
 
 impl State {
+    /// Of each vector.
+    pub(crate) fn storages(&self) -> Vec<Storage> {
+        self.vectors.iter().map(Vector::storage).collect()
+    }
+
+    /// Vectors for the slots of a plan that has more than there are.
+    ///
+    /// # Errors
+    /// No memory; nothing has changed then.
+    pub(crate) fn make_room(&mut self, gpu: &Gpu, plan: &Plan) -> Result<(), GpuError> {
+        let vectors = vectors(gpu, plan, self.vectors.len(), self.vectors[0].len())?;
+        self.vectors.extend(vectors);
+        Ok(())
+    }
+
     pub(crate) fn new(
         gpu: &Gpu,
         plan: &Plan,
@@ -154,10 +169,7 @@ impl State {
         let sizes = Sizes::of(plan, walk, theta.len());
         gpu.check_limits("the optimizer", sizes.least)?;
         let mut vectors = vec![Vector::from_slice(gpu, "parameters", theta)?];
-        for slot in 1..plan.slots() {
-            let label = format!("vector {slot} of {}", plan.slots());
-            vectors.push(Vector::stored(gpu, &label, theta.len(), plan.storage(slot))?);
-        }
+        vectors.extend(self::vectors(gpu, plan, 1, theta.len())?);
         let second = Vector::stored(gpu, SECOND, sizes.second, sizes.stored.second)?;
         if ingredients.grouped {
             let words = with_multipliers(walk, plan, multipliers);
@@ -196,6 +208,15 @@ impl State {
             ring: gpu.buffer("ring of records", RING_BYTES, kept)?,
         })
     }
+}
+
+/// The vectors of a plan from a slot on.
+fn vectors(gpu: &Gpu, plan: &Plan, from: usize, len: usize) -> Result<Vec<Vector>, GpuError> {
+    let vector = |slot| {
+        let label = format!("vector {slot} of {}", plan.slots());
+        Vector::stored(gpu, &label, len, plan.storage(slot))
+    };
+    (from..plan.slots()).map(vector).collect()
 }
 
 /// The preconditioner's state, in words of four bytes, as `shaders/shared/moments.wgsl`

@@ -12,9 +12,9 @@ use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
 use kutta::tableau::{Family, Stabilised, Stages};
 use kutta::{
-    Adaptive, Batches, Error, Evaluation, Fallback, GradientSource, Guard, Ingredients, Method,
-    Momentum, Optimizer, Preconditioner, Purpose, Report, SourceError, SpectralRadius, StepSize,
-    Verdict,
+    Adaptive, Batches, Error, Evaluation, Fallback, Fusion, GradientSource, Guard, Ingredients,
+    Method, Momentum, Optimizer, Preconditioner, Purpose, Report, SourceError, SpectralRadius,
+    StepSize, Storage, Stored, Verdict,
 };
 
 /// So small that no step is bounded by it.
@@ -781,6 +781,44 @@ fn recording_keeps_the_stages_it_is_told() {
     assert!(rk4.set_stages(4).is_ok());
     let error = rk4.set_stages(5).unwrap_err();
     assert!(matches!(error, Error::Optimizer(OptimizerError::Stages { found: 5, .. })), "{error}");
+}
+
+/// From the ten that it was built with to two and to some twenty, however gradients are kept and
+/// steps are fused.
+#[test]
+fn every_form_takes_few_stages_and_many() {
+    let (problem, start) = stiff(100);
+    let schedule = StepSize::exponential(1e-3, 2000.0, 12).then(12, &StepSize::constant(1e-3));
+    for name in ["rkc1", "rkcd", "rkc2", "rkl1", "rkl2", "rock2"] {
+        let run = |gradients, fusion| {
+            let mut source = Analytic::new(gpu(), &problem, start.len()).unwrap();
+            let mut optimizer = Optimizer::builder(method(name))
+                .spectral_radius(SpectralRadius::Given(1000.0))
+                .step_size(schedule.clone())
+                .storage(Stored { gradients, ..Stored::default() })
+                .writes_narrow(true)
+                .fusion(fusion)
+                .attempts_per_submit(1)
+                .build(gpu(), source.layout(), &start)
+                .unwrap();
+            optimizer.run(&mut source, 24).unwrap();
+            optimizer.wait().unwrap();
+            let stages: Vec<u32> = optimizer.reports().iter().map(|r| r.stages).collect();
+            (optimizer.params().read().unwrap(), stages)
+        };
+        let (whole, stages) = run(Storage::F32, Fusion::Full);
+        let (least, most) = (stages.iter().min().unwrap(), stages.iter().max().unwrap());
+        assert!(*least <= 3 && *most > 15, "{name}: {stages:?}");
+        for gradients in [Storage::F32, Storage::F16, Storage::Bf16] {
+            for fusion in [Fusion::None, Fusion::Stage, Fusion::Full] {
+                let (theta, taken) = run(gradients, fusion);
+                assert_eq!(taken, stages, "{name}, {gradients:?}, {fusion:?}");
+                let error = relative(&theta, &wide(&whole));
+                let bound = if gradients == Storage::F32 { 1e-5 } else { 2e-2 };
+                assert!(error < bound, "{name}, {gradients:?}, {fusion:?}: {error:e}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -41,7 +41,9 @@ impl Optimizer {
     /// ```
     ///
     /// # Errors
-    /// A number that the method does not have; every other method has just its own.
+    /// A number that the method does not have, every other method having just its own; a
+    /// single stage where several keep other state; no memory, where more stages need more
+    /// vectors, which only [`Fusion::None`](crate::Fusion::None) does.
     pub fn set_stages(&mut self, stages: u32) -> Result<(), Error> {
         let Method::Stabilised(stabilised) = &self.method else {
             if stages == self.stages() {
@@ -65,12 +67,13 @@ impl Optimizer {
                 let (ingredients, options) = (*self.plan().ingredients(), self.plan().options());
                 let plan = Plan::with_stages(&self.method, stages, &ingredients, options)?;
                 let widths = |plan: &Plan| (plan.state_width(), plan.mean_halves());
-                let fits = widths(&plan) == widths(self.plan());
-                let Some(plan) = plan.laid_out_as(self.plan()).filter(|_| fits) else {
+                if widths(&plan) != widths(self.plan()) {
                     let (method, found) = (self.method.to_string(), stages);
                     let stages = self.stages();
                     return Err(OptimizerError::Stages { method, stages, found }.into());
-                };
+                }
+                let plan = plan.laid_out_in(&self.state.storages());
+                self.state.make_room(&self.gpu, &plan)?;
                 let recorder = Recorder::new(&self.gpu, &plan, &self.state, self.walk, self.most)?;
                 Variant { plan, recorder }
             }

@@ -233,7 +233,7 @@ impl Draft {
 
     /// The operations, where the narrow buffers come after `wide` others.
     pub(super) fn into_ops(self, wide: usize) -> Vec<Op> {
-        numbered(self.ops, FIRST_NARROW, wide)
+        numbered(self.ops, wide)
     }
 }
 

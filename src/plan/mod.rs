@@ -568,9 +568,8 @@ pub struct Plan {
     ingredients: Ingredients,
     options: Options,
     ops: Vec<Op>,
-    slots: usize,
-    /// Those of f32, which come first.
-    wide: usize,
+    /// Of each slot.
+    storages: Vec<Storage>,
     stages: u32,
     evaluations: u32,
     opening: Vec<Op>,
@@ -588,7 +587,8 @@ impl Plan {
         Self::with_ingredients(method, &Ingredients::default(), options)
     }
 
-    /// Plans one attempt of a method.
+    /// Plans one attempt of a method; of about ten stages where their number varies, with
+    /// room for the fewest.
     ///
     /// ```
     /// use kutta::{Ingredients, Method, Momentum, Plan, Preconditioner, plan::Options};
@@ -609,11 +609,19 @@ impl Plan {
         ingredients: &Ingredients,
         options: Options,
     ) -> Result<Self, PlanError> {
-        let stages = match method {
-            Method::Stabilised(stabilised) => stabilised.shown_stages(),
-            _ => 0,
+        let Method::Stabilised(stabilised) = method else {
+            return Self::with_stages(method, 0, ingredients, options);
         };
-        Self::with_stages(method, stages, ingredients, options)
+        let of = |stages| Self::with_stages(method, stages, ingredients, options);
+        let mut plan = of(stabilised.shown_stages())?;
+        if let (Stages::Auto { .. }, Some(fewest)) =
+            (stabilised.stages(), stabilised.family().admissible(2))
+        {
+            // Two stages keep both gradients narrow, where more make one a register of f32;
+            // room for them is made now, not when training is under way.
+            plan.storages = of(fewest)?.laid_out_in(&plan.storages).storages;
+        }
+        Ok(plan)
     }
 
     /// Plans one attempt of a stabilised method with so many stages, which it must
@@ -722,7 +730,7 @@ impl Plan {
 
     /// Buffers of the parameters' length that operands name, θ included.
     pub fn slots(&self) -> usize {
-        self.slots
+        self.storages.len()
     }
 
     /// Whether anything is stored narrow.
@@ -730,12 +738,12 @@ impl Plan {
         let Ingredients { stored, .. } = self.ingredients;
         let momentum = self.mean_halves() > 0 && stored.momentum.is_narrow();
         let second = self.ingredients.second_storage().is_narrow();
-        self.slots > self.wide || momentum || second
+        self.storages.iter().any(|storage| storage.is_narrow()) || momentum || second
     }
 
     /// How vectors in a buffer are stored.
     pub fn storage(&self, slot: Slot) -> Storage {
-        if slot < self.wide { Storage::F32 } else { self.ingredients.stored.gradients }
+        self.storages[slot]
     }
 
     /// The storage that the source must write gradients in besides f32, if it must.
@@ -748,22 +756,28 @@ impl Plan {
         evaluated.find(|storage| storage.is_narrow())
     }
 
-    /// The same plan with its vectors in the buffers of another; `None` if that has
-    /// too few.
-    pub(crate) fn laid_out_as(self, other: &Self) -> Option<Self> {
-        let narrow = |plan: &Self| plan.slots - plan.wide;
-        if self.wide > other.wide || narrow(&self) > narrow(other) {
-            return None;
+    /// The same plan with its vectors in slots that are there: the first of f32 in the
+    /// first of f32, θ in slot 0. Those that are lacking come after all others.
+    pub(crate) fn laid_out_in(mut self, there: &[Storage]) -> Self {
+        let mut storages = there.to_vec();
+        let mut free: Vec<Slot> = (0..there.len()).collect();
+        let slots: Vec<Slot> = self
+            .storages
+            .iter()
+            .map(|&storage| match free.iter().position(|&slot| there[slot] == storage) {
+                Some(at) => free.remove(at),
+                None => {
+                    storages.push(storage);
+                    storages.len() - 1
+                }
+            })
+            .collect();
+        for ops in [&mut self.ops, &mut self.opening, &mut self.renewing] {
+            for operand in ops.iter_mut().flat_map(Op::operands_mut) {
+                operand.slot = slots[operand.slot];
+            }
         }
-        let numbered = |ops| narrow::numbered(ops, self.wide, other.wide);
-        Some(Self {
-            ops: numbered(self.ops),
-            opening: numbered(self.opening),
-            renewing: numbered(self.renewing),
-            wide: other.wide,
-            slots: other.slots,
-            ..self
-        })
+        Self { storages, ..self }
     }
 
     /// Halves of the preconditioner's state: two where it is written before
@@ -827,7 +841,7 @@ impl Plan {
     /// the state of the ingredients.
     pub fn resident_vectors(&self) -> usize {
         let average = usize::from(self.ingredients.average.is_some());
-        self.slots + self.mean_halves() + self.state_width() + average
+        self.slots() + self.mean_halves() + self.state_width() + average
     }
 
     /// Gradient evaluations of one attempt: its stages, and a probe.
@@ -870,7 +884,7 @@ impl Plan {
 
     /// Bytes per parameter of all [`Plan::resident_vectors`].
     pub fn resident_bytes(&self) -> usize {
-        let slots: usize = (0..self.slots).map(|slot| self.storage(slot).bytes()).sum();
+        let slots: usize = self.storages.iter().map(|storage| storage.bytes()).sum();
         let momentum = self.mean_halves() * self.ingredients.stored.momentum.bytes();
         let second = self.state_width() * self.ingredients.second_storage().bytes();
         let average = usize::from(self.ingredients.average.is_some()) * Storage::F32.bytes();

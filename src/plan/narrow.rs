@@ -78,10 +78,10 @@ impl Widths {
 }
 
 /// Gives the narrow buffers of these operations their numbers, after `wide` others.
-pub(super) fn numbered(mut ops: Vec<Op>, from: Slot, to: Slot) -> Vec<Op> {
+pub(super) fn numbered(mut ops: Vec<Op>, wide: Slot) -> Vec<Op> {
     for operand in ops.iter_mut().flat_map(Op::operands_mut) {
         if operand.storage.is_narrow() {
-            operand.slot = operand.slot - from + to;
+            operand.slot = operand.slot - FIRST_NARROW + wide;
         }
     }
     ops

@@ -4,7 +4,9 @@
 use super::liveness::{Draft, RegisterStep, Step};
 use super::narrow::Widths;
 use super::{Choice, Diagonal, FieldSums, Fusion, Guard, Name, Options, Plan, Purpose, Scale};
-use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule, SpectralRadius};
+use crate::ingredients::{
+    Curvature, Ingredients, Momentum, Preconditioner, Rule, SpectralRadius, Storage,
+};
 use crate::tableau::Tableau;
 
 /// Iterations for ρ before the first attempt, and to renew it: twelve come within
@@ -73,6 +75,8 @@ impl Assembly<'_> {
         let drafts = || renewing.iter().chain([&opening, &draft]);
         let wide = drafts().map(|draft| draft.wide).max().unwrap_or(1);
         let narrow = drafts().map(|draft| draft.narrow).max().unwrap_or(0);
+        let mut storages = vec![Storage::F32; wide];
+        storages.resize(wide + narrow, self.ingredients.stored.gradients);
         let probed = self.ingredients.rule.is_some_and(probes);
         let stages = self.tableau.stages() as u32;
         let error_order = self.tableau.error_order();
@@ -85,8 +89,7 @@ impl Assembly<'_> {
             method: name.to_owned(),
             ingredients: *self.ingredients,
             options: self.options,
-            slots: wide + narrow,
-            wide,
+            storages,
             stages,
             evaluations: stages + u32::from(probed),
             opening: opening.into_ops(wide),

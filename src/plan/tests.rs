@@ -679,17 +679,90 @@ fn plans_with_narrow_gradients_are_the_textbook() {
     }
 }
 
+/// Everything that changes which vectors a method keeps.
+fn keeping() -> impl Iterator<Item = (Ingredients, Options)> {
+    let halves = [(Storage::F32, false), (Storage::F16, false), (Storage::F16, true)];
+    let both = [false, true];
+    let mut recipes = vec![(Ingredients::default(), Options::default())];
+    let mut each = |change: &dyn Fn(&mut Ingredients, &mut Options, usize), count: usize| {
+        recipes = recipes
+            .iter()
+            .flat_map(|&recipe| (0..count).map(move |i| (recipe, i)))
+            .map(|((mut ingredients, mut options), i)| {
+                change(&mut ingredients, &mut options, i);
+                (ingredients, options)
+            })
+            .collect();
+    };
+    each(
+        &|i, _, n| i.preconditioner = [Preconditioner::None, Preconditioner::adam(0.9, 1e-8)][n],
+        2,
+    );
+    each(&|i, _, n| i.momentum = [Momentum::None, Momentum::heavy_ball(0.9)][n], 2);
+    each(&|i, _, n| i.radius = [SpectralRadius::Given(1.0), SpectralRadius::Estimated][n], 2);
+    each(&|i, _, n| i.adaptive = both[n].then(|| Adaptive::new(1e-3, 1e-6)), 2);
+    each(&|i, _, n| i.rule = both[n].then_some(Rule::Polyak { h_max: 0.1 }), 2);
+    each(&|i, _, n| (i.l2, i.weight_decay) = ([0.0, 0.1][n], [0.0, 0.1][n]), 2);
+    each(&|i, o, n| (i.stored.gradients, o.writes_narrow) = halves[n], 3);
+    each(&|_, o, n| o.fusion = [Fusion::None, Fusion::Stage, Fusion::Full][n], 3);
+    each(&|_, o, n| o.bindings = [8, 16][n], 2);
+    recipes.into_iter()
+}
+
 #[test]
-fn a_plan_lies_in_the_buffers_of_a_larger_one() {
-    let method = "rkc2".parse().unwrap();
-    let (ingredients, options) = halves(true);
-    let of = |stages| Plan::with_stages(&method, stages, &ingredients, options).unwrap();
-    let (large, small) = (of(10), of(3));
-    let slots = small.slots();
-    let mut moved = small.laid_out_as(&large).unwrap();
-    assert!(moved.slots() >= slots);
-    for operand in moved.ops.iter_mut().flat_map(Op::operands_mut) {
-        assert_eq!(operand.storage, large.storage(operand.slot));
+fn any_number_of_stages_lies_in_the_buffers_that_are_there() {
+    let mut grown = 0;
+    for stabilised in Stabilised::all() {
+        let family = stabilised.family();
+        let method = Method::from(stabilised);
+        for (ingredients, options) in keeping() {
+            // Not all of them have a plan: RKC1 judges no step.
+            let Ok(shown) = Plan::with_ingredients(&method, &ingredients, options) else {
+                continue;
+            };
+            let there = shown.storages.clone();
+            for s in (2..=16).filter(|&s| family.admissible(s) == Some(s)) {
+                let plan = Plan::with_stages(&method, s, &ingredients, options).unwrap();
+                let state = |plan: &Plan| (plan.state_width(), plan.mean_halves());
+                assert_eq!(state(&plan), state(&shown), "{method}, {s}: {ingredients:?}");
+                let mut moved = plan.laid_out_in(&there);
+                assert_eq!(moved.storages[..there.len()], there);
+                // One kernel per axpy needs a vector for each stage.
+                let unfused = options.fusion == Fusion::None && s > 10;
+                let lacking = moved.slots() - there.len();
+                assert!(lacking == 0 || unfused, "{method}, {s}: {options:?} {ingredients:?}");
+                grown += usize::from(lacking > 0);
+                let storages = moved.storages.clone();
+                for ops in [&mut moved.ops, &mut moved.opening, &mut moved.renewing] {
+                    for operand in ops.iter_mut().flat_map(Op::operands_mut) {
+                        assert_eq!(operand.storage, storages[operand.slot]);
+                        assert!(operand.name != Name::Theta || operand.slot == 0);
+                        assert!(operand.name != Name::Eigenvector || operand.slot == 1);
+                    }
+                }
+            }
+        }
+    }
+    assert!(grown > 0, "no plan that has more vectors");
+}
+
+#[test]
+fn a_plan_in_other_buffers_makes_the_same_step() {
+    let method = "rkl2:stages=13".parse().unwrap();
+    let eigenvalues: Vec<f64> = (1..=9).map(f64::from).collect();
+    let problem = Problem::quadratic(&eigenvalues).unwrap();
+    let start: Vec<f64> = (0..9).map(|i| 1.0 + i as f64 / 8.0).collect();
+    for (ingredients, options) in keeping().filter(|(i, _)| i.rule.is_none()) {
+        let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
+        let moved = plan.clone().laid_out_in(&[Storage::F32, Storage::F32, Storage::F16]);
+        let [a, b] = [plan, moved].map(|plan| {
+            let mut replay = Replay::new(&plan, &start);
+            for _ in 0..3 {
+                replay.attempt(1e-3, &mut |_, x| problem.gradient(x)).unwrap();
+            }
+            replay.theta().to_vec()
+        });
+        assert_eq!(a, b, "{options:?} {ingredients:?}");
     }
 }
 
