@@ -13,12 +13,15 @@ use crate::style::Style;
 
 const WIDTH: i32 = 1200;
 const TALL: i32 = 470;
-const HEAD: i32 = 56;
+/// Of the head: what surrounds its lines, one of them, and letters that one has room for.
+const HEAD: i32 = 16;
+const LINE: i32 = 20;
+const LETTERS: usize = 150;
 /// Rows of kernels that a picture has room for.
 const MOST_ROWS: usize = 60;
 
 pub struct Figure {
-    heading: [String; 2],
+    heading: Vec<String>,
     panels: Vec<Panel>,
     x: Axis,
     y: Axis,
@@ -58,7 +61,7 @@ impl Figure {
             format!("{}, {}; {}", machine.library, first.date, first.command),
         ];
         Ok(Self {
-            heading,
+            heading: heading.iter().flat_map(|text| broken(text)).collect(),
             panels,
             x: Axis::powers(left - 0.15, right + 0.15, 8),
             y: Axis::powers(low - 0.1, high + 0.1, 8),
@@ -67,9 +70,29 @@ impl Figure {
         })
     }
 
+    fn head(&self) -> i32 {
+        HEAD + LINE * self.heading.len() as i32
+    }
+
     fn lower(&self) -> i32 {
         self.fusion.height().max(self.kernels.height())
     }
+}
+
+/// In lines of so many letters, broken at spaces.
+fn broken(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + 1 + word.len() <= LETTERS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
 }
 
 /// What is said before a name of another run than the first.
@@ -187,7 +210,7 @@ fn kernels(runs: &[Run]) -> Bars {
 
 impl Picture for Figure {
     fn size(&self) -> (u32, u32) {
-        (WIDTH as u32, (HEAD + TALL + self.lower()) as u32)
+        (WIDTH as u32, (self.head() + TALL + self.lower()) as u32)
     }
 
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, k: f64) -> Outcome
@@ -196,9 +219,9 @@ impl Picture for Figure {
     {
         let style = Style { k };
         area.fill(&WHITE)?;
-        let (head, body) = area.split_vertically(style.length(HEAD));
+        let (head, body) = area.split_vertically(style.length(self.head()));
         for (i, line) in self.heading.iter().enumerate() {
-            let at = (style.length(16), style.length(12 + 20 * i as i32));
+            let at = (style.length(16), style.length(12 + LINE * i as i32));
             head.draw(&Text::new(line.clone(), at, style.text(15)))?;
         }
         let (upper, lower) = body.split_vertically(style.length(TALL));
@@ -219,6 +242,17 @@ mod tests {
     use super::*;
     use crate::canvas;
     use crate::schema::tests::run;
+
+    #[test]
+    fn a_long_command_takes_lines_and_loses_nothing() {
+        let mut long = run();
+        long.command = vec!["--methods"; 60].join(" ");
+        let one = Figure::new(&[run()]).unwrap();
+        let more = Figure::new(&[long.clone()]).unwrap();
+        assert!(more.heading.iter().all(|line| line.len() <= LETTERS), "{:?}", more.heading);
+        assert!(more.heading[1..].join(" ").ends_with(&long.command));
+        assert!(more.size().1 > one.size().1);
+    }
 
     #[test]
     fn a_picture_shows_both_runs() {
