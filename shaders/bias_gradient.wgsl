@@ -1,6 +1,9 @@
 // db[q] = Σ_t dz[t, q]; t: sample, q: output feature.
 // Reads dz once, writes db once; strips of samples are added in a fixed order.
 // Called by the backward pass of a layer.
+// vec4s of other tensors that the binding begins with.
+override FIRST: u32 = 0u;
+
 struct BiasGradient {
     // Samples.
     steps: u32,
@@ -12,7 +15,7 @@ struct BiasGradient {
 
 @group(0) @binding(0) var<uniform> shape: BiasGradient;
 @group(0) @binding(1) var<storage, read> dz: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
+@group(0) @binding(2) var<storage, read_write> gradient: array<Gradient>;
 
 var<workgroup> strips: array<array<vec4<f32>, 8>, 8>;
 
@@ -32,15 +35,13 @@ fn main(
     }
     strips[local.y][local.x] = sum;
     workgroupBarrier();
-    if (local.y != 0u) {
+    if (local.y != 0u || quad >= shape.stride) {
         return;
     }
     for (var strip = 1u; strip < 8u; strip++) {
         sum += strips[strip][local.x];
     }
-    let column = quad * 4u;
-    if (column < shape.columns) { gradient[column] = sum.x; }
-    if (column + 1u < shape.columns) { gradient[column + 1u] = sum.y; }
-    if (column + 2u < shape.columns) { gradient[column + 2u] = sum.z; }
-    if (column + 3u < shape.columns) { gradient[column + 3u] = sum.w; }
+    // What comes after the last feature is padding, and stays zero.
+    let left = vec4<u32>(shape.columns - quad * 4u) > vec4<u32>(0u, 1u, 2u, 3u);
+    gradient[FIRST + quad] = narrow_gradient(select(vec4<f32>(), sum, left));
 }

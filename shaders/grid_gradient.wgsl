@@ -1,4 +1,4 @@
-// g_l[entry, f] = sums_l[entry, f] 2^−k, and sums of zero for the next time.
+// g_l[entry, f] = sums_l[entry, f] 2^−k, four at a time, and sums of zero for the next time.
 // Reads and writes the sums once, writes the gradient once.
 // Called at every stage, after `grid_scatter`.
 override DIMENSIONS: u32 = 2u;
@@ -6,18 +6,22 @@ override FEATURES: u32 = 2u;
 
 @group(0) @binding(0) var<uniform> shape: GridShape;
 @group(0) @binding(1) var<storage, read> scales: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read_write> sums: array<i32>;
-@group(0) @binding(3) var<storage, read_write> gradient: array<f32>;
+@group(0) @binding(2) var<storage, read_write> sums: array<vec4<i32>>;
+@group(0) @binding(3) var<storage, read_write> gradient: array<Gradient>;
 
 // y of the grid is the level; x may be folded into z.
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = id.z * groups.x * 256u + id.x;
     let level = shape.levels[min(id.y, shape.count - 1u)];
-    if (i >= level.entries * FEATURES) {
+    let elements = level.entries * FEATURES;
+    if (4u * i >= elements) {
         return;
     }
-    let at = level.first + i;
-    gradient[at] = f32(sums[at]) * scales[id.y].y;
-    sums[at] = 0;
+    let at = level.first / 4u + i;
+    // What comes after the last feature is padding, and stays zero.
+    let left = vec4<u32>(elements - 4u * i) > vec4<u32>(0u, 1u, 2u, 3u);
+    let here = vec4<f32>(sums[at]) * scales[id.y].y;
+    gradient[at] = narrow_gradient(select(vec4<f32>(), here, left));
+    sums[at] = vec4<i32>();
 }

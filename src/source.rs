@@ -11,7 +11,7 @@ use crate::plan::Purpose;
 /// The buffers of equal [`Evaluation::key`]s are the same for the optimizer's
 /// whole life, so a source makes its bind groups once for each. All vectors are flat, in
 /// the layout that the optimizer was built with, and `f32` unless [`Evaluation::storage`]
-/// says otherwise; padding between tensors must stay as it is (zero).
+/// says otherwise; padding between tensors must stay zero.
 pub trait GradientSource {
     /// Records the work that reads θ from [`Evaluation::point`] and writes
     /// ∇L(θ) to [`Evaluation::gradient`] and, where it knows it, L(θ) to
@@ -161,7 +161,8 @@ impl Evaluation<'_> {
         self.point
     }
 
-    /// ∇L(θ): write (or, where [`Evaluation::adds`], add to) every element of every tensor; leave padding alone.
+    /// ∇L(θ): write (or, where [`Evaluation::adds`], add to) every element of every tensor;
+    /// leave padding at zero.
     pub fn gradient(&self) -> &Vector {
         self.gradient
     }

@@ -4,7 +4,10 @@
 mod common;
 
 use common::{default_limits_gpu, gpu, methods, noise};
-use kutta::models::Analytic;
+use kutta::data::{Batches, Inputs, Samples, Targets};
+use kutta::models::{
+    Activation, Analytic, Encoding, HashGrid, Loss, Mlp, NeuralField, Points, Products, Target,
+};
 use kutta::reference::{Problem, textbook};
 use kutta::{
     Adaptive, Evaluation, Gpu, GradientSource, Method, Momentum, Optimizer, Preconditioner,
@@ -555,4 +558,78 @@ fn a_source_that_cannot_is_told_the_way_out() {
     build(false).unwrap();
     let message = build(true).unwrap_err().to_string();
     assert!(message.contains("f16") && message.contains("writes_narrow(true)"), "{message}");
+}
+
+fn network(widths: &[usize], products: Products) -> Mlp {
+    let (inputs, outputs) = (widths[0], widths[widths.len() - 1]);
+    let n = 37;
+    let labels = (0..n).map(|i| (i % outputs) as u8).collect();
+    let targets = Targets::Labels { labels, classes: outputs };
+    let samples = Samples::new(Inputs::F32(noise(n * inputs, 3)), inputs, targets).unwrap();
+    let batches = Batches::new(samples, 10).unwrap().seed(5);
+    Mlp::builder(widths)
+        .activation(Activation::Tanh)
+        .loss(Loss::MeanSquare)
+        .products(products)
+        .build(gpu(), batches)
+        .unwrap()
+}
+
+/// θ after some steps, packed by the source and by kutta; these must be the same bits.
+fn packed_by_both<S: GradientSource>(
+    method: &Method,
+    stored: Stored,
+    (layout, start): (&kutta::ParamLayout, &[f32]),
+    mut source: impl FnMut() -> S,
+) {
+    let [theirs, ours] = [true, false].map(|writes_narrow| {
+        let mut optimizer = builder(method, stored, 0.1)
+            .writes_narrow(writes_narrow)
+            .build(gpu(), layout, start)
+            .unwrap();
+        optimizer.run(&mut source(), 12).unwrap();
+        let theta = optimizer.params().read().unwrap();
+        let gaps = theta.iter().enumerate().filter(|&(i, _)| layout.locate(i).is_none());
+        assert!(gaps.into_iter().all(|(_, x)| x.to_bits() == 0), "padding is not zero");
+        assert_ne!(bits(&theta), bits(start));
+        theta
+    });
+    assert_eq!(bits(&theirs), bits(&ours), "{method}, {stored}");
+}
+
+#[test]
+fn networks_and_fields_write_narrow_gradients_as_kutta_packs_them() {
+    // Whole and ragged layers, at even and odd blocks of 64 elements, a single output and
+    // more rows of a ragged one than a tile has.
+    let widths: [&[usize]; 4] = [&[5, 7, 8, 3], &[6, 64, 20, 5], &[3, 12, 1], &[70, 67, 33, 4]];
+    let method = Method::rk4();
+    for storage in [Storage::F16, Storage::Bf16] {
+        for products in [Products::Register, Products::Workgroup] {
+            for widths in widths {
+                let mlp = network(widths, products);
+                let start = mlp.initial(9);
+                packed_by_both(&method, gradients(storage), (mlp.layout(), &start), || {
+                    network(widths, products)
+                });
+            }
+        }
+        for (dimensions, features) in [(2, 1), (2, 3), (3, 2)] {
+            let grid = HashGrid { levels: 3, features, log2_table: 6, coarsest: 3, growth: 1.7 };
+            let field = || {
+                let target = match dimensions {
+                    2 => Target::image([8, 9], 2, noise(144, 8)),
+                    _ => Target::volume([5, 6, 7], 2, noise(420, 8)),
+                };
+                let target = target.unwrap();
+                NeuralField::builder(Encoding::HashGrid(grid))
+                    .hidden(&[9])
+                    .points(Points::Texels(50))
+                    .build(gpu(), &target)
+                    .unwrap()
+            };
+            let start = field().initial(2);
+            let layout = field().layout().clone();
+            packed_by_both(&method, gradients(storage), (&layout, &start), field);
+        }
+    }
 }

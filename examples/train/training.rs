@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use kutta::batching::{Accumulated, PerStage};
 use kutta::models::{Mlp, Resident};
-use kutta::{Error, Evaluation, Gpu, GradientSource, Method, Optimizer, SourceError, Verdict};
+use kutta::{
+    Error, Evaluation, Gpu, GradientSource, Method, Optimizer, SourceError, Storage, Verdict,
+};
 use serde::Serialize;
 
 use crate::cli::{Args, Budget};
@@ -38,6 +40,8 @@ impl Trainer<'_> {
         let args = self.args;
         let builder = Optimizer::builder(method.clone())
             .step_size(args.step_size()?)
+            // Micro-batches are added up in f32.
+            .writes_narrow(args.accumulate <= 1)
             .ingredients(args.ingredients());
         let mut saving = Saving::new(args, self.mlp)?;
         let mut optimizer = match saving.found() {
@@ -162,6 +166,14 @@ impl GradientSource for Network<'_> {
             Self::OneBatch(mlp) => GradientSource::evaluate(*mlp, at),
             Self::PerStage(source) => source.evaluate(at),
             Self::Accumulated(source) => source.evaluate(at),
+        }
+    }
+
+    fn writes(&self, storage: Storage) -> bool {
+        match self {
+            Self::OneBatch(mlp) => mlp.writes(storage),
+            Self::PerStage(source) => source.writes(storage),
+            Self::Accumulated(source) => source.writes(storage),
         }
     }
 }

@@ -92,6 +92,14 @@ impl Vector {
         })
     }
 
+    /// As [`Vector::binding`], for a range of whole blocks of 64 elements: from the last
+    /// element before it where a binding may begin, and how many vec4s come before it.
+    pub(crate) fn binding_around(&self, range: Range<usize>) -> (wgpu::BindingResource<'_>, usize) {
+        let step = 4 * ALIGNMENT / self.storage.bytes();
+        let start = range.start / step * step;
+        (self.binding(start..range.end), (range.start - start) / 4)
+    }
+
     /// Reads the values back, as f32 whatever they are stored as. Waits for everything
     /// submitted before.
     ///

@@ -2,13 +2,13 @@
 //! [`reference::Problem`](crate::reference::Problem).
 
 use crate::error::Error;
-use crate::gpu::kernel::{Access, Constants, Format, Kernel, wgsl_struct};
+use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
 use crate::gpu::traversal::{Chunk, Traversal};
 use crate::gpu::vector::Vector;
 use crate::gpu::{Gpu, Pipeline, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
 use crate::ingredients::Storage;
 use crate::layout::ParamLayout;
-use crate::models::BindCache;
+use crate::models::{BindCache, written};
 use crate::reference::Problem;
 use crate::source::{Batches, Evaluation, GradientSource, SourceError};
 
@@ -195,10 +195,9 @@ impl GradientSource for Analytic {
             })
         };
         let recorded = cache.get(at.key(), || {
-            let format = Format { storage: at.storage(), ..Format::default() };
             let walk = if at.storage().is_narrow() { walk.for_halves() } else { *walk };
             let constants = gradient_constants(*problem, at.adds(), &walk);
-            let gradient = at.gpu().variant(&GRADIENT, &vec![("gradient", format)], &constants);
+            let gradient = at.gpu().variant(&GRADIENT, &written(at.gradient()), &constants);
             let mut recorded = Vec::new();
             for (slot, (range, _, groups)) in (1..).zip(walk.chunks(*most)) {
                 // Problems without eigenvalues bind θ once more and never read it.

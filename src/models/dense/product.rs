@@ -11,8 +11,9 @@
 //! sample; whoever computes them writes both, for a fraction of what a
 //! product costs. Rows are padded to whole vec4 ([`quads`]).
 
+use super::kernels::behind;
 use super::options::{Activation, Products};
-use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::gpu::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
 use crate::gpu::{Gpu, Pipeline};
 
 const PRODUCT_WGSL: &str = include_str!("../../../shaders/shared/product.wgsl");
@@ -172,6 +173,17 @@ impl Kind {
         gpu.pipeline(&self.kernel(method), &self.constants())
     }
 
+    /// Of a product that writes a gradient stored so, behind so many vec4s of its binding.
+    pub fn pipeline_into(
+        self,
+        gpu: &Gpu,
+        method: Method,
+        formats: &Formats,
+        first: usize,
+    ) -> Pipeline {
+        gpu.variant(&self.kernel(method), formats, &behind(first))
+    }
+
     fn constants(self) -> Constants {
         match self {
             Kind::Forward(activation) => {
@@ -204,6 +216,11 @@ const fn kernel(
     bindings: &'static [(&'static str, Access)],
 ) -> Kernel {
     Kernel { name, text, bindings, vectors: &[], structs: &[Product::LAYOUT] }
+}
+
+/// A kernel that writes gradients in any storage.
+const fn any_storage(kernel: Kernel) -> Kernel {
+    Kernel { vectors: &["gradient"], ..kernel }
 }
 
 const FORWARD_BINDINGS: &[(&str, Access)] = &[
@@ -255,17 +272,17 @@ pub const INPUT_WORKGROUP: Kernel = kernel(
     INPUT_BINDINGS,
 );
 /// Weight gradient in registers.
-pub const WEIGHT_REGISTER: Kernel = kernel(
+pub const WEIGHT_REGISTER: Kernel = any_storage(kernel(
     "dense_weight_gradient.register",
     &[PRODUCT_WGSL, WEIGHT_WGSL, REGISTER_WGSL],
     WEIGHT_BINDINGS,
-);
+));
 /// Weight gradient through workgroup memory.
-pub const WEIGHT_WORKGROUP: Kernel = kernel(
+pub const WEIGHT_WORKGROUP: Kernel = any_storage(kernel(
     "dense_weight_gradient.workgroup",
     &[PRODUCT_WGSL, WEIGHT_WGSL, WORKGROUP_WGSL],
     WEIGHT_BINDINGS,
-);
+));
 /// Weight gradient of any width, in registers.
 pub const RAGGED_REGISTER: Kernel = kernel(
     "dense_weight_gradient_ragged.register",
@@ -292,9 +309,8 @@ pub fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         all.push((Kind::Forward(None).kernel(method), forward.clone()));
         let input = [true, false].map(|sloped| Kind::InputGradient { sloped });
         all.push((input[0].kernel(method), input.map(Kind::constants).to_vec()));
-        for kind in [Kind::WeightGradient, Kind::WeightGradientRagged] {
-            all.push((kind.kernel(method), vec![kind.constants()]));
-        }
+        all.push((Kind::WeightGradient.kernel(method), [0, 16].map(behind).to_vec()));
+        all.push((Kind::WeightGradientRagged.kernel(method), vec![vec![]]));
     }
     all
 }

@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use super::kernels::{self, BatchSchedule};
 use super::product::{Method, fold, quads};
-use super::workspace::{Layer, Workspace, uniform};
+use super::workspace::{Layer, Tiled, Workspace, uniform};
 use super::{Loss, Network};
 use crate::gpu::kernel::Kernel;
 use crate::gpu::vector::Vector;
 use crate::gpu::{Gpu, Pipeline};
 use crate::layout::ParamLayout;
+use crate::models::written;
 
 /// One dispatch, ready to be recorded.
 #[derive(Debug)]
@@ -153,55 +154,88 @@ impl<'a> Steps<'a> {
         let layers = &self.workspace.layers;
         for (index, layer) in layers.iter().enumerate().rev() {
             let below = index.checked_sub(1).map(|i| &layers[i]);
+            self.input_gradient(index, params);
+            // The last to read or write `packed`, which it may take for itself.
             let inputs = below.map_or(&self.workspace.inputs, |l| &l.values);
+            self.weight_gradient(index, &inputs.by_sample, gradient);
+            let (output, first) = gradient.binding_around(self.bias_range(index));
             self.push(
-                layer.weight_gradient.kind.pipeline(self.gpu, self.method),
-                &[
-                    layer.weight_gradient.uniform.as_entire_binding(),
-                    inputs.by_sample.as_entire_binding(),
-                    layer.dz.by_sample.as_entire_binding(),
-                    gradient.binding(self.weight_range(index)),
-                ],
-                layer.weight_gradient.groups,
-            );
-            self.push_kernel(
-                &kernels::BIAS_GRADIENT,
+                self.gpu.variant(
+                    &kernels::BIAS_GRADIENT,
+                    &written(gradient),
+                    &kernels::behind(first),
+                ),
                 &[
                     layer.bias_gradient.as_entire_binding(),
                     layer.dz.by_sample.as_entire_binding(),
-                    gradient.binding(self.bias_range(index)),
+                    output,
                 ],
                 fold(quads(layer.outputs).div_ceil(8)),
             );
-            let gradient = below.map(|l| &l.dz).or(self.workspace.inputs_gradient.as_ref());
-            let (Some((transposed, product)), Some(dz)) = (&layer.input_gradient, gradient) else {
-                continue;
-            };
-            // Without an activation there is no slope, and nobody reads what is bound.
-            let slope = below.map_or(&inputs.by_feature, |l| &l.slope);
-            let blocks = quads(layer.outputs) * quads(layer.inputs);
-            self.push_kernel(
-                &kernels::TRANSPOSE_WEIGHTS,
-                &[
-                    layer.weights.as_entire_binding(),
-                    self.weights(index, layer, params),
-                    transposed.as_entire_binding(),
-                ],
-                fold(blocks.div_ceil(64)),
-            );
+        }
+    }
+
+    fn weight_gradient(&mut self, index: usize, inputs: &wgpu::Buffer, gradient: &Vector) {
+        let layer = &self.workspace.layers[index];
+        let Tiled { kind, uniform, groups } = &layer.weight_gradient;
+        let formats = written(gradient);
+        let (output, first) = gradient.binding_around(self.weight_range(index));
+        // Rows that share words are written in f32 first.
+        let landing = layer.packed.as_ref().filter(|_| gradient.storage().is_narrow());
+        let pipeline = match layer.packed {
+            None => kind.pipeline_into(self.gpu, self.method, &formats, first),
+            Some(_) => kind.pipeline(self.gpu, self.method),
+        };
+        let resources = [
+            uniform.as_entire_binding(),
+            inputs.as_entire_binding(),
+            layer.dz.by_sample.as_entire_binding(),
+            landing.map_or(output.clone(), |landing| landing.as_entire_binding()),
+        ];
+        self.push(pipeline, &resources, *groups);
+        if let Some(landing) = landing {
             self.push(
-                product.kind.pipeline(self.gpu, self.method),
-                &[
-                    product.uniform.as_entire_binding(),
-                    transposed.as_entire_binding(),
-                    layer.dz.by_feature.as_entire_binding(),
-                    slope.as_entire_binding(),
-                    dz.by_feature.as_entire_binding(),
-                    dz.by_sample.as_entire_binding(),
-                ],
-                product.groups,
+                self.gpu.variant(&kernels::NARROW_GRADIENT, &formats, &kernels::behind(first)),
+                &[layer.weights.as_entire_binding(), landing.as_entire_binding(), output],
+                fold(quads(layer.inputs * layer.outputs).div_ceil(64)),
             );
         }
+    }
+
+    /// The gradient by what a layer reads, where somebody wants it.
+    fn input_gradient(&mut self, index: usize, params: &Vector) {
+        let layers = &self.workspace.layers;
+        let layer = &layers[index];
+        let below = index.checked_sub(1).map(|i| &layers[i]);
+        let inputs = below.map_or(&self.workspace.inputs, |l| &l.values);
+        let gradient = below.map(|l| &l.dz).or(self.workspace.inputs_gradient.as_ref());
+        let (Some((transposed, product)), Some(dz)) = (&layer.input_gradient, gradient) else {
+            return;
+        };
+        // Without an activation there is no slope, and nobody reads what is bound.
+        let slope = below.map_or(&inputs.by_feature, |l| &l.slope);
+        let blocks = quads(layer.outputs) * quads(layer.inputs);
+        self.push_kernel(
+            &kernels::TRANSPOSE_WEIGHTS,
+            &[
+                layer.weights.as_entire_binding(),
+                self.weights(index, layer, params),
+                transposed.as_entire_binding(),
+            ],
+            fold(blocks.div_ceil(64)),
+        );
+        self.push(
+            product.kind.pipeline(self.gpu, self.method),
+            &[
+                product.uniform.as_entire_binding(),
+                transposed.as_entire_binding(),
+                layer.dz.by_feature.as_entire_binding(),
+                slope.as_entire_binding(),
+                dz.by_feature.as_entire_binding(),
+                dz.by_sample.as_entire_binding(),
+            ],
+            product.groups,
+        );
     }
 
     /// W in rows of whole vec4.

@@ -8,6 +8,7 @@ use crate::gpu::Gpu;
 use crate::gpu::vector::Vector;
 use crate::layout::ParamLayout;
 use crate::models::dense::{Steps, quads, storage, uniform};
+use crate::models::written;
 
 /// Invocations of a workgroup of these kernels.
 const LANES: usize = 256;
@@ -137,10 +138,10 @@ impl Encoder {
             grid.rows_by_levels(rows),
         );
         let elements = grid.levels.iter().map(|l| (l.entries * grid.features) as usize);
-        let groups = elements.max().unwrap_or(0).div_ceil(LANES);
+        let groups = quads(elements.max().unwrap_or(0)).div_ceil(LANES);
         let folds = groups.div_ceil(65_535).max(1);
         steps.push(
-            steps.gpu.pipeline(&kernels::GRADIENT, &constants),
+            steps.gpu.variant(&kernels::GRADIENT, &written(gradient), &constants),
             &[
                 shape.as_entire_binding(),
                 grid.scales.as_entire_binding(),

@@ -141,7 +141,7 @@ pub const SCATTER: Kernel = Kernel {
     structs: &[GridShape::LAYOUT, GridLevel::LAYOUT],
 };
 
-/// The sums as gradients in f32.
+/// The sums as gradients.
 pub const GRADIENT: Kernel = Kernel {
     name: "grid_gradient",
     text: &[GRID_WGSL, GRID_SHAPE_WGSL, include_str!("../../../shaders/grid_gradient.wgsl")],
@@ -151,7 +151,7 @@ pub const GRADIENT: Kernel = Kernel {
         ("sums", Access::Write),
         ("gradient", Access::Write),
     ],
-    vectors: &[],
+    vectors: &["gradient"],
     structs: &[GridShape::LAYOUT, GridLevel::LAYOUT],
 };
 

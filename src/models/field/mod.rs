@@ -24,6 +24,7 @@ use crate::Gpu;
 use crate::error::Error;
 use crate::gpu::vector::Vector;
 use crate::gpu::waiting::Waiting;
+use crate::ingredients::Storage;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::models::dense::kernels::{self as dense, BatchSchedule};
@@ -200,6 +201,10 @@ impl NeuralField {
 impl GradientSource for NeuralField {
     fn gpu(&self) -> Option<&Gpu> {
         Some(&self.network.gpu)
+    }
+
+    fn writes(&self, _: Storage) -> bool {
+        true
     }
 
     fn batches(&self) -> Batches {

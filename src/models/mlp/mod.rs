@@ -16,6 +16,7 @@ pub use resident::Resident;
 use crate::data::{Batches, Samples, Targets};
 use crate::error::{Error, ModelError};
 use crate::gpu::Gpu;
+use crate::ingredients::Storage;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::models::dense::kernels::{self, BatchSchedule};
@@ -113,6 +114,10 @@ impl Mlp {
 impl GradientSource for Mlp {
     fn gpu(&self) -> Option<&Gpu> {
         Some(&self.network.gpu)
+    }
+
+    fn writes(&self, _: Storage) -> bool {
+        true
     }
 
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
