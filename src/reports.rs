@@ -280,17 +280,18 @@ impl Reports {
             drop(mapped);
             buffer.unmap();
             self.copies[i].state.store(FREE, Ordering::Release);
-            // The copy of an encoder that was refused was never written, and one that was
-            // submitted late is older than it seems.
+            self.controls.push_back((self.copies[i].age, control));
+            if self.controls.len() > CONTROLS {
+                self.controls.pop_front();
+            }
+            // The copy of an encoder that was refused was never written, one that was
+            // submitted late is older than it seems, and where another thread polls, one may
+            // be seen after its successor.
             if widen(control.attempts, self.last.attempts) < self.last.attempts {
                 continue;
             }
             if let Some(gradients) = self.copies[i].timed.take() {
                 self.timed.push_back((gradients, stamps));
-            }
-            self.controls.push_back((self.copies[i].age, control));
-            if self.controls.len() > CONTROLS {
-                self.controls.pop_front();
             }
             self.take(&records, &control);
         }

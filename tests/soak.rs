@@ -7,6 +7,7 @@ mod cases;
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cases::Case;
@@ -14,7 +15,10 @@ use common::{Planted, gpu, relative};
 use kutta::checkpoint::Checkpoint;
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
-use kutta::{Optimizer, Verdict};
+use kutta::{
+    Adaptive, Controller, Fusion, Guard, Ingredients, Optimizer, Rejection, SpectralRadius,
+    StepSize, Verdict,
+};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -169,6 +173,54 @@ fn a_few_cases_endure() {
     let tally = soak(7, |tally| tally.cases == 12);
     assert!(tally.resumes >= 20 && tally.planted > 0 && tally.compared > 5);
     assert!(tally.largest < LARGEST, "{:e}: {}", tally.largest, tally.worst);
+}
+
+/// The first opening fails, so that there is another, and whether there is a third must not
+/// depend on which reports have arrived: here other threads have a hand in that.
+#[test]
+fn whoever_polls_an_opening_that_failed_is_not_repeated_at_will() {
+    let tolerance = 0.02;
+    let adaptive = Adaptive::new(tolerance, tolerance)
+        .controller(Controller::Pi)
+        .rejection(Rejection::Skip)
+        .bounds(1e-9, 0.1);
+    let case = Case {
+        method: "rkl2:stages=5".parse().unwrap(),
+        tensors: vec![(25, 0), (166, 0)],
+        groups: vec![],
+        ingredients: Ingredients {
+            adaptive: Some(adaptive),
+            radius: SpectralRadius::Estimated,
+            ..Ingredients::default()
+        },
+        step_size: Some(StepSize::constant(0.04)),
+        fusion: Fusion::Stage,
+        guard: Guard::On,
+        bindings: 16,
+        chunk: 4096,
+        per_submit: 1,
+        theta_free: false,
+        seed: 4,
+    };
+    // An infinity in attempt 0, stage 1; pieces of 10, 19 and 1 attempts.
+    let draw = 3_878_585_682_681_102_840;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let _ = gpu().device().poll(kutta::wgpu::PollType::Poll);
+                }
+            });
+        }
+        let endured = std::panic::catch_unwind(|| {
+            for _ in 0..20 {
+                endure(&case, draw, &mut Tally::default());
+            }
+        });
+        done.store(true, Ordering::Relaxed);
+        endured.unwrap();
+    });
 }
 
 #[test]
