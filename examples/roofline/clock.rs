@@ -34,9 +34,6 @@ const BYTES: u64 = 16;
 
 impl Clock {
     /// By timestamps where the device was opened with them.
-    ///
-    /// # Errors
-    /// None today.
     pub fn new(gpu: &Gpu) -> Self {
         let device = gpu.device();
         let buffer = |usage| {
