@@ -571,11 +571,12 @@ fn network(widths: &[usize], products: Products) -> Mlp {
         .activation(Activation::Tanh)
         .loss(Loss::MeanSquare)
         .products(products)
-        .build(gpu(), batches)
+        .build(default_limits_gpu(), batches)
         .unwrap()
 }
 
-/// θ after some steps, packed by the source and by kutta; these must be the same bits.
+/// θ after some steps, packed by the source and by kutta; these must be the same bits. On a
+/// device whose bindings begin at multiples of 256 bytes, as a browser's do.
 fn packed_by_both<S: GradientSource>(
     method: &Method,
     stored: Stored,
@@ -585,7 +586,7 @@ fn packed_by_both<S: GradientSource>(
     let [theirs, ours] = [true, false].map(|writes_narrow| {
         let mut optimizer = builder(method, stored, 0.1)
             .writes_narrow(writes_narrow)
-            .build(gpu(), layout, start)
+            .build(default_limits_gpu(), layout, start)
             .unwrap();
         optimizer.run(&mut source(), 12).unwrap();
         let theta = optimizer.params().read().unwrap();
@@ -624,7 +625,7 @@ fn networks_and_fields_write_narrow_gradients_as_kutta_packs_them() {
                 NeuralField::builder(Encoding::HashGrid(grid))
                     .hidden(&[9])
                     .points(Points::Texels(50))
-                    .build(gpu(), &target)
+                    .build(default_limits_gpu(), &target)
                     .unwrap()
             };
             let start = field().initial(2);
