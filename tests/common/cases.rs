@@ -3,11 +3,11 @@
 
 use kutta::models::Analytic;
 use kutta::optimizer::Builder;
-use kutta::reference::Problem;
+use kutta::reference::{Problem, textbook};
 use kutta::{
     Adaptive, Controller, Fusion, Group, Guard, Ingredients, Init, Method, Momentum, Optimizer,
-    ParamLayout, Preconditioner, Rejection, Rounding, SpectralRadius, StepSize, Storage, Stored,
-    Tableau,
+    ParamLayout, Preconditioner, Rejection, Report, Rounding, SpectralRadius, StepSize, Storage,
+    Stored, Tableau, Verdict,
 };
 use proptest::prelude::*;
 
@@ -91,6 +91,31 @@ impl Case {
         };
         // What kernels take is an f32.
         (0..layout.len()).map(|i| of(i).map(|x| f64::from(x as f32))).collect()
+    }
+}
+
+impl Case {
+    /// θ of the textbook from a start, with the device's own h and verdicts; and what the
+    /// errors of the attempts are there.
+    pub fn book(&self, start: &[f64], reports: &[Report]) -> (Vec<f64>, Vec<f64>) {
+        let mut recipe = self.ingredients;
+        recipe.adaptive = recipe.adaptive.map(|adaptive| adaptive.for_method(&self.method));
+        let layout = self.layout();
+        // The textbook takes padding for parameters, whose errors are zero.
+        let among = (layout.len() as f64 / layout.parameters() as f64).sqrt();
+        let mut book = textbook::Trainer::new(self.method.tableau(), recipe, start)
+            .with_groups(self.multipliers());
+        let attempt = |report: &Report| {
+            let mut gradient = |_: usize, x: &[f64]| Problem::Quartic.gradient(x);
+            let mut next = book.clone();
+            let error = next.attempt(f64::from(report.h), &mut gradient).unwrap();
+            if report.verdict == Verdict::Accepted {
+                book = next;
+            }
+            error * among
+        };
+        let errors = reports.iter().map(attempt).collect();
+        (book.theta().to_vec(), errors)
     }
 }
 
