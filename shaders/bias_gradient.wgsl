@@ -1,6 +1,7 @@
 // db[q] = Σ_t dz[t, q]; t: sample, q: output feature.
 // Reads dz once, writes db once; strips of samples are added in a fixed order.
 // Called by the backward pass of a layer.
+
 // vec4s of other tensors that the binding begins with.
 override FIRST: u32 = 0u;
 
@@ -42,6 +43,5 @@ fn main(
         sum += strips[strip][local.x];
     }
     // What comes after the last feature is padding, and stays zero.
-    let left = vec4<u32>(shape.columns - quad * 4u) > vec4<u32>(0u, 1u, 2u, 3u);
-    gradient[FIRST + quad] = narrow_gradient(select(vec4<f32>(), sum, left));
+    gradient[FIRST + quad] = narrow_gradient(parameters_only(sum, quad, shape.columns));
 }

@@ -20,8 +20,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     }
     let at = level.first / 4u + i;
     // What comes after the last feature is padding, and stays zero.
-    let left = vec4<u32>(elements - 4u * i) > vec4<u32>(0u, 1u, 2u, 3u);
     let here = vec4<f32>(sums[at]) * scales[id.y].y;
-    gradient[at] = narrow_gradient(select(vec4<f32>(), here, left));
+    gradient[at] = narrow_gradient(parameters_only(here, i, elements));
     sums[at] = vec4<i32>();
 }

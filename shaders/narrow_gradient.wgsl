@@ -1,18 +1,9 @@
 // gradient = values, in the storage of the gradient; zeros after the last.
 // Reads a tensor of f32 once, writes it once.
 // Called after the weight gradient of a layer whose width is no multiple of 4, where gradients are stored narrow: rows of it then share words.
+
 // vec4s of other tensors that the binding begins with.
 override FIRST: u32 = 0u;
-
-struct Weights {
-    // Rows of W: inputs of the layer.
-    rows: u32,
-    // Columns of W: outputs of the layer.
-    columns: u32,
-    // vec4 from one row to the next: of W or its padded copy, and of Wᵀ.
-    stride: u32,
-    transposed_stride: u32,
-}
 
 @group(0) @binding(0) var<uniform> shape: Weights;
 @group(0) @binding(1) var<storage, read> values: array<vec4<f32>>;
@@ -25,6 +16,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     if (4u * i >= elements) {
         return;
     }
-    let left = vec4<u32>(elements - 4u * i) > vec4<u32>(0u, 1u, 2u, 3u);
-    gradient[FIRST + i] = narrow_gradient(select(vec4<f32>(), values[i], left));
+    gradient[FIRST + i] = narrow_gradient(parameters_only(values[i], i, elements));
 }

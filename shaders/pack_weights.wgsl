@@ -1,16 +1,6 @@
 // packed[k, n] = W[k, n], rows padded with zeros to whole vec4.
 // Reads W once, writes it once.
 // Called before the products of a layer whose width is no multiple of 4.
-struct Weights {
-    // Rows of W: inputs of the layer.
-    rows: u32,
-    // Columns of W: outputs of the layer.
-    columns: u32,
-    // vec4 from one row to the next: of W or its padded copy, and of Wᵀ.
-    stride: u32,
-    transposed_stride: u32,
-}
-
 @group(0) @binding(0) var<uniform> shape: Weights;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;

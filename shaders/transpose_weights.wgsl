@@ -1,16 +1,6 @@
 // transposed[n, k] = W[k, n], in blocks of 4×4.
 // Reads W once, writes it once.
 // Called before the input gradient of a layer, whose product wants n outermost.
-struct Weights {
-    // Rows of W: inputs of the layer.
-    rows: u32,
-    // Columns of W: outputs of the layer.
-    columns: u32,
-    // vec4 from one row to the next: of W or its padded copy, and of Wᵀ.
-    stride: u32,
-    transposed_stride: u32,
-}
-
 @group(0) @binding(0) var<uniform> shape: Weights;
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> transposed: array<vec4<f32>>;

@@ -584,19 +584,10 @@ impl Optimizer {
     /// whether there is one must not depend on what happens to have arrived.
     async fn know_opening(&mut self, waiting: Waiting) -> Result<(), Error> {
         let waits = self.opening && !self.paced() && !self.plan().opening().is_empty();
-        if waits && !self.is_opened() {
+        if waits && !self.reports.progress().opened {
             self.wait_with(waiting).await?;
         }
         Ok(())
-    }
-
-    /// Whether an opening has succeeded, as far as the next submit may know.
-    fn is_opened(&self) -> bool {
-        match self.settled {
-            // Not what has arrived since, which is another thing every time.
-            Some(control) if self.paced() => control.opened == 1,
-            _ => self.reports.progress().opened,
-        }
     }
 
     fn submit_encoder(&mut self, encoder: wgpu::CommandEncoder, copy: Option<OnItsWay>) {
@@ -631,7 +622,11 @@ impl Optimizer {
             self.recorder().begin(&mut commands);
         }
         let mut result = Ok(());
-        let opened = if hosted { self.reports.progress().opened } else { self.is_opened() };
+        let opened = match self.settled {
+            // Not what has arrived since, which is another thing every time.
+            Some(control) if self.paced() && !hosted => control.opened == 1,
+            _ => self.reports.progress().opened,
+        };
         let opening = self.opens && !self.plan().opening().is_empty() && !opened;
         if opening {
             let commands = commands.reborrow();

@@ -92,9 +92,7 @@ impl Case {
         // What kernels take is an f32.
         (0..layout.len()).map(|i| of(i).map(|x| f64::from(x as f32))).collect()
     }
-}
 
-impl Case {
     /// θ of the textbook from a start, with the device's own h and verdicts; and what the
     /// errors of the attempts are there.
     pub fn book(&self, start: &[f64], reports: &[Report]) -> (Vec<f64>, Vec<f64>) {

@@ -1,10 +1,12 @@
 //! The kernels of dense layers beside their matrix products.
 
 use crate::data::shuffle::SHUFFLE_WGSL;
+use crate::gpu::TRAVERSAL_WGSL;
 use crate::gpu::control::{CONTROL_WGSL, Control};
 use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
 
 pub const BATCH_WGSL: &str = include_str!("../../../shaders/shared/batch.wgsl");
+const WEIGHTS_WGSL: &str = include_str!("../../../shaders/shared/weights.wgsl");
 const LOSS_WGSL: &str = include_str!("../../../shaders/shared/loss.wgsl");
 const ROW_SUM_WGSL: &str = include_str!("../../../shaders/shared/row_sum.wgsl");
 
@@ -124,7 +126,7 @@ pub const SCORE: Kernel = Kernel {
 /// Weights in rows of whole vec4.
 pub const PACK_WEIGHTS: Kernel = Kernel {
     name: "pack_weights",
-    text: &[include_str!("../../../shaders/pack_weights.wgsl")],
+    text: &[WEIGHTS_WGSL, include_str!("../../../shaders/pack_weights.wgsl")],
     bindings: &[("shape", Access::Uniform), ("weights", Access::Read), ("packed", Access::Write)],
     vectors: &[],
     structs: &[Weights::LAYOUT],
@@ -133,7 +135,7 @@ pub const PACK_WEIGHTS: Kernel = Kernel {
 /// Weights with the output feature outermost.
 pub const TRANSPOSE_WEIGHTS: Kernel = Kernel {
     name: "transpose_weights",
-    text: &[include_str!("../../../shaders/transpose_weights.wgsl")],
+    text: &[WEIGHTS_WGSL, include_str!("../../../shaders/transpose_weights.wgsl")],
     bindings: &[
         ("shape", Access::Uniform),
         ("weights", Access::Read),
@@ -146,7 +148,7 @@ pub const TRANSPOSE_WEIGHTS: Kernel = Kernel {
 /// Column sums of dz.
 pub const BIAS_GRADIENT: Kernel = Kernel {
     name: "bias_gradient",
-    text: &[include_str!("../../../shaders/bias_gradient.wgsl")],
+    text: &[TRAVERSAL_WGSL, include_str!("../../../shaders/bias_gradient.wgsl")],
     bindings: &[("shape", Access::Uniform), ("dz", Access::Read), ("gradient", Access::Write)],
     vectors: &["gradient"],
     structs: &[BiasGradient::LAYOUT],
@@ -155,7 +157,7 @@ pub const BIAS_GRADIENT: Kernel = Kernel {
 /// A weight gradient of any width, made narrow.
 pub const NARROW_GRADIENT: Kernel = Kernel {
     name: "narrow_gradient",
-    text: &[include_str!("../../../shaders/narrow_gradient.wgsl")],
+    text: &[TRAVERSAL_WGSL, WEIGHTS_WGSL, include_str!("../../../shaders/narrow_gradient.wgsl")],
     bindings: &[("shape", Access::Uniform), ("values", Access::Read), ("gradient", Access::Write)],
     vectors: &["gradient"],
     structs: &[Weights::LAYOUT],

@@ -2,6 +2,7 @@
 
 use super::encoding::MOST_LEVELS;
 use crate::data::shuffle::SHUFFLE_WGSL;
+use crate::gpu::TRAVERSAL_WGSL;
 use crate::gpu::control::{CONTROL_WGSL, Control};
 use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
 use crate::models::dense::SINE_WGSL;
@@ -144,7 +145,12 @@ pub const SCATTER: Kernel = Kernel {
 /// The sums as gradients.
 pub const GRADIENT: Kernel = Kernel {
     name: "grid_gradient",
-    text: &[GRID_WGSL, GRID_SHAPE_WGSL, include_str!("../../../shaders/grid_gradient.wgsl")],
+    text: &[
+        TRAVERSAL_WGSL,
+        GRID_WGSL,
+        GRID_SHAPE_WGSL,
+        include_str!("../../../shaders/grid_gradient.wgsl"),
+    ],
     bindings: &[
         ("shape", Access::Uniform),
         ("scales", Access::Read),
