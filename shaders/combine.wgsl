@@ -67,7 +67,7 @@ fn main(
     //: end
     // Largest magnitude of the checked gradients, as bits: NaN and infinity are the
     // largest of all.
-    var largest = vec4<u32>();
+    var largest = 0u;
     var squares = vec4<f32>();
     for (var i = mine.first; i < mine.end; i += RUN) {
         // Outputs may take the place of inputs: all is read before anything is written.
@@ -79,7 +79,7 @@ fn main(
         if (CHECK & (1u << {n}u)) != 0u || NORM == {n}u + 1u {
             let inside = parameters_only(x{n}, i, chunk.elements);
             if (CHECK & (1u << {n}u)) != 0u {
-                largest = max(largest, magnitude_bits(inside));
+                largest = larger(largest, magnitude_bits(inside));
             }
             if NORM == {n}u + 1u {
                 squares += inside * inside;
@@ -95,10 +95,10 @@ fn main(
             // The clip is the attempt's own: what is updated is not yet judged.
             let g = clip * parameters_only({first[f]}, i, chunk.elements);
             state = kept_second(i, span, half, updated(state, g, by));
-            largest = max(largest, bitcast<vec4<u32>>(g * g));
+            largest = larger(largest, bitcast<vec4<u32>>(g * g));
         }
         //: end
-        step = h * diagonal(state, bias, by.epsilon);
+        step = diagonal(h, state, bias, by.epsilon);
         //: end
         var points = vec4<f32>();
         //: for p in points

@@ -55,7 +55,7 @@ fn main(
     let atol = estimate.atol;
     let rtol = estimate.rtol;
     let drift = estimate.drift;
-    var largest = vec4<u32>();
+    var largest = 0u;
     var squares = vec4<f32>();
     var others = vec4<f32>();
     // Read once: what is written could be the weights, for all a compiler knows.
@@ -75,7 +75,7 @@ fn main(
         var group = vec2<f32>(1.0);
         //: if state
         let state = load_second(i, step.span, half);
-        d = diagonal(state, bias, step.by.epsilon);
+        d = diagonal(1.0, state, bias, step.by.epsilon);
         group = state.group;
         //: end
         let at = theta[i];
@@ -92,7 +92,7 @@ fn main(
         }
         e = h * (d * e) + drift * (at - next);
         next = parameters_only(next, i, chunk.elements);
-        largest = max(largest, magnitude_bits(next));
+        largest = larger(largest, magnitude_bits(next));
         // With atol = 0, an element at zero has no scale, and no error either.
         let scale = max(atol + rtol * max(abs(at), abs(next)), vec4<f32>(LEAST));
         let scaled = parameters_only(e / scale, i, chunk.elements);

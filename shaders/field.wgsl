@@ -64,7 +64,7 @@ fn main(
             } else {
                 state = load_second(i, span, half);
             }
-            d = diagonal(state, bias, by.epsilon);
+            d = diagonal(1.0, state, bias, by.epsilon);
         }
         var u = d * difference;
         if OTHER == RAW_PRODUCT {

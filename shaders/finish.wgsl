@@ -63,7 +63,7 @@ fn main(
         if UPDATE {
             state = kept_second(i, step.span, at, updated(state, g, step.by));
         }
-        d = diagonal(state, bias, step.by.epsilon);
+        d = diagonal(1.0, state, bias, step.by.epsilon);
         group = state.group;
         //: end
         //: for t in theta

@@ -24,11 +24,11 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let mine = run_of(guard.chunk, workgroup.x, lane);
-    var largest = vec4<u32>();
+    var largest = 0u;
     var squares = vec4<f32>();
     for (var i = mine.first; i < mine.end; i += RUN) {
         let inside = parameters_only(wide_k(k[i]), i, guard.chunk.elements);
-        largest = max(largest, magnitude_bits(select(inside, inside * inside, SQUARES)));
+        largest = larger(largest, magnitude_bits(select(inside, inside * inside, SQUARES)));
         if NORM {
             squares += inside * inside;
         }

@@ -77,7 +77,7 @@ fn main(
                 } else {
                     state = load_second(i, span, half);
                 }
-                d = diagonal(state, bias, by.epsilon);
+                d = diagonal(1.0, state, bias, by.epsilon);
             }
             let w = d * (parameters_only(vector[i], i, elements) - k);
             vector[i] = w;

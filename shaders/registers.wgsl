@@ -78,7 +78,7 @@ fn main(
     let half = select(control.parity ^ 1u, control.parity, AFTER);
     let span = Span(workgroup.x, chunk.span, chunk.first);
     let by = moments;
-    var largest = vec4<u32>();
+    var largest = 0u;
     var squares = vec4<f32>();
     for (var i = mine.first; i < mine.end; i += RUN) {
         var theta = vec4<f32>();
@@ -119,7 +119,7 @@ fn main(
             newest = parameters_only(newest, i, chunk.elements);
         }
         if CHECK {
-            largest = max(largest, magnitude_bits(newest));
+            largest = larger(largest, magnitude_bits(newest));
         }
         if NORM {
             squares += newest * newest;
@@ -135,11 +135,11 @@ fn main(
                 let g = control.clip * newest;
                 state = updated(load_second(i, span, half ^ 1u), g, by);
                 state = kept_second(i, span, half, state);
-                largest = max(largest, bitcast<vec4<u32>>(g * g));
+                largest = larger(largest, bitcast<vec4<u32>>(g * g));
             } else {
                 state = load_second(i, span, half);
             }
-            d = diagonal(state, bias, by.epsilon);
+            d = diagonal(1.0, state, bias, by.epsilon);
         }
         var own = vec4<f32>();
         if READS_EXTRA {

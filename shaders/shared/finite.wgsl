@@ -3,7 +3,13 @@ fn magnitude_bits(x: vec4<f32>) -> vec4<u32> {
     return bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
 }
 
-fn not_finite(magnitude: vec4<u32>) -> bool {
-    return any(magnitude >= vec4<u32>(0x7f800000u));
+// What a loop keeps of magnitudes: one register, which software adapters mask at each turn.
+fn larger(most: u32, magnitudes: vec4<u32>) -> u32 {
+    let pair = max(magnitudes.xy, magnitudes.zw);
+    return max(most, max(pair.x, pair.y));
+}
+
+fn not_finite(magnitude: u32) -> bool {
+    return magnitude >= 0x7f800000u;
 }
 

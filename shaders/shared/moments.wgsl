@@ -147,21 +147,21 @@ fn updated(old: State, g: vec4<f32>, by: Moments) -> State {
     return next;
 }
 
-// bias: 1 / (1 − β₂ᵗ), or 1.
-fn diagonal(state: State, bias: f32, epsilon: f32) -> vec4<f32> {
+// factor · D: the division has a numerator anyway. bias: 1 / (1 − β₂ᵗ), or 1.
+fn diagonal(factor: f32, state: State, bias: f32, epsilon: f32) -> vec4<f32> {
     if GROUPED {
-        return state.group.x * preconditioned(state, bias, epsilon);
+        return preconditioned(factor * state.group.x, state, bias, epsilon);
     }
-    return preconditioned(state, bias, epsilon);
+    return preconditioned(factor, state, bias, epsilon);
 }
 
-fn preconditioned(state: State, bias: f32, epsilon: f32) -> vec4<f32> {
+fn preconditioned(factor: f32, state: State, bias: f32, epsilon: f32) -> vec4<f32> {
     if PRECONDITIONER == 0u {
-        return vec4<f32>(1.0);
+        return vec4<f32>(factor);
     }
     if PRECONDITIONER == ADAGRAD_RESCALED {
-        return 1.0 / sqrt(1.0 + state.value);
+        return factor / sqrt(1.0 + state.value);
     }
     let value = select(state.value, state.largest, PRECONDITIONER == AMSGRAD);
-    return 1.0 / (sqrt(value * bias) + epsilon);
+    return factor / (sqrt(value * bias) + epsilon);
 }
