@@ -51,7 +51,7 @@ use crate::source::{Evaluation, GradientSource, SourceError};
 use crate::state::{RING, State};
 pub(crate) use elementwise::compile;
 use elementwise::{Elementwise, Value, most_elements};
-use touches::{Touch, apart, touches};
+use touches::{Touch, apart, moments, touches};
 
 /// h of the attempts, where no rule chooses it: large enough that an increment shows.
 const H: f64 = 0.25;
@@ -173,7 +173,7 @@ struct Set {
     words: usize,
     /// What lies between kernels that compute one thing each.
     _between: Vec<Vector>,
-    /// θ and the gradients, where an attempt expects them.
+    /// θ and the gradients, where an attempt expects them, and moments of one.
     fresh: Work,
     /// By the numbers of [`Bench::kernels`].
     own: Vec<Work>,
@@ -361,7 +361,7 @@ impl Bench {
         Ok(safe.max(accepted.min(1)))
     }
 
-    /// Writes random gradients and a random θ again, in all sets.
+    /// Writes random gradients and a random θ again, in all sets, and moments of one.
     pub fn refill(&self) {
         self.submit(|pass| self.sets.iter().for_each(|set| set.fresh.record(pass)));
     }
@@ -555,6 +555,11 @@ impl Set {
         let theta = vec![Touch::read(pool), Touch::write(&state.vectors[0])];
         // θ grows with gradients that are sums which hold it.
         let mut fresh = elementwise.work(theta, Value::Sum, &state);
+        // And so do its moments, which what is out of range would not leave for long.
+        let moments = moments(plan, &state);
+        if !moments.is_empty() {
+            fresh.extend(&elementwise.work(moments, Value::Sum, &state));
+        }
         // Everything an attempt does, where a source's part writes from the pool.
         let mut whole = |ops: &[Op], keep: bool| -> Result<Work, Error> {
             let mut work = Work::default();

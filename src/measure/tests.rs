@@ -176,16 +176,30 @@ fn a_refused_attempt_is_no_measurement() {
     assert!(error.starts_with("1 of 2 attempts were accepted (1 skipped"), "{error}");
 }
 
-/// DP5's sums hold θ and lie where gradients were, so that θ grows at every attempt.
+/// DP5's sums hold θ and lie where gradients were, so that θ grows at every attempt, and
+/// kernels that work in place make more of it, until moments are as large.
 #[test]
 fn a_refilled_bench_is_as_good_as_new() {
     let gpu = Gpu::new().unwrap();
-    let bench = bench(&gpu, &"dp5".parse().unwrap(), &plain(), Options::default()).unwrap();
-    let endurance = bench.endurance().unwrap();
-    for _ in 0..40 {
-        attempts(&bench, endurance);
+    let adam = adaptive(full(Preconditioner::adam(0.999, 1e-8), Momentum::average(0.9)));
+    for (ingredients, kernels) in [(plain(), false), (adam, true)] {
+        let bench =
+            bench(&gpu, &"dp5".parse().unwrap(), &ingredients, Options::default()).unwrap();
+        let endurance = bench.endurance().unwrap();
+        let (rounds, each) = if kernels { (4, 3) } else { (40, endurance) };
+        for _ in 0..rounds {
+            for kernel in (0..bench.kernels().len()).filter(|_| kernels) {
+                let (own, bare) = (bench.own(0, kernel), bench.bare(0, kernel));
+                bench.submit(|pass| {
+                    for work in [own, bare, bare, own] {
+                        (0..20).for_each(|_| work.record(pass));
+                    }
+                });
+            }
+            attempts(&bench, each.min(endurance));
+        }
+        bench.verify().unwrap_or_else(|error| panic!("{ingredients:?}: {error}"));
     }
-    bench.verify().unwrap();
 }
 
 #[test]

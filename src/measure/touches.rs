@@ -132,6 +132,16 @@ pub(super) fn touches<'s>(op: &Op, plan: &Plan, state: &'s State) -> Vec<Touch<'
     }
 }
 
+/// The preconditioner's state and the momentum, all halves, as what is written.
+pub(super) fn moments<'s>(plan: &Plan, state: &'s State) -> Vec<Touch<'s>> {
+    let second = plan.ingredients().preconditioner.vectors() * plan.state_halves();
+    [(&state.second, second), (&state.mean, plan.mean_halves())]
+        .into_iter()
+        .filter(|&(_, width)| width > 0)
+        .map(|(vector, width)| Touch { width, ..Touch::new(vector, vec![], (0..width).collect()) })
+        .collect()
+}
+
 /// What an operation of the baseline is made of where its ingredients are not fused
 /// either: one kernel for each axpy, scaling or element-wise function, as optimizers
 /// without kernels of their own do it. `s` takes √v + ε or what D is made of, `u` what
