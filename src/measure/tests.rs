@@ -183,8 +183,7 @@ fn a_refilled_bench_is_as_good_as_new() {
     let gpu = Gpu::new().unwrap();
     let adam = adaptive(full(Preconditioner::adam(0.999, 1e-8), Momentum::average(0.9)));
     for (ingredients, kernels) in [(plain(), false), (adam, true)] {
-        let bench =
-            bench(&gpu, &"dp5".parse().unwrap(), &ingredients, Options::default()).unwrap();
+        let bench = bench(&gpu, &"dp5".parse().unwrap(), &ingredients, Options::default()).unwrap();
         let endurance = bench.endurance().unwrap();
         let (rounds, each) = if kernels { (4, 3) } else { (40, endurance) };
         for _ in 0..rounds {
