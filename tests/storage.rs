@@ -328,8 +328,14 @@ fn what_is_not_finite_is_refused_in_every_storage() {
                 .into_iter()
                 .flat_map(|w| (1..=method.stages() as u32).map(move |s| (w, s)))
             {
-                for (value, element) in [(f32::NAN, 255), (f32::INFINITY, 256), (-f32::INFINITY, 0)]
-                {
+                // In each lane of a vec4.
+                for (value, element) in [
+                    (f32::NAN, 255),
+                    (f32::INFINITY, 256),
+                    (-f32::INFINITY, 0),
+                    (f32::NAN, 1),
+                    (f32::INFINITY, 254),
+                ] {
                     let inner = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
                     let mut source = Planted { inner, stage, element, value, left: 3 };
                     let mut optimizer = builder(&method, Stored::all(storage), 0.1)
