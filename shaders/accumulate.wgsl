@@ -1,39 +1,48 @@
-// sum ← sum + w·part, or w·part where FIRST; and the same for the loss
+// sum ← Σ w·part, over Σ w where LAST: w the samples of a part in units of the first one's
 // Moves three words, or two.
-// Recorded after each micro-batch.
-override FIRST: bool = false;
+// Recorded after each micro-batch; the last leaves loss and samples too.
+override LAST: bool = false;
 
-struct Accumulate {
-    weight: f32,
-    unused_0: u32,
-    unused_1: u32,
-    unused_2: u32,
-    chunk: Chunk,
-}
-
-@group(0) @binding(0) var<uniform> accumulate: Accumulate;
+@group(0) @binding(0) var<uniform> chunk: Chunk;
 @group(0) @binding(1) var<storage, read_write> sum: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> part: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> loss: array<u32>;
+@group(0) @binding(3) var<storage, read> account: Account;
 @group(0) @binding(4) var<storage, read> part_loss: array<u32>;
+@group(0) @binding(5) var<storage, read> part_samples: array<u32>;
+@group(0) @binding(6) var<storage, read_write> loss: array<u32>;
+@group(0) @binding(7) var<storage, read_write> samples: array<f32>;
 
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let mine = run_of(accumulate.chunk, workgroup.x, lane);
+    let after = taken(account, part_samples[0], part_loss[0]);
+    let n = samples_of(part_samples[0]);
+    // What is not there yet, or is of no samples, may be anything, NaN too.
+    let begun = account.weight != 0.0;
+    let counts = n != 0.0;
+    let weight = n / select(1.0, after.unit, counts);
+    let mine = run_of(chunk, workgroup.x, lane);
     for (var i = mine.first; i < mine.end; i += RUN) {
-        if FIRST {
-            sum[i] = accumulate.weight * part[i];
-        } else {
-            sum[i] += accumulate.weight * part[i];
+        var total = vec4<f32>();
+        if begun {
+            total = sum[i];
         }
+        if counts {
+            total += weight * part[i];
+        }
+        if LAST && after.weight != 0.0 {
+            total /= after.weight;
+        }
+        sum[i] = total;
     }
-    // A source that gives no loss leaves the mark that says so.
-    let here = accumulate.chunk.first_partial == 0u && workgroup.x == 0u && lane == 0u;
-    if here && part_loss[0] != NO_LOSS {
-        let before = select(bitcast<f32>(loss[0]), 0.0, FIRST);
-        loss[0] = bitcast<u32>(before + accumulate.weight * bitcast<f32>(part_loss[0]));
+    let here = chunk.first_partial == 0u && workgroup.x == 0u && lane == 0u;
+    if LAST && here {
+        samples[0] = after.samples;
+        // A source that gives no loss leaves the mark that says so.
+        if after.loss_weight != 0.0 {
+            loss[0] = bitcast<u32>(after.loss / after.loss_weight);
+        }
     }
 }

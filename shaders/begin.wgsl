@@ -20,6 +20,7 @@ fn main() {
         control.failure = 0u;
     }
     control.stages = 0u;
+    control.stride = 1u;
     control.per_attempt = settings.stages;
     prepare();
 }

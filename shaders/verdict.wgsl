@@ -12,12 +12,18 @@ override REUSE: bool = false;
 // k₁ was the attempt before's k_s.
 override REUSED: bool = false;
 
+struct Recorded {
+    // Gradients of stages, each of which may have had a batch of its own.
+    draws: u32,
+}
+
 @group(0) @binding(0) var<storage, read_write> control: Control;
 @group(0) @binding(1) var<uniform> settings: Settings;
 @group(0) @binding(2) var<storage, read_write> partials: Partials;
 @group(0) @binding(3) var<storage, read_write> loss: array<u32>;
 @group(0) @binding(4) var<storage, read_write> ring: array<Record>;
 @group(0) @binding(5) var<storage, read_write> last_loss: array<u32>;
+@group(0) @binding(6) var<uniform> recorded: Recorded;
 
 fn first_bad_stage() -> u32 {
     let stage = first_blamed();
@@ -57,6 +63,8 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     var record: Record;
     record.attempt = control.attempts;
     record.batch = control.batch;
+    record.cursor = control.cursor;
+    record.draws = recorded.draws;
     record.stage = first_bad_stage();
     record.h = control.h;
     record.time_high = control.time_high;
@@ -107,6 +115,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
             }
         }
     }
+    control.cursor += recorded.draws * (control.batch - record.batch);
     control.applied_h = control.h;
     control.applied_clip = control.clip;
     control.applied_second_scale = control.second_scale;

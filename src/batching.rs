@@ -1,5 +1,6 @@
 //! Sources that give a step more than one batch of another source.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, GpuError};
@@ -7,16 +8,14 @@ use crate::gpu::control::{CONTROL_WGSL, Control};
 use crate::gpu::kernel::{Access, Kernel, wgsl_struct};
 use crate::gpu::traversal::{Chunk, Traversal};
 use crate::gpu::vector::Vector;
-use crate::gpu::verdict::NO_LOSS;
 use crate::gpu::{Gpu, RECORD_WGSL, TRAVERSAL_WGSL};
 use crate::ingredients::Storage;
 use crate::layout::ParamLayout;
-use crate::models::BindCache;
-use crate::plan::Purpose;
-use crate::source::{self, Batches, Evaluation, GradientSource, SourceError};
+use crate::models::{BindCache, MOST_CONTROLS, Recent};
+use crate::source::{self, Batches, Draws, Evaluation, GradientSource, SourceError, Tickets};
 
 wgsl_struct! {
-    /// Which of `count` batches of an attempt an evaluation sees.
+    /// Which of `count` micro-batches an evaluation sees.
     pub(crate) struct Share {
         pub(crate) count: u32,
         pub(crate) index: u32,
@@ -26,85 +25,103 @@ wgsl_struct! {
 }
 
 wgsl_struct! {
-    /// The weight of a part, and one dispatch's chunk.
-    pub(crate) struct Accumulate {
-        pub(crate) weight: f32,
+    /// Which of an attempt's stages an evaluation is for.
+    pub(crate) struct Stage {
+        pub(crate) draw: u32,
         pub(crate) unused_0: u32,
         pub(crate) unused_1: u32,
         pub(crate) unused_2: u32,
-        pub(crate) chunk: Chunk,
     }
 }
 
+wgsl_struct! {
+    /// What the micro-batches of a gradient come to: `shaders/shared/account.wgsl`.
+    pub(crate) struct Account {
+        pub(crate) unit: f32,
+        pub(crate) weight: f32,
+        pub(crate) samples: f32,
+        pub(crate) loss: f32,
+        pub(crate) loss_weight: f32,
+    }
+}
+
+const ACCOUNT_WGSL: &str = include_str!("../shaders/shared/account.wgsl");
+
 pub(crate) const SHARE: Kernel = Kernel {
     name: "share_batch",
-    text: &[CONTROL_WGSL, include_str!("../shaders/share_batch.wgsl")],
-    bindings: &[("control", Access::Uniform), ("share", Access::Uniform), ("into", Access::Write)],
+    text: &[CONTROL_WGSL, RECORD_WGSL, ACCOUNT_WGSL, include_str!("../shaders/share_batch.wgsl")],
+    bindings: &[
+        ("control", Access::Uniform),
+        ("share", Access::Uniform),
+        ("into", Access::Write),
+        ("account", Access::Write),
+        ("part_loss", Access::Write),
+        ("part_samples", Access::Write),
+    ],
     vectors: &[],
-    structs: &[Control::LAYOUT, Share::LAYOUT],
+    structs: &[Control::LAYOUT, Share::LAYOUT, Account::LAYOUT],
+};
+
+pub(crate) const STAGE: Kernel = Kernel {
+    name: "stage_batch",
+    text: &[CONTROL_WGSL, include_str!("../shaders/stage_batch.wgsl")],
+    bindings: &[("control", Access::Uniform), ("stage", Access::Uniform), ("into", Access::Write)],
+    vectors: &[],
+    structs: &[Control::LAYOUT, Stage::LAYOUT],
 };
 
 pub(crate) const ACCUMULATE: Kernel = Kernel {
     name: "accumulate",
-    text: &[TRAVERSAL_WGSL, RECORD_WGSL, include_str!("../shaders/accumulate.wgsl")],
+    text: &[TRAVERSAL_WGSL, RECORD_WGSL, ACCOUNT_WGSL, include_str!("../shaders/accumulate.wgsl")],
     bindings: &[
-        ("accumulate", Access::Uniform),
+        ("chunk", Access::Uniform),
         ("sum", Access::Write),
         ("part", Access::Read),
-        ("loss", Access::Write),
+        ("account", Access::Read),
         ("part_loss", Access::Read),
+        ("part_samples", Access::Read),
+        ("loss", Access::Write),
+        ("samples", Access::Write),
     ],
     vectors: &[],
-    structs: &[Accumulate::LAYOUT, Chunk::LAYOUT],
+    structs: &[Account::LAYOUT, Chunk::LAYOUT],
 };
 
-/// Control blocks whose batch cursor counts parts of an attempt.
-#[derive(Debug)]
-struct Shares {
-    count: u32,
-    control: wgpu::Buffer,
-    uniforms: wgpu::Buffer,
-    stride: u64,
-    cache: BindCache<Vec<wgpu::BindGroup>>,
+/// A control block of a wrapper's own, written from the one it is given.
+fn own_control(gpu: &Gpu) -> Result<wgpu::Buffer, GpuError> {
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
+    gpu.buffer("control block of a wrapper", size_of::<Control>() as u64, usage)
 }
 
-impl Shares {
-    fn new(gpu: &Gpu, count: u32) -> Result<Self, GpuError> {
-        use wgpu::BufferUsages as Usage;
-        let stride = u64::from(gpu.limits().min_uniform_buffer_offset_alignment);
-        let bytes = u64::from(count) * stride;
-        let uniforms = gpu.buffer("shares", bytes, Usage::UNIFORM | Usage::COPY_DST)?;
-        let mut all = vec![0; bytes as usize];
-        for index in 0..count {
-            let share = Share { count, index, ..Share::default() };
-            let at = u64::from(index) * stride;
-            all[at as usize..at as usize + size_of::<Share>()]
-                .copy_from_slice(bytemuck::bytes_of(&share));
+/// Uniforms of one size, one after the other.
+#[derive(Debug)]
+struct Table {
+    buffer: wgpu::Buffer,
+    stride: u64,
+    size: u64,
+}
+
+impl Table {
+    fn new<T: bytemuck::NoUninit>(gpu: &Gpu, label: &str, values: &[T]) -> Result<Self, GpuError> {
+        let size = size_of::<T>() as u64;
+        let align = u64::from(gpu.limits().min_uniform_buffer_offset_alignment);
+        let stride = size.next_multiple_of(align);
+        let mut bytes = vec![0; values.len() * stride as usize];
+        for (value, at) in values.iter().zip(bytes.chunks_exact_mut(stride as usize)) {
+            at[..size as usize].copy_from_slice(bytemuck::bytes_of(value));
         }
-        gpu.upload(&uniforms, &all)?;
-        let usage = Usage::STORAGE | Usage::UNIFORM;
-        let control = gpu.buffer("control of a share", size_of::<Control>() as u64, usage)?;
-        Ok(Self { count, control, uniforms, stride, cache: BindCache::default() })
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = gpu.buffer(label, bytes.len() as u64, usage)?;
+        gpu.upload(&buffer, &bytes)?;
+        Ok(Self { buffer, stride, size })
     }
 
-    /// Readies `self.control` for one part.
-    fn record(&mut self, index: u32, at: &mut Evaluation<'_>) {
-        let Self { count, control, uniforms, stride, cache } = self;
-        let pipeline = at.gpu().pipeline(&SHARE, &vec![]);
-        let groups = cache.get(at.key(), || {
-            let group = |index: u32| {
-                let share = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: uniforms,
-                    offset: u64::from(index) * *stride,
-                    size: wgpu::BufferSize::new(size_of::<Share>() as u64),
-                });
-                let resources =
-                    [at.control().as_entire_binding(), share, control.as_entire_binding()];
-                pipeline.bind(at.gpu(), &resources)
-            };
-            (0..*count).map(group).collect()
-        });
-        at.commands.dispatch(pipeline.pipeline(), &groups[index as usize], [1, 1, 1]);
+    fn get(&self, index: usize) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: index as u64 * self.stride,
+            size: wgpu::BufferSize::new(self.size),
+        })
     }
 }
 
@@ -123,28 +140,46 @@ fn check_source(inner: &impl GradientSource) -> Result<(), SourceError> {
 /// shows all stages the same. The error estimate of a pair then measures the
 /// difference of batches too.
 ///
+/// The plan tells how many stages an attempt has: whatever the method, consecutive batches
+/// are seen, none twice and none left out, and a refused attempt sees its own again. What
+/// is compared with the first gradient (probes, products, the iteration for ρ) sees that
+/// one's batch, as does [`Optimizer::measure`](crate::Optimizer::measure). Under
+/// [`Accumulated`] or over it, each stage has micro-batches of its own.
+///
 /// ```no_run
 /// use kutta::batching::PerStage;
 /// # fn f(gpu: kutta::Gpu, mlp: kutta::models::Mlp) -> Result<(), kutta::Error> {
-/// let rk4 = kutta::Method::rk4();
-/// let mut fresh = PerStage::new(&gpu, mlp, rk4.stages() as u32)?;
+/// let mut fresh = PerStage::new(&gpu, mlp)?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
 pub struct PerStage<S> {
     inner: S,
-    shares: Shares,
+    control: wgpu::Buffer,
+    /// As many as were wanted, by pieces.
+    stages: Vec<Table>,
+    /// By the control block they read: one for each stage.
+    groups: Recent<wgpu::Buffer, Vec<wgpu::BindGroup>>,
+    tickets: Tickets,
 }
+
+/// Stages that bind groups are made for at a time.
+const STAGES: usize = 16;
 
 impl<S: GradientSource> PerStage<S> {
     /// # Errors
     /// A device without memory.
-    pub fn new(gpu: &Gpu, inner: S, stages: u32) -> Result<Self, Error> {
-        Ok(Self { inner, shares: Shares::new(gpu, stages.max(1))? })
+    pub fn new(gpu: &Gpu, inner: S) -> Result<Self, Error> {
+        Ok(Self {
+            inner,
+            control: own_control(gpu)?,
+            stages: Vec::new(),
+            groups: Recent::new(MOST_CONTROLS),
+            tickets: Tickets::default(),
+        })
     }
 
-    /// The source whose batches these are. What it records bind groups for is
-    /// this wrapper's: do not evaluate it for the same optimizer by itself.
+    /// The source whose batches these are.
     pub fn inner_mut(&mut self) -> &mut S {
         &mut self.inner
     }
@@ -152,38 +187,48 @@ impl<S: GradientSource> PerStage<S> {
     pub fn into_inner(self) -> S {
         self.inner
     }
+
+    /// Readies `self.control` for a stage.
+    fn ready(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        let Self { control, stages, groups, .. } = self;
+        let draw = at.draw as usize;
+        while stages.len() * STAGES <= draw {
+            let first = (stages.len() * STAGES) as u32;
+            let piece: Vec<Stage> = (first..first + STAGES as u32)
+                .map(|draw| Stage { draw, ..Stage::default() })
+                .collect();
+            stages.push(Table::new(at.gpu, "stages", &piece).map_err(SourceError::new)?);
+        }
+        let pipeline = at.gpu.pipeline(&STAGE, &vec![]);
+        let groups = groups.get(at.control.clone(), Vec::new);
+        for index in groups.len()..=draw {
+            let stage = stages[index / STAGES].get(index % STAGES);
+            let resources = [at.control.as_entire_binding(), stage, control.as_entire_binding()];
+            groups.push(pipeline.bind(at.gpu, &resources));
+        }
+        at.commands.dispatch(pipeline.pipeline(), &groups[draw], [1, 1, 1]);
+        Ok(())
+    }
 }
 
 impl<S: GradientSource> GradientSource for PerStage<S> {
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
         check_source(&self.inner)?;
-        // A probe belongs to the gradient it is compared with: the first.
-        let index = match at.purpose() {
-            Purpose::Stage(stage) => stage - 1,
-            _ => 0,
-        };
-        if index >= self.shares.count {
-            let count = self.shares.count;
-            return Err(format!("stage {} of a source made for {count} stages", index + 1).into());
-        }
-        self.shares.record(index, at);
-        let mut part = Evaluation {
-            gpu: at.gpu,
-            key: at.key,
-            purpose: at.purpose,
-            point: at.point,
-            gradient: at.gradient,
-            direction: at.direction,
-            control: &self.shares.control,
-            loss: at.loss,
-            batch: at.batch,
-            commands: at.commands.reborrow(),
-        };
-        source::recorded(&mut self.inner, &mut part)
+        self.ready(at)?;
+        let draw = at.draw;
+        let mut stage = at.reborrow();
+        stage.ticket = self.tickets.of(stage.ticket, draw);
+        stage.cursor = stage.cursor.map(|cursor| cursor.stage(draw));
+        stage.control = &self.control;
+        source::recorded(&mut self.inner, &mut stage)
     }
 
     fn batches(&self) -> Batches {
         self.inner.batches()
+    }
+
+    fn drawn(&self, attempt: Draws) -> Range<u64> {
+        self.inner.drawn(Draws { batches: attempt.stages.clone(), ..attempt })
     }
 
     fn gpu(&self) -> Option<&Gpu> {
@@ -194,13 +239,22 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
         self.inner.products()
     }
 
+    fn adds(&self) -> bool {
+        self.inner.adds()
+    }
+
     fn writes(&self, storage: Storage) -> bool {
         self.inner.writes(storage)
     }
 }
 
-/// The mean gradient over several micro-batches, as of one batch of their sum:
+/// The gradient over several micro-batches, as of one batch of their sum:
 /// for batches whose activations would not fit.
+///
+/// Gradient and loss are means over all samples, where the source counts them
+/// ([`Evaluation::samples`]): a short last micro-batch weighs less, and one without samples
+/// nothing. Else every micro-batch weighs the same. An epoch that does not end with a whole
+/// gradient goes on in the next one's.
 ///
 /// ```no_run
 /// use kutta::batching::Accumulated;
@@ -212,18 +266,25 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
 #[derive(Debug)]
 pub struct Accumulated<S> {
     inner: S,
-    shares: Shares,
+    parts: u32,
+    control: wgpu::Buffer,
+    account: wgpu::Buffer,
     part: Vector,
     part_loss: wgpu::Buffer,
+    part_samples: wgpu::Buffer,
     walk: Traversal,
     most: usize,
-    uniforms: wgpu::Buffer,
-    stride: u64,
+    shares: Table,
+    chunks: Table,
+    /// By the control block they read: one for each part.
+    groups: Recent<wgpu::Buffer, Vec<wgpu::BindGroup>>,
     cache: BindCache<Arc<Vec<(wgpu::BindGroup, u32)>>>,
+    tickets: Tickets,
 }
 
 impl<S: GradientSource> Accumulated<S> {
-    /// `parts` micro-batches for each gradient of the parameters in `layout`.
+    /// `parts` micro-batches for each gradient of the parameters in `layout`; none are taken
+    /// for one.
     ///
     /// # Errors
     /// A device too small for one more vector.
@@ -233,41 +294,30 @@ impl<S: GradientSource> Accumulated<S> {
         let walk = Traversal::new(layout.len(), gpu.is_software());
         let most = gpu.binding_elements();
         gpu.check_limits("gradient accumulation", 4 * walk.least_chunk() as u64)?;
-        let size = size_of::<Accumulate>() as u64;
-        let align = u64::from(gpu.limits().min_uniform_buffer_offset_alignment);
-        let stride = size.next_multiple_of(align);
+        let share = |index| Share { count: parts, index, ..Share::default() };
+        let shares: Vec<Share> = (0..parts).map(share).collect();
         let chunks: Vec<Chunk> = walk.chunks(most).map(|(_, chunk, _)| chunk).collect();
-        let bytes = chunks.len() as u64 * stride;
-        let uniforms = gpu.buffer("chunks", bytes, Usage::UNIFORM | Usage::COPY_DST)?;
-        let mut all = vec![0; bytes as usize];
-        for (i, chunk) in chunks.into_iter().enumerate() {
-            let weight = 1.0 / parts as f32;
-            let uniform = Accumulate { weight, chunk, ..Accumulate::default() };
-            let at = i * stride as usize;
-            all[at..at + size as usize].copy_from_slice(bytemuck::bytes_of(&uniform));
-        }
-        gpu.upload(&uniforms, &all)?;
-        let part_loss = gpu.buffer(
-            "loss of a micro-batch",
-            4,
-            Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
-        )?;
-        gpu.upload(&part_loss, bytemuck::bytes_of(&NO_LOSS))?;
+        let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+        let slot = |label: &str| gpu.buffer(label, 4, usage);
         Ok(Self {
             inner,
-            shares: Shares::new(gpu, parts)?,
+            parts,
+            control: own_control(gpu)?,
+            account: gpu.buffer("account", size_of::<Account>() as u64, Usage::STORAGE)?,
             part: Vector::zeros(gpu, "gradient of a micro-batch", layout.len())?,
-            part_loss,
+            part_loss: slot("loss of a micro-batch")?,
+            part_samples: slot("samples of a micro-batch")?,
             walk,
             most,
-            uniforms,
-            stride,
+            shares: Table::new(gpu, "shares", &shares)?,
+            chunks: Table::new(gpu, "chunks", &chunks)?,
+            groups: Recent::new(MOST_CONTROLS),
             cache: BindCache::default(),
+            tickets: Tickets::default(),
         })
     }
 
-    /// The source whose batches these are. What it records bind groups for is
-    /// this wrapper's: do not evaluate it for the same optimizer by itself.
+    /// The source whose batches these are.
     pub fn inner_mut(&mut self) -> &mut S {
         &mut self.inner
     }
@@ -276,33 +326,49 @@ impl<S: GradientSource> Accumulated<S> {
         self.inner
     }
 
-    fn add(&mut self, first: bool, at: &mut Evaluation<'_>) {
-        let Self { part, part_loss, walk, most, uniforms, stride, cache, .. } = self;
-        let mut constants = walk.constants();
-        constants.push(("FIRST", f64::from(u8::from(first))));
-        let pipeline = at.gpu().pipeline(&ACCUMULATE, &constants);
-        let groups = cache
-            .get(at.key(), || {
-                let bind =
-                    |(i, (range, _, groups)): (usize, (std::ops::Range<usize>, Chunk, u32))| {
-                        let uniform = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                            buffer: uniforms,
-                            offset: i as u64 * *stride,
-                            size: wgpu::BufferSize::new(size_of::<Accumulate>() as u64),
-                        });
-                        let resources = [
-                            uniform,
-                            at.gradient().binding(range.clone()),
-                            part.binding(range),
-                            at.loss().as_entire_binding(),
-                            part_loss.as_entire_binding(),
-                        ];
-                        (pipeline.bind(at.gpu(), &resources), groups)
-                    };
-                Arc::new(walk.chunks(*most).enumerate().map(bind).collect())
-            })
-            .clone();
-        for (bind_group, count) in groups.iter() {
+    /// Readies `self.control` and the slots for a part.
+    fn ready(&mut self, index: u32, at: &mut Evaluation<'_>) {
+        let Self { parts, control, account, part_loss, part_samples, shares, groups, .. } = self;
+        let pipeline = at.gpu.pipeline(&SHARE, &vec![]);
+        let groups = groups.get(at.control.clone(), || {
+            let group = |index: u32| {
+                let resources = [
+                    at.control.as_entire_binding(),
+                    shares.get(index as usize),
+                    control.as_entire_binding(),
+                    account.as_entire_binding(),
+                    part_loss.as_entire_binding(),
+                    part_samples.as_entire_binding(),
+                ];
+                pipeline.bind(at.gpu, &resources)
+            };
+            (0..*parts).map(group).collect()
+        });
+        at.commands.dispatch(pipeline.pipeline(), &groups[index as usize], [1, 1, 1]);
+    }
+
+    fn add(&mut self, last: bool, at: &mut Evaluation<'_>) {
+        let mut constants = self.walk.constants();
+        constants.push(("LAST", f64::from(u8::from(last))));
+        let pipeline = at.gpu.pipeline(&ACCUMULATE, &constants);
+        let Self { account, part, part_loss, part_samples, walk, most, chunks, cache, .. } = self;
+        let groups = cache.get(at.key(), || {
+            let bind = |(i, (range, _, groups)): (usize, (Range<usize>, Chunk, u32))| {
+                let resources = [
+                    chunks.get(i),
+                    at.gradient.binding(range.clone()),
+                    part.binding(range),
+                    account.as_entire_binding(),
+                    part_loss.as_entire_binding(),
+                    part_samples.as_entire_binding(),
+                    at.loss.as_entire_binding(),
+                    at.samples.as_entire_binding(),
+                ];
+                (pipeline.bind(at.gpu, &resources), groups)
+            };
+            Arc::new(walk.chunks(*most).enumerate().map(bind).collect())
+        });
+        for (bind_group, count) in groups.clone().iter() {
             at.commands.dispatch(pipeline.pipeline(), bind_group, [*count, 1, 1]);
         }
     }
@@ -315,28 +381,31 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
             let (found, expected) = (at.gradient().len(), self.part.len());
             return Err(format!("{found} parameters for micro-batches of {expected}").into());
         }
-        for index in 0..self.shares.count {
-            self.shares.record(index, at);
-            let mut part = Evaluation {
-                gpu: at.gpu,
-                key: at.key,
-                purpose: at.purpose,
-                point: at.point,
-                gradient: &self.part,
-                direction: at.direction,
-                control: &self.shares.control,
-                loss: &self.part_loss,
-                batch: at.batch,
-                commands: at.commands.reborrow(),
-            };
+        for index in 0..self.parts {
+            self.ready(index, at);
+            let mut part = at.reborrow();
+            part.ticket = self.tickets.of(part.ticket, index);
+            part.cursor = part.cursor.map(|cursor| cursor.part(self.parts, index));
+            part.gradient = &self.part;
+            part.control = &self.control;
+            part.loss = &self.part_loss;
+            part.samples = &self.part_samples;
             source::recorded(&mut self.inner, &mut part)?;
-            self.add(index == 0, at);
+            self.add(index + 1 == self.parts, at);
         }
         Ok(())
     }
 
     fn batches(&self) -> Batches {
         self.inner.batches()
+    }
+
+    fn drawn(&self, attempt: Draws) -> Range<u64> {
+        let parts = u64::from(self.parts);
+        let all = |batches: Range<u64>| {
+            batches.start.wrapping_mul(parts)..batches.end.wrapping_mul(parts)
+        };
+        self.inner.drawn(Draws { batches: all(attempt.batches), stages: all(attempt.stages) })
     }
 
     fn gpu(&self) -> Option<&Gpu> {

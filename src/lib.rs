@@ -64,6 +64,6 @@ pub use optimizer::{Optimizer, Pace};
 pub use params::Params;
 pub use plan::{Fusion, Guard, Plan, Purpose};
 pub use reports::{Fallback, Report, Verdict};
-pub use source::{Batches, Evaluation, GradientSource, SourceError};
+pub use source::{BatchTicket, Batches, Draws, Evaluation, GradientSource, SourceError};
 pub use tableau::Tableau;
 pub use wgpu;

@@ -21,7 +21,7 @@ use crate::plan::{
     Choice, Estimate, Field, Finish, Linear, Name, Op, Operand, Plan, Purpose, Radius, Registers,
     Slot,
 };
-use crate::source::{self, Batches, Evaluation, EvaluationKey, GradientSource, SourceError};
+use crate::source::{self, BatchTicket, Batches, Cursor, Evaluation, GradientSource, SourceError};
 use crate::state::State;
 
 #[derive(Debug)]
@@ -33,6 +33,8 @@ enum Item {
         direction: Option<Slot>,
         loss: Loss,
         adds: bool,
+        /// Stages before it; of what is no stage, none.
+        draw: u32,
     },
     Dispatch(Dispatch),
     /// Zeros in the padding between tensors.
@@ -212,15 +214,17 @@ pub(crate) struct Context<'a> {
     pub(crate) gpu: &'a Gpu,
     pub(crate) optimizer: u64,
     pub(crate) state: &'a State,
-    /// The batch cursor, where the host knows it.
-    pub(crate) batch: Option<u64>,
+    /// What names the batches, where the host knows it.
+    pub(crate) cursor: Option<Cursor>,
     pub(crate) commands: Commands<'a>,
     pub(crate) source: &'a mut dyn GradientSource,
 }
 
 fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
+    // One for all of them: the verdict that may advance the batch comes after the last.
+    let ticket = BatchTicket::new();
     for item in items {
-        let (purpose, point, gradient, direction, loss, adds) = match item {
+        let (purpose, point, gradient, direction, loss, adds, draw) = match item {
             Item::Dispatch(dispatch) => {
                 dispatch.record(&mut context.commands);
                 continue;
@@ -235,11 +239,11 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
                 }
                 continue;
             }
-            Item::Evaluate { purpose, point, gradient, direction, loss, adds } => {
-                (*purpose, *point, *gradient, *direction, *loss, *adds)
+            Item::Evaluate { purpose, point, gradient, direction, loss, adds, draw } => {
+                (*purpose, *point, *gradient, *direction, *loss, *adds, *draw)
             }
         };
-        let Context { gpu, optimizer, state, batch, commands, source } = &mut context;
+        let Context { gpu, optimizer, state, cursor, commands, source } = &mut context;
         if source.submits() {
             // Its work comes after what was recorded so far, so that must go first.
             let fresh = gpu.device().create_command_encoder(&Default::default());
@@ -248,14 +252,7 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
         }
         let mut evaluation = Evaluation {
             gpu,
-            key: EvaluationKey {
-                optimizer: *optimizer,
-                point,
-                gradient,
-                direction,
-                loss: loss as u8,
-                adds,
-            },
+            optimizer: *optimizer,
             purpose,
             point: &state.vectors[point],
             gradient: &state.vectors[gradient],
@@ -266,7 +263,11 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
                 Loss::AtCandidate => &state.last_loss,
                 Loss::Nowhere => &state.other_loss,
             },
-            batch: *batch,
+            samples: &state.samples,
+            adds,
+            ticket,
+            draw,
+            cursor: *cursor,
             commands: commands.reborrow(),
         };
         source::recorded(&mut **source, &mut evaluation)?;
@@ -289,15 +290,16 @@ impl Weights {
             .max(size_of::<estimate::Estimate>())
             .max(size_of::<field::Field>())
             .max(size_of::<registers::Registers>())
-            .max(size_of::<finish::Finish>());
+            .max(size_of::<finish::Finish>())
+            .max(size_of::<verdict::Recorded>());
         let stride =
             size.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
         // The state's vectors share a binding.
         let width = plan.state_width() + usize::from(plan.ingredients().grouped);
         let most = most / width.max(plan.mean_halves()).max(1);
-        // Three forms of an attempt, and three more for the measurement's pack, decay
-        // and guard.
-        let ops = 3 * (plan.ops().len() + plan.renewing().len()) + plan.opening().len() + 3;
+        // Three forms of an attempt, and four more for the measurement's pack, decay,
+        // guard and verdict.
+        let ops = 3 * (plan.ops().len() + plan.renewing().len()) + plan.opening().len() + 4;
         let slots = ops * walk.chunks(most).count();
         Self { stride, bytes: (slots * stride) as u64, most }
     }
@@ -389,7 +391,13 @@ impl<'a> Builder<'a> {
 
     fn items(&mut self, ops: &[Op], kind: Kind) -> Vec<Item> {
         let mut items = Vec::new();
+        let mut stages = 0;
         for op in ops {
+            let mut draw = 0;
+            if matches!(op, Op::Evaluate { purpose: Purpose::Stage(_), .. }) {
+                draw = stages;
+                stages += 1;
+            }
             match op {
                 Op::Evaluate { purpose: Purpose::Stage(1), .. } if kind.reused => {}
                 Op::Decay { gradient, .. } if kind.reused && gradient.name == Name::Gradient(1) => {
@@ -404,6 +412,7 @@ impl<'a> Builder<'a> {
                     gradient: gradient.slot,
                     direction: (*purpose == Purpose::Product).then_some(self.first),
                     adds: *adds,
+                    draw,
                     loss: match (purpose, point.name) {
                         (Purpose::Stage(1), _) => Loss::AtTheta,
                         (_, Name::Candidate) => Loss::AtCandidate,
@@ -790,7 +799,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn verdict(&self, kind: Kind) -> Item {
+    fn verdict(&mut self, kind: Kind) -> Item {
+        let draws = if kind.measure { 1 } else { self.plan.stage_gradients() };
+        let offset = self.push(bytemuck::bytes_of(&verdict::Recorded { draws }));
         let pipeline = self.gpu.pipeline(&verdict::VERDICT, &verdict::constants(kind));
         let state = self.state;
         let resources = [
@@ -800,6 +811,7 @@ impl<'a> Builder<'a> {
             state.loss.as_entire_binding(),
             state.ring.as_entire_binding(),
             state.last_loss.as_entire_binding(),
+            self.uniform(offset, size_of::<verdict::Recorded>()),
         ];
         let bind_group = pipeline.bind(self.gpu, &resources);
         Item::Dispatch(Dispatch::new(&pipeline, bind_group, 1))

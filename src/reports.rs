@@ -12,6 +12,7 @@ use crate::gpu::control::Control;
 use crate::gpu::timer::{STAMPS_BYTES, Timer};
 use crate::gpu::verdict::{self, Record};
 use crate::plan::Plan;
+use crate::source::{Cursor, Draws};
 use crate::state::{RING, RING_BYTES, State};
 
 /// What became of one attempt.
@@ -27,6 +28,9 @@ pub struct Report {
     pub time: f64,
     /// The batch cursor during the attempt: attempts accepted or skipped before it.
     pub batch: u64,
+    /// The batches that the attempt had to draw from:
+    /// [`GradientSource::drawn`](crate::GradientSource::drawn) tells which a source drew.
+    pub draws: Draws,
     /// L(θ_n), from stage 1; `None` if the source gives no loss.
     pub loss: Option<f32>,
     /// ‖∇L(θ_n)‖₂, from stage 1; `None` if the plan does not sum it.
@@ -170,8 +174,9 @@ pub(crate) struct Progress {
     pub(crate) evaluations: u64,
     pub(crate) time: f64,
     pub(crate) non_finite: u64,
-    /// The batch cursor.
+    /// The batch cursor, and that of the stages.
     pub(crate) batch: u64,
+    pub(crate) cursor: u64,
     /// The h that the controller proposes.
     pub(crate) next_h: f32,
     /// Why nothing moves any more, as in the control block.
@@ -186,6 +191,13 @@ pub(crate) struct Progress {
     pub(crate) last_error: f32,
     /// Attempts since the last accepted one, idle ones left out.
     pub(crate) fruitless: u64,
+}
+
+impl Progress {
+    /// What names the batches of the next attempt.
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor { batch: self.batch, cursor: self.cursor, stride: 1 }
+    }
 }
 
 /// Records, the control block, and timestamps.
@@ -312,6 +324,7 @@ impl Reports {
 
     fn note_control(&mut self, control: &Control) {
         self.last.batch = widen(control.batch, self.last.batch);
+        self.last.cursor = widen(control.cursor, self.last.cursor);
         self.last.next_h = control.next_h;
         self.last.failure = control.failure;
         self.last.restart = control.restart;
@@ -327,6 +340,9 @@ impl Reports {
         last.refused = widen(record.refused, last.refused);
         last.evaluations = widen(record.evaluations, last.evaluations);
         last.non_finite = widen(record.non_finite, last.non_finite);
+        let batch = widen(record.batch, last.accepted + last.skipped);
+        // Not far from where the last copy was: a ring holds fewer attempts than 2³¹ draws.
+        let cursor = widen(record.cursor, last.cursor);
         let report = Report {
             attempt,
             verdict: match record.verdict {
@@ -336,7 +352,11 @@ impl Reports {
             },
             h: record.h,
             time: f64::from(record.time_high) + f64::from(record.time_low),
-            batch: widen(record.batch, last.accepted + last.skipped),
+            batch,
+            draws: Draws {
+                batches: batch..batch + 1,
+                stages: cursor..cursor + u64::from(record.draws),
+            },
             loss: (record.loss != verdict::NO_LOSS).then(|| f32::from_bits(record.loss)),
             grad_norm: (self.norms || record.verdict == verdict::MEASURED)
                 .then_some(record.grad_norm),
@@ -405,6 +425,7 @@ impl Reports {
         self.last.evaluations = counts.evaluations;
         self.last.non_finite = counts.non_finite;
         self.last.batch = counts.batch;
+        self.last.cursor = counts.cursor;
         self.note_control(control);
     }
 

@@ -109,11 +109,12 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     let mut all = vec![
         (average::KERNEL, distinct(walks.clone())),
         (batching::SHARE, vec![vec![]]),
+        (batching::STAGE, vec![vec![]]),
         (batching::ACCUMULATE, {
             let sets = walks.iter().flat_map(|walk| {
-                [0.0, 1.0].map(|first| {
+                [0.0, 1.0].map(|last| {
                     let mut set = walk.clone();
-                    set.push(("FIRST", first));
+                    set.push(("LAST", last));
                     set
                 })
             });

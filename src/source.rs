@@ -1,6 +1,8 @@
 //! Where gradients come from: the contract between an optimizer and a model.
 
 use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::gpu::{Gpu, commands::Commands, vector::Vector};
 use crate::ingredients::Storage;
@@ -8,10 +10,115 @@ use crate::plan::Purpose;
 
 /// Gives the gradient of a loss at points the optimizer asks for.
 ///
-/// The buffers of equal [`Evaluation::key`]s are the same for the optimizer's
-/// whole life, so a source makes its bind groups once for each. All vectors are flat, in
-/// the layout that the optimizer was built with, and `f32` unless [`Evaluation::storage`]
-/// says otherwise; padding between tensors must stay zero.
+/// All vectors are flat, in the layout that the optimizer was built with, and `f32` unless
+/// [`Evaluation::storage`] says otherwise; padding between tensors must stay zero.
+///
+/// Two things may be kept from one evaluation to the next, each for as long as what names
+/// it is equal:
+/// - bind groups, by [`Evaluation::key`], which stands for all buffers of the evaluation,
+///   the control block among them;
+/// - what was gathered for a batch, by [`Evaluation::ticket`]. The purpose does not tell
+///   whether the batch is another one: under [`PerStage`](crate::batching::PerStage) and
+///   [`Accumulated`](crate::batching::Accumulated) every evaluation has one of its own.
+///
+/// This source gathers rows of a table, L = ½ ‖θ − x_b‖² on batch b:
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use kutta::gpu::control::CONTROL_WGSL;
+/// use kutta::gpu::kernel::{Access, Kernel};
+/// use kutta::source::{BatchTicket, EvaluationKey};
+/// use kutta::{Evaluation, Gpu, GradientSource, SourceError, wgpu};
+///
+/// const GATHER: Kernel = Kernel {
+///     name: "gather",
+///     text: &[
+///         CONTROL_WGSL,
+///         "@group(0) @binding(0) var<uniform> control: Control;
+///         @group(0) @binding(1) var<storage, read> table: array<f32>;
+///         @group(0) @binding(2) var<storage, read_write> row: array<f32>;
+///         @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+///             let n = arrayLength(&row);
+///             let rows = arrayLength(&table) / n;
+///             if id.x < n { row[id.x] = table[control.batch % rows * n + id.x]; }
+///         }",
+///     ],
+///     bindings: &[("control", Access::Uniform), ("table", Access::Read), ("row", Access::Write)],
+///     vectors: &[],
+///     structs: &[],
+/// };
+///
+/// const GRADIENT: Kernel = Kernel {
+///     name: "distance",
+///     text: &["@group(0) @binding(0) var<storage, read> point: array<f32>;
+///         @group(0) @binding(1) var<storage, read> row: array<f32>;
+///         @group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
+///         @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+///             if id.x < arrayLength(&row) { gradient[id.x] = point[id.x] - row[id.x]; }
+///         }"],
+///     bindings: &[("point", Access::Read), ("row", Access::Read), ("gradient", Access::Write)],
+///     vectors: &[],
+///     structs: &[],
+/// };
+///
+/// struct Rows {
+///     table: wgpu::Buffer,
+///     row: wgpu::Buffer,
+///     gathered: Option<BatchTicket>,
+///     // One bind group for each kernel. A longer program would let old ones go.
+///     bound: HashMap<EvaluationKey, [wgpu::BindGroup; 2]>,
+/// }
+///
+/// impl GradientSource for Rows {
+///     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+///         let gpu = at.gpu().clone();
+///         let [gather, gradient] = [&GATHER, &GRADIENT].map(|kernel| gpu.pipeline(kernel, &vec![]));
+///         let groups = self.bound.entry(at.key()).or_insert_with(|| {
+///             let (table, row) = (self.table.as_entire_binding(), self.row.as_entire_binding());
+///             let point = at.point().buffer().as_entire_binding();
+///             let to = at.gradient().buffer().as_entire_binding();
+///             [
+///                 gather.bind(&gpu, &[at.control().as_entire_binding(), table, row.clone()]),
+///                 gradient.bind(&gpu, &[point, row, to]),
+///             ]
+///         });
+///         let workgroups = at.gradient().len().div_ceil(64) as u32;
+///         let (ticket, pass) = (at.ticket(), at.pass());
+///         if self.gathered != Some(ticket) {
+///             pass.set_pipeline(gather.pipeline());
+///             pass.set_bind_group(0, &groups[0], &[]);
+///             pass.dispatch_workgroups(workgroups, 1, 1);
+///             self.gathered = Some(ticket);
+///         }
+///         pass.set_pipeline(gradient.pipeline());
+///         pass.set_bind_group(0, &groups[1], &[]);
+///         pass.dispatch_workgroups(workgroups, 1, 1);
+///         Ok(())
+///     }
+/// }
+///
+/// use kutta::batching::PerStage;
+/// use kutta::{Method, Optimizer, ParamLayout, StepSize};
+/// let gpu = Gpu::new()?;
+/// let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+/// let rows = Rows {
+///     table: gpu.buffer("table", 4 * 256, usage)?,
+///     row: gpu.buffer("row", 4 * 64, usage)?,
+///     gathered: None,
+///     bound: HashMap::new(),
+/// };
+/// // Row r is all r.
+/// let table: Vec<f32> = (0..256).map(|i| (i / 64) as f32).collect();
+/// gpu.queue().write_buffer(&rows.table, 0, bytemuck::cast_slice(&table));
+/// // Heun's two stages see rows 0 and 1: θ = −h (k₁ + k₂)/2, k₁ = 0, k₂ = −1.
+/// let mut optimizer = Optimizer::builder(Method::heun())
+///     .step_size(StepSize::constant(0.5))
+///     .build(&gpu, &ParamLayout::flat(64)?, &[0.0; 64])?;
+/// optimizer.step(&mut PerStage::new(&gpu, rows)?)?;
+/// assert_eq!(optimizer.params().read()?, [0.25; 64]);
+/// # Ok::<(), kutta::Error>(())
+/// ```
 pub trait GradientSource {
     /// Records the work that reads θ from [`Evaluation::point`] and writes
     /// ∇L(θ) to [`Evaluation::gradient`] and, where it knows it, L(θ) to
@@ -27,6 +134,28 @@ pub trait GradientSource {
     /// Who advances the batches.
     fn batches(&self) -> Batches {
         Batches::Device
+    }
+
+    /// The batches that an attempt drew, by the source's own numbers: its one, unless a
+    /// wrapper gave it more. A refused attempt drew them too, and its next try draws them
+    /// again.
+    ///
+    /// ```no_run
+    /// # fn f(gpu: kutta::Gpu, mlp: kutta::models::Mlp, mut optimizer: kutta::Optimizer)
+    /// # -> Result<(), kutta::Error> {
+    /// use kutta::{GradientSource, batching::PerStage};
+    /// let mut source = PerStage::new(&gpu, mlp)?;
+    /// optimizer.run(&mut source, 100)?;
+    /// optimizer.wait()?;
+    /// let mut samples = 0;
+    /// for report in optimizer.reports() {
+    ///     let batches = source.drawn(report.draws);
+    ///     samples += source.inner_mut().samples_in(batches);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    fn drawn(&self, attempt: Draws) -> Range<u64> {
+        attempt.batches
     }
 
     /// True for a source that answers [`Purpose::Product`]: it then writes
@@ -73,6 +202,10 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
         (**self).batches()
     }
 
+    fn drawn(&self, attempt: Draws) -> Range<u64> {
+        (**self).drawn(attempt)
+    }
+
     fn products(&self) -> bool {
         (**self).products()
     }
@@ -98,7 +231,8 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Batches {
     /// The device, by [`Control::batch`](crate::gpu::control::Control): a
-    /// refused attempt sees the same batch again.
+    /// refused attempt sees the same batch again, unless
+    /// [`Rejection::Skip`](crate::Rejection::Skip) leaves it behind.
     #[default]
     Device,
     /// The host, which cannot know of refusals: an adaptive optimizer then
@@ -110,45 +244,177 @@ pub enum Batches {
     One,
 }
 
-/// Names the buffers of one kind of evaluation of one optimizer. Methods of many
-/// stages evaluate them all in a few buffers, and so with a few keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Names a batch: equal tickets, equal batches. Of an [`Evaluation`], by
+/// [`Evaluation::ticket`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchTicket(u64);
+
+impl BatchTicket {
+    /// One that no other is equal to, in this process.
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The tickets of a wrapper, which shows its source several batches for one of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Tickets {
+    /// For which batch, and which of its parts, the last one was.
+    last: Option<(BatchTicket, u32, BatchTicket)>,
+}
+
+impl Tickets {
+    /// The ticket of a part: another one wherever batch or part are not those of the
+    /// last time.
+    pub(crate) fn of(&mut self, batch: BatchTicket, part: u32) -> BatchTicket {
+        match self.last {
+            Some((last, index, ticket)) if (last, index) == (batch, part) => ticket,
+            _ => {
+                let ticket = BatchTicket::new();
+                self.last = Some((batch, part, ticket));
+                ticket
+            }
+        }
+    }
+}
+
+/// The words of the control block that name batches, where the host knows them; in 64
+/// bits, of which the device has the low 32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) batch: u64,
+    pub(crate) cursor: u64,
+    pub(crate) stride: u64,
+}
+
+impl Cursor {
+    /// As `shaders/share_batch.wgsl` has it.
+    pub(crate) fn part(self, count: u32, index: u32) -> Self {
+        let (count, index) = (u64::from(count), u64::from(index));
+        let part = |batch: u64| batch.wrapping_mul(count).wrapping_add(index);
+        Self {
+            batch: part(self.batch),
+            cursor: part(self.cursor),
+            stride: self.stride.wrapping_mul(count),
+        }
+    }
+
+    /// As `shaders/stage_batch.wgsl` has it.
+    pub(crate) fn stage(self, draw: u32) -> Self {
+        let ahead = u64::from(draw).wrapping_mul(self.stride);
+        Self { batch: self.cursor.wrapping_add(ahead), ..self }
+    }
+}
+
+/// The batches of one attempt, by their numbers as the control block counts them:
+/// [`Report::draws`](crate::Report::draws). What a source draws of them is said by
+/// [`GradientSource::drawn`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draws {
+    /// The attempt's batch, where all its gradients share one.
+    pub batches: Range<u64>,
+    /// Those of its stages, where each has one of its own.
+    pub stages: Range<u64>,
+}
+
+/// Names the buffers of one evaluation, and is equal for equal buffers: what a source
+/// makes its bind groups from. Methods of many stages evaluate them all in a few buffers,
+/// and so with a few keys. A key keeps its buffers alive.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EvaluationKey {
-    /// Unique to an optimizer within this process.
-    pub optimizer: u64,
-    /// The plan's slots of point and gradient, and of a product's direction.
-    pub point: usize,
-    pub gradient: usize,
-    pub direction: Option<usize>,
-    /// Which of its buffers for losses the optimizer wants this one in.
-    pub loss: u8,
-    /// The gradient is to be added to what is there.
-    pub adds: bool,
+    pub(crate) optimizer: u64,
+    pub(crate) control: wgpu::Buffer,
+    point: wgpu::Buffer,
+    gradient: wgpu::Buffer,
+    direction: Option<wgpu::Buffer>,
+    loss: wgpu::Buffer,
+    samples: wgpu::Buffer,
+    adds: bool,
 }
 
 /// One gradient evaluation to be recorded.
 pub struct Evaluation<'a> {
     pub(crate) gpu: &'a Gpu,
-    pub(crate) key: EvaluationKey,
+    /// Unique to an optimizer within this process.
+    pub(crate) optimizer: u64,
     pub(crate) purpose: Purpose,
     pub(crate) point: &'a Vector,
     pub(crate) gradient: &'a Vector,
     pub(crate) direction: Option<&'a Vector>,
     pub(crate) control: &'a wgpu::Buffer,
     pub(crate) loss: &'a wgpu::Buffer,
-    pub(crate) batch: Option<u64>,
+    pub(crate) samples: &'a wgpu::Buffer,
+    /// The gradient is to be added to what is there.
+    pub(crate) adds: bool,
+    pub(crate) ticket: BatchTicket,
+    /// How many stages of the attempt came before; of what is no stage, none.
+    pub(crate) draw: u32,
+    pub(crate) cursor: Option<Cursor>,
     pub(crate) commands: Commands<'a>,
 }
 
+impl<'a> Evaluation<'a> {
+    /// Stage 1 of an attempt of nobody's, on the batch that `control` names: for whoever
+    /// looks at a source without an optimizer. Fields may be changed before it is used.
+    #[cfg(test)]
+    pub(crate) fn alone(
+        gpu: &'a Gpu,
+        (point, gradient): (&'a Vector, &'a Vector),
+        control: &'a wgpu::Buffer,
+        (loss, samples): (&'a wgpu::Buffer, &'a wgpu::Buffer),
+        commands: Commands<'a>,
+    ) -> Self {
+        Self {
+            gpu,
+            optimizer: 0,
+            purpose: Purpose::Stage(1),
+            point,
+            gradient,
+            direction: None,
+            control,
+            loss,
+            samples,
+            adds: false,
+            ticket: BatchTicket::new(),
+            draw: 0,
+            cursor: None,
+            commands,
+        }
+    }
+}
+
 impl Evaluation<'_> {
-    /// What this gradient is for.
+    /// The same once more, for a wrapper to change what it hands on.
+    pub(crate) fn reborrow(&mut self) -> Evaluation<'_> {
+        Evaluation { commands: self.commands.reborrow(), ..*self }
+    }
+
+    /// What this gradient is for. The batch does not follow from it:
+    /// [`Evaluation::ticket`] tells that.
     pub fn purpose(&self) -> Purpose {
         self.purpose
     }
 
+    /// Names the batch: as long as the ticket stays the same, so does the batch that
+    /// `batch` of the control block names, and a source may go on with what it gathered
+    /// for it. With another ticket it must gather anew, whatever the purpose.
+    pub fn ticket(&self) -> BatchTicket {
+        self.ticket
+    }
+
     /// Names the buffers of this evaluation: equal keys, equal buffers.
     pub fn key(&self) -> EvaluationKey {
-        self.key
+        EvaluationKey {
+            optimizer: self.optimizer,
+            control: self.control.clone(),
+            point: self.point.buffer().clone(),
+            gradient: self.gradient.buffer().clone(),
+            direction: self.direction.map(|direction| direction.buffer().clone()),
+            loss: self.loss.clone(),
+            samples: self.samples.clone(),
+            adds: self.adds,
+        }
     }
 
     /// The device everything is recorded for.
@@ -179,7 +445,7 @@ impl Evaluation<'_> {
     /// The gradient is to be added to what its buffer holds. Never so for a source
     /// whose [`GradientSource::adds`] is false.
     pub fn adds(&self) -> bool {
-        self.key.adds
+        self.adds
     }
 
     /// v of a Hessian-vector product; `None` for every other purpose.
@@ -188,22 +454,31 @@ impl Evaluation<'_> {
     }
 
     /// The control block, to be bound as a uniform: `struct Control` of
-    /// `shaders/shared/control.wgsl`.
+    /// `shaders/shared/control.wgsl`. Its `batch` is the number of the batch to see. A
+    /// wrapper hands on a block of its own, so it is part of [`Evaluation::key`].
     pub fn control(&self) -> &wgpu::Buffer {
         self.control
     }
 
-    /// The batch cursor of this attempt, where the host knows it: under
+    /// The number of the batch to see, where the host knows it: under
     /// [`Pace::Wait`](crate::Pace::Wait). A source of [`Batches::Host`] draws
-    /// that batch, which is the same again after a refusal.
+    /// that batch, which is the same again after a refusal. The control block has its low
+    /// 32 bits.
     pub fn batch(&self) -> Option<u64> {
-        self.batch
+        self.cursor.map(|cursor| cursor.batch)
     }
 
     /// Where L(θ) goes, one `f32`. A source that never writes it makes the
     /// reports say `None`.
     pub fn loss(&self) -> &wgpu::Buffer {
         self.loss
+    }
+
+    /// Where the number of samples goes that gradient and loss are the mean of, one `f32`.
+    /// [`Accumulated`](crate::batching::Accumulated) weighs micro-batches by it, and those
+    /// of a source that never writes it alike.
+    pub fn samples(&self) -> &wgpu::Buffer {
+        self.samples
     }
 
     /// The compute pass shared with the optimizer's own kernels.

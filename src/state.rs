@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) last_loss: wgpu::Buffer,
     /// Where every other evaluation leaves a loss that nobody reads.
     pub(crate) other_loss: wgpu::Buffer,
+    /// Where sources leave the numbers of samples, of use to wrappers alone.
+    pub(crate) samples: wgpu::Buffer,
     pub(crate) ring: wgpu::Buffer,
 }
 
@@ -119,6 +121,7 @@ impl Sizes {
                 ("losses", 4),
                 ("losses", 4),
                 ("losses", 4),
+                ("samples of a batch", 4),
                 ("ring of records", RING_BYTES),
             ])
             .collect()
@@ -205,6 +208,7 @@ impl State {
             loss: small("loss", 4, kept)?,
             last_loss: small("loss at the candidate", 4, kept)?,
             other_loss: small("loss nobody reads", 4, kept)?,
+            samples: small("samples of a batch", 4, kept)?,
             ring: gpu.buffer("ring of records", RING_BYTES, kept)?,
         })
     }

@@ -7,13 +7,13 @@ use std::cell::RefCell;
 
 use common::{default_limits_gpu, gpu, noise, relative};
 use kutta::batching::{Accumulated, PerStage};
-use kutta::gpu::control::CONTROL_WGSL;
+use kutta::gpu::control::{CONTROL_WGSL, Control};
 use kutta::gpu::kernel::{Access, Kernel};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
 use kutta::{
     Adaptive, Batches, Evaluation, Gpu, GradientSource, Group, Ingredients, Init, Method, Momentum,
-    Optimizer, Pace, ParamLayout, Preconditioner, Rejection, SourceError, StepSize, Verdict,
+    Optimizer, Pace, ParamLayout, Preconditioner, Rejection, SourceError, StepSize, Verdict, wgpu,
 };
 
 const SLOPE: Kernel = Kernel {
@@ -52,13 +52,20 @@ fn slope(batch: u64, x: &[f64]) -> Vec<f64> {
 
 impl GradientSource for Slope {
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        let control = at.control().clone();
+        Self::record(at, &control)
+    }
+}
+
+impl Slope {
+    fn record(at: &mut Evaluation<'_>, control: &wgpu::Buffer) -> Result<(), SourceError> {
         let gpu = at.gpu().clone();
         let pipeline = gpu.pipeline(&SLOPE, &vec![]);
         let groups = at.gradient().len().div_ceil(64) as u32;
         let bind_group = pipeline.bind(
             &gpu,
             &[
-                at.control().as_entire_binding(),
+                control.as_entire_binding(),
                 at.point().buffer().as_entire_binding(),
                 at.gradient().buffer().as_entire_binding(),
                 at.loss().as_entire_binding(),
@@ -95,7 +102,7 @@ fn every_stage_has_a_batch_of_its_own() {
         for method in [Method::euler(), Method::heun(), Method::rk4()] {
             let (start, stages) = (noise(N, 3), method.stages() as u64);
             let mut optimizer = build(&method, gpu, &start);
-            let mut source = PerStage::new(gpu, Slope, stages as u32).unwrap();
+            let mut source = PerStage::new(gpu, Slope).unwrap();
             optimizer.run(&mut source, 20).unwrap();
             let recipe = Ingredients::default();
             let mut book = textbook::Trainer::new(method.tableau(), recipe, &f64s(&start));
@@ -108,11 +115,6 @@ fn every_stage_has_a_batch_of_its_own() {
             assert!(error < 1e-5, "{method}: {error:e}");
         }
     }
-    // A method with more stages than the source was made for.
-    let mut optimizer = build(&Method::rk4(), gpu(), &noise(N, 3));
-    let mut source = PerStage::new(gpu(), Slope, 2).unwrap();
-    let message = optimizer.step(&mut source).unwrap_err().to_string();
-    assert!(message.contains("stage 3") && message.contains("2 stages"), "{message}");
 }
 
 #[test]
@@ -143,6 +145,206 @@ fn accumulated_gradients_are_the_mean_of_their_parts() {
             let error = relative(&optimizer.params().read().unwrap(), book.theta());
             assert!(error < 1e-5, "{parts} parts: {error:e}");
         }
+    }
+}
+
+const COUNTED: Kernel = Kernel {
+    name: "counted",
+    text: &[
+        CONTROL_WGSL,
+        "@group(0) @binding(0) var<uniform> control: Control;
+        @group(0) @binding(1) var<storage, read> point: array<f32>;
+        @group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
+        @group(0) @binding(3) var<storage, read_write> loss: array<f32>;
+        @group(0) @binding(4) var<storage, read_write> samples: array<f32>;
+        @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+            let batch = f32(control.batch % 7u);
+            let n = f32(control.batch * 5u % 4u);
+            if id.x < arrayLength(&gradient) {
+                // 0/0 where there is nothing to take the mean of.
+                gradient[id.x] = (point[id.x] - batch) * n / n;
+            }
+            if id.x == 0u {
+                loss[0] = batch * n / n;
+                samples[0] = n;
+            }
+        }",
+    ],
+    bindings: &[
+        ("control", Access::Uniform),
+        ("point", Access::Read),
+        ("gradient", Access::Write),
+        ("loss", Access::Write),
+        ("samples", Access::Write),
+    ],
+    vectors: &[],
+    structs: &[],
+};
+
+/// g = θ − b mod 7, the mean over 5 b mod 4 samples, and NaN where there are none.
+struct Counted;
+
+fn samples(batch: u64) -> u64 {
+    batch * 5 % 4
+}
+
+impl GradientSource for Counted {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        let gpu = at.gpu().clone();
+        let pipeline = gpu.pipeline(&COUNTED, &vec![]);
+        let bind_group = pipeline.bind(
+            &gpu,
+            &[
+                at.control().as_entire_binding(),
+                at.point().buffer().as_entire_binding(),
+                at.gradient().buffer().as_entire_binding(),
+                at.loss().as_entire_binding(),
+                at.samples().as_entire_binding(),
+            ],
+        );
+        let groups = at.gradient().len().div_ceil(64) as u32;
+        let pass = at.pass();
+        pass.set_pipeline(pipeline.pipeline());
+        pass.set_bind_group(0, &bind_group, &[]);
+        pass.dispatch_workgroups(groups, 1, 1);
+        Ok(())
+    }
+}
+
+/// Runs Euler's method on micro-batches of 0 to 3 samples, `parts` to a gradient, and holds
+/// it against sums over samples.
+fn check_counted(mut source: impl GradientSource, parts: u64, what: &str) {
+    let start = noise(N, 3);
+    let mut optimizer = build(&Method::euler(), gpu(), &start);
+    let mut theta = f64s(&start);
+    optimizer.run(&mut source, 20).unwrap();
+    optimizer.wait().unwrap();
+    for (step, report) in (0..20).zip(optimizer.reports()) {
+        let batches = step * parts..(step + 1) * parts;
+        let all: u64 = batches.clone().map(samples).sum();
+        let sum: u64 = batches.map(|batch| samples(batch) * (batch % 7)).sum();
+        assert_eq!(report.verdict, Verdict::Accepted, "{what} {report:?}");
+        if all == 0 {
+            assert_eq!(report.loss, None, "{what} {report:?}: a loss of nothing");
+            continue;
+        }
+        let mean = sum as f64 / all as f64;
+        let loss = f64::from(report.loss.unwrap());
+        assert!((loss - mean).abs() < 1e-6 * mean.max(1.0), "{what} {report:?}: not {mean}");
+        theta.iter_mut().for_each(|x| *x -= f64::from(0.1f32) * (*x - mean));
+    }
+    let error = relative(&optimizer.params().read().unwrap(), &theta);
+    assert!(error < 1e-5, "{what}: {error:e}");
+}
+
+#[test]
+fn micro_batches_weigh_as_many_samples_as_they_have() {
+    let layout = layout();
+    for parts in [1, 2, 3, 5] {
+        let source = Accumulated::new(gpu(), Counted, &layout, parts).unwrap();
+        check_counted(source, parts.into(), &format!("{parts} parts"));
+    }
+    for (inner, outer) in [(2, 2), (3, 2), (1, 3), (4, 1)] {
+        let source = Accumulated::new(gpu(), Counted, &layout, inner).unwrap();
+        let source = Accumulated::new(gpu(), source, &layout, outer).unwrap();
+        check_counted(source, (inner * outer).into(), &format!("{outer} of {inner} parts"));
+    }
+}
+
+/// The same slope, on the batch that the host says.
+struct HostSlope(Vec<u64>);
+
+impl GradientSource for HostSlope {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        let batch = at.batch().ok_or("the host does not know the batch".to_owned())?;
+        self.0.push(batch);
+        let gpu = at.gpu().clone();
+        let words = size_of::<Control>() as u64;
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let control = gpu.buffer("what the host drew", words, usage).map_err(SourceError::new)?;
+        let block = Control { batch: batch as u32, ..Control::default() };
+        gpu.queue().write_buffer(&control, 0, bytemuck::bytes_of(&block));
+        Slope::record(at, &control)
+    }
+
+    fn batches(&self) -> Batches {
+        Batches::Host
+    }
+}
+
+#[test]
+fn the_hosts_batches_scale_as_the_devices() {
+    let layout = layout();
+    let gpu = gpu();
+    for (name, adaptive, refused) in [("euler", 0.0, 0), ("rk4", 0.0, 0), ("bs3", 0.05, 1)] {
+        let run = |source: &mut dyn GradientSource, pace: Pace| {
+            let mut builder = Optimizer::builder(name.parse::<Method>().unwrap())
+                .step_size(StepSize::constant(0.8))
+                .pace(pace);
+            if adaptive > 0.0 {
+                builder = builder.adaptive(Adaptive::new(adaptive, adaptive));
+            }
+            let mut optimizer = builder.build(gpu, &layout, &noise(N, 3)).unwrap();
+            optimizer.run(&mut { source }, 11).unwrap();
+            optimizer.wait().unwrap();
+            let reports = optimizer.reports();
+            let refusals = reports.iter().filter(|r| r.verdict == Verdict::Refused).count();
+            assert!(refusals >= refused, "{name}: {refusals} refusals");
+            (optimizer.params().read().unwrap(), reports)
+        };
+        fn both<'a>(
+            run: &impl Fn(&mut dyn GradientSource, Pace) -> (Vec<f32>, Vec<kutta::Report>),
+            device: &mut dyn GradientSource,
+            host: &mut (impl GradientSource + 'a),
+            what: &str,
+        ) -> (Vec<kutta::Report>, Vec<std::ops::Range<u64>>) {
+            let (theta, reports) = run(device, Pace::Ahead);
+            let (found, hosted) = run(host, Pace::Wait);
+            assert_eq!(found, theta, "{what}");
+            assert_eq!(hosted, reports, "{what}");
+            let drawn = hosted.iter().map(|r| host.drawn(r.draws.clone())).collect();
+            (hosted, drawn)
+        }
+        // Every batch that is said to be drawn was asked for, one after the other.
+        let check = |(_, drawn): (Vec<kutta::Report>, Vec<std::ops::Range<u64>>),
+                     asked: &[u64],
+                     times: usize,
+                     what: &str| {
+            let all: Vec<u64> = drawn.into_iter().flatten().collect();
+            let all: Vec<u64> = all.iter().flat_map(|&b| vec![b; times]).collect();
+            assert_eq!(asked, all, "{name} {what}");
+        };
+        let per_stage = PerStage::new(gpu, Slope).unwrap();
+        let mut host = PerStage::new(gpu, HostSlope(vec![])).unwrap();
+        let found = both(&run, &mut { per_stage }, &mut host, "per stage");
+        check(found, &host.inner_mut().0, 1, "per stage");
+
+        let accumulated = |parts| Accumulated::new(gpu, Slope, &layout, parts).unwrap();
+        let hosted = |parts| Accumulated::new(gpu, HostSlope(vec![]), &layout, parts).unwrap();
+        for parts in [2, 3] {
+            let mut host = hosted(parts);
+            let found = both(&run, &mut accumulated(parts), &mut host, "accumulated");
+            let asked = &host.inner_mut().0;
+            if name == "euler" {
+                check(found, asked, 1, "accumulated");
+            } else {
+                // All stages ask for the same ones.
+                let distinct: std::collections::BTreeSet<u64> = asked.iter().copied().collect();
+                let all: std::collections::BTreeSet<u64> = found.1.into_iter().flatten().collect();
+                assert_eq!(distinct, all, "{name} {parts}");
+            }
+        }
+        let mut host = PerStage::new(gpu, hosted(2)).unwrap();
+        let mut device = PerStage::new(gpu, accumulated(2)).unwrap();
+        let found = both(&run, &mut device, &mut host, "per stage of two");
+        check(found, &host.inner_mut().inner_mut().0, 1, "per stage of two");
+
+        let host = PerStage::new(gpu, HostSlope(vec![])).unwrap();
+        let mut host = Accumulated::new(gpu, host, &layout, 3).unwrap();
+        let device = PerStage::new(gpu, Slope).unwrap();
+        let mut device = Accumulated::new(gpu, device, &layout, 3).unwrap();
+        let found = both(&run, &mut device, &mut host, "three of per stage");
+        check(found, &host.inner_mut().inner_mut().0, 1, "three of per stage");
     }
 }
 

@@ -511,6 +511,7 @@ fn a_checkpoint_of_each_released_version_is_read() {
         assert_eq!(checkpoint.version(), version);
         // Six of them were refused, and their batches drawn again.
         assert_eq!((checkpoint.attempts(), checkpoint.batch()), (20, 14));
+        assert_eq!(checkpoint.draws().batches, 0..14);
         assert_eq!(checkpoint.note("seed"), Some("7"));
         assert_eq!(checkpoint.method(), &"dp5".parse::<Method>().unwrap());
         let shapes: Vec<_> = checkpoint.layout().tensors().iter().map(|t| t.shape()).collect();
@@ -520,7 +521,10 @@ fn a_checkpoint_of_each_released_version_is_read() {
         assert_eq!(first, FIRST_WEIGHTS);
         let mut resumed = checkpoint.resume(gpu()).unwrap();
         let mut mlp = network(gpu());
-        let before = resumed.measure(&mut mlp).unwrap().loss.unwrap();
+        let before = resumed.measure(&mut mlp).unwrap();
+        // The file knows of no stages' batches: seven to each of the fourteen.
+        assert_eq!(before.draws, kutta::Draws { batches: 14..15, stages: 98..99 });
+        let before = before.loss.unwrap();
         resumed.run(&mut mlp, 200).unwrap();
         let after = resumed.measure(&mut mlp).unwrap().loss.unwrap();
         assert!(after < before, "{after} is not below {before}");

@@ -125,7 +125,7 @@ fn a_source_of_another_gpu_is_refused() {
         optimizer.run(&mut foreign, 3).unwrap_err(),
         optimizer.measure(&mut foreign).unwrap_err(),
         optimizer
-            .run_accepted(&mut kutta::batching::PerStage::new(&gpu, foreign, 4).unwrap(), 1)
+            .run_accepted(&mut kutta::batching::PerStage::new(&gpu, foreign).unwrap(), 1)
             .unwrap_err(),
     ] {
         assert!(matches!(error, Error::Optimizer(OptimizerError::OtherDevice { .. })), "{error}");

@@ -143,7 +143,7 @@ enum Network<'a> {
 impl<'a> Network<'a> {
     fn new(gpu: &Gpu, mlp: &'a mut Mlp, args: &Args, optimizer: &Optimizer) -> Result<Self, Error> {
         Ok(if args.batch_per_stage {
-            Self::PerStage(PerStage::new(gpu, mlp, optimizer.plan().stages())?)
+            Self::PerStage(PerStage::new(gpu, mlp)?)
         } else if args.accumulate > 1 {
             Self::Accumulated(Accumulated::new(gpu, mlp, optimizer.layout(), args.accumulate)?)
         } else {

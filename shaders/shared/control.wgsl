@@ -10,7 +10,8 @@ struct Control {
     applied_h: f32,
     // 1 if the attempt under way reaches the end of integration.
     last: u32,
-    // Batch cursor: attempts accepted or skipped so far.
+    // The batch to see: attempts accepted or skipped so far, and in the blocks of wrappers
+    // what follows from that.
     batch: u32,
     attempts: u32,
     accepted: u32,
@@ -73,7 +74,9 @@ struct Control {
     per_attempt: u32,
     // h before stability bounded it.
     wanted_h: f32,
-    unused_0: u32,
-    unused_1: u32,
+    // Batches that stages drew in all attempts before, each one of its own; and from one
+    // stage's batch to the next one's.
+    cursor: u32,
+    stride: u32,
 }
 

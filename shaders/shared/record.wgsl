@@ -24,7 +24,9 @@ struct Record {
     stages: u32,
     radius: f32,
     radius_state: u32,
-    unused: u32,
+    // As in the control block, and how many batches stages drew from there.
+    cursor: u32,
+    draws: u32,
 }
 
 const IDLE: u32 = 0u;

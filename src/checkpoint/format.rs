@@ -110,3 +110,8 @@ pub(crate) fn control_names() -> String {
     let names: Vec<&str> = Control::LAYOUT.fields.iter().map(|(name, _)| *name).collect();
     names.join(" ")
 }
+
+/// What its last two words were called before they meant anything.
+pub(crate) fn earlier_control_names() -> String {
+    control_names().replace("cursor stride", "unused_0 unused_1")
+}

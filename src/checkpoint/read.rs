@@ -106,7 +106,7 @@ impl Checkpoint {
             return Err(CheckpointError::Version { what, found, known, version }.into());
         }
         let names = text(key::CONTROL)?;
-        if names != format::control_names() {
+        if names != format::control_names() && names != format::earlier_control_names() {
             let ours = format::control_names();
             let fault = format!("its control block has the words {names}; this kutta's are {ours}");
             return Err(about.content(fault).into());
@@ -298,6 +298,14 @@ impl Checkpoint {
         self.host.counts.batch
     }
 
+    /// The batches of all attempts so far, each once however often it was tried: what the
+    /// source drew of them is said by
+    /// [`GradientSource::drawn`](crate::GradientSource::drawn).
+    pub fn draws(&self) -> crate::Draws {
+        let counts = &self.host.counts;
+        crate::Draws { batches: 0..counts.batch, stages: 0..counts.cursor }
+    }
+
     /// Time integrated.
     pub fn time(&self) -> f64 {
         f64::from(self.control.time_high) + f64::from(self.control.time_low)
@@ -483,6 +491,7 @@ fn check_control(control: &Control, host: &Host, about: &About<'_>) -> Result<()
         ("has_vector", control.has_vector, 1),
         ("failure", control.failure, 2),
         ("zero", control.zero, 0),
+        ("stride", control.stride, 1),
     ];
     if let Some((name, found, most)) = flags.into_iter().find(|(_, found, most)| found > most) {
         let fault = format!("`{name}` of the control block is {found}; it can be at most {most}");

@@ -19,7 +19,9 @@ wgsl_struct! {
         pub applied_h: f32,
         /// 1 if the attempt under way reaches the end of integration.
         pub last: u32,
-        /// Batch cursor: attempts accepted or skipped so far.
+        /// The batch to see: attempts accepted or skipped so far, and in the blocks of
+        /// [`batching`](crate::batching) what follows from that. Like all counters it goes
+        /// on from 0 after 2³² − 1.
         pub batch: u32,
         pub attempts: u32,
         pub accepted: u32,
@@ -87,7 +89,11 @@ wgsl_struct! {
         pub per_attempt: u32,
         /// h before stability bounded it.
         pub wanted_h: f32,
-        pub unused_0: u32,
-        pub unused_1: u32,
+        /// Batches that stages drew in all attempts before, each one of its own. Advances
+        /// with `batch`, by the gradients that the plan makes for stages.
+        pub cursor: u32,
+        /// From one stage's batch to the next one's: 1, and in blocks of
+        /// [`Accumulated`](crate::batching::Accumulated) as many as there are parts.
+        pub stride: u32,
     }
 }

@@ -31,7 +31,15 @@ wgsl_struct! {
         pub(crate) stages: u32,
         pub(crate) radius: f32,
         pub(crate) radius_state: u32,
-        pub(crate) unused: u32,
+        pub(crate) cursor: u32,
+        pub(crate) draws: u32,
+    }
+}
+
+wgsl_struct! {
+    /// What the host recorded for an attempt.
+    pub(crate) struct Recorded {
+        pub(crate) draws: u32,
     }
 }
 
@@ -84,9 +92,10 @@ pub(crate) const VERDICT: Kernel = Kernel {
         ("loss", Access::Write),
         ("ring", Access::Write),
         ("last_loss", Access::Write),
+        ("recorded", Access::Uniform),
     ],
     vectors: &[],
-    structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT, Record::LAYOUT],
+    structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT, Record::LAYOUT, Recorded::LAYOUT],
 };
 
 /// What a verdict is for.

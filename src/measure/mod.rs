@@ -379,7 +379,7 @@ impl Bench {
             let (gpu, state) = (&self.gpu, &self.sets[0].state);
             let commands = commands.reborrow();
             let context =
-                Context { gpu, optimizer: 0, state, batch: None, commands, source: &mut Silent };
+                Context { gpu, optimizer: 0, state, cursor: None, commands, source: &mut Silent };
             self.recorder.attempt(i == 0, false, context)?;
         }
         Ok(())

@@ -1,36 +1,73 @@
-//! Bind groups made once for each pair of buffers an optimizer evaluates at.
-
-use std::collections::BTreeMap;
+//! Bind groups made once for each set of buffers that an optimizer evaluates at.
 
 use crate::source::EvaluationKey;
 
-/// Optimizers whose bind groups are kept; the least recently made go first.
-const MOST_OPTIMIZERS: usize = 8;
+/// What is kept longest of what was used latest.
+#[derive(Debug)]
+pub(crate) struct Recent<K, T> {
+    most: usize,
+    uses: u64,
+    entries: Vec<Entry<K, T>>,
+}
 
-/// What a source made for the buffers of one [`EvaluationKey`].
+#[derive(Debug)]
+struct Entry<K, T> {
+    key: K,
+    value: T,
+    used: u64,
+}
+
+impl<K: PartialEq, T> Recent<K, T> {
+    /// Keeps at most so many entries.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, uses: 0, entries: Vec::new() }
+    }
+
+    /// The entry of this key, made if it is not there; the least recently used goes for it.
+    pub(crate) fn get(&mut self, key: K, make: impl FnOnce() -> T) -> &mut T {
+        self.uses += 1;
+        let used = self.uses;
+        let at = match self.entries.iter().position(|entry| entry.key == key) {
+            Some(at) => at,
+            None => {
+                if self.entries.len() >= self.most {
+                    let oldest = (0..self.entries.len()).min_by_key(|&i| self.entries[i].used);
+                    self.entries.swap_remove(oldest.unwrap_or(0));
+                }
+                self.entries.push(Entry { key, value: make(), used });
+                self.entries.len() - 1
+            }
+        };
+        let entry = &mut self.entries[at];
+        entry.used = used;
+        &mut entry.value
+    }
+}
+
+/// Optimizers and wrappers, by their control blocks, whose bind groups are kept.
+pub(crate) const MOST_CONTROLS: usize = 8;
+
+/// Keys of one of them. A method has as many as it has pairs of a point and its gradient.
+const MOST_KEYS: usize = 64;
+
+/// What a source made for the buffers of one [`EvaluationKey`]. Holds no more than a few
+/// optimizers and wrappers, for bind groups keep their buffers.
 #[derive(Debug)]
 pub(crate) struct BindCache<T> {
-    entries: BTreeMap<EvaluationKey, T>,
+    controls: Recent<(u64, wgpu::Buffer), Recent<EvaluationKey, T>>,
 }
 
 impl<T> Default for BindCache<T> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new() }
+        Self { controls: Recent::new(MOST_CONTROLS) }
     }
 }
 
 impl<T> BindCache<T> {
     /// The entry of this key, made if it is not there.
     pub(crate) fn get(&mut self, key: EvaluationKey, make: impl FnOnce() -> T) -> &T {
-        if !self.entries.contains_key(&key) {
-            let mut ids: Vec<u64> = self.entries.keys().map(|k| k.optimizer).collect();
-            ids.dedup();
-            if ids.len() >= MOST_OPTIMIZERS && !ids.contains(&key.optimizer) {
-                // Ids grow: the first belongs to the oldest optimizer.
-                self.entries.retain(|k, _| k.optimizer != ids[0]);
-            }
-        }
-        self.entries.entry(key).or_insert_with(make)
+        let of = (key.optimizer, key.control.clone());
+        self.controls.get(of, || Recent::new(MOST_KEYS)).get(key, make)
     }
 }
 
@@ -39,31 +76,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_are_made_once_and_old_optimizers_leave() {
-        let mut cache = BindCache::default();
-        let key = |optimizer, point| EvaluationKey {
-            optimizer,
-            point,
-            gradient: 1,
-            direction: None,
-            loss: 0,
-            adds: false,
-        };
-        for optimizer in 0..20 {
-            for stage in 1..=4 {
-                assert_eq!(
-                    *cache.get(key(optimizer, stage), || (optimizer, stage)),
-                    (optimizer, stage)
-                );
-                cache.get(key(optimizer, stage), || panic!("made twice"));
-            }
+    fn the_least_recently_used_goes() {
+        let mut recent = Recent::new(3);
+        for key in [1, 2, 3, 1, 4] {
+            assert_eq!(*recent.get(key, || 10 * key), 10 * key);
         }
-        assert_eq!(cache.entries.len(), 4 * MOST_OPTIMIZERS);
+        // 2 went for 4.
+        for key in [1, 3, 4] {
+            recent.get(key, || panic!("{key} was made twice"));
+        }
         let mut again = false;
-        cache.get(key(0, 1), || {
+        recent.get(2, || {
             again = true;
-            (0, 1)
+            20
         });
-        assert!(again, "optimizer 0 should have left");
+        assert!(again, "2 should have left");
+        recent.get(1, || 11);
+        assert_eq!(recent.entries.len(), 3);
+    }
+
+    #[test]
+    fn what_comes_and_goes_for_ever_leaves_a_bounded_cache() {
+        let mut recent = Recent::new(8);
+        for key in 0..10_000 {
+            recent.get(key / 3, || key);
+            assert!(recent.entries.len() <= 8 && recent.entries.capacity() <= 16);
+        }
     }
 }

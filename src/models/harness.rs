@@ -11,7 +11,7 @@ use crate::gpu::{Gpu, GpuOptions, LimitsWanted};
 use crate::layout::ParamLayout;
 use crate::models::Activation;
 use crate::plan::Purpose;
-use crate::source::{Evaluation, EvaluationKey, GradientSource};
+use crate::source::{BatchTicket, Evaluation, GradientSource};
 
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
@@ -128,6 +128,7 @@ pub struct Device {
     gradient: Vector,
     control: wgpu::Buffer,
     loss: wgpu::Buffer,
+    samples: wgpu::Buffer,
 }
 
 impl Device {
@@ -141,12 +142,25 @@ impl Device {
             gradient: Vector::zeros(gpu, "gradient", len).unwrap(),
             control,
             loss: gpu.buffer("loss", 4, usage).unwrap(),
+            samples: gpu.buffer("samples", 4, usage).unwrap(),
         }
     }
 
     /// Loss and gradient, the latter with its padding.
     pub fn evaluate(
         &self,
+        source: &mut impl GradientSource,
+        what: (u64, Purpose),
+        theta: &[f32],
+        batch: u32,
+    ) -> (f32, Vec<f32>) {
+        self.evaluate_for(BatchTicket::new(), source, what, theta, batch)
+    }
+
+    /// The same where the batch was seen before, as far as a ticket says.
+    pub fn evaluate_for(
+        &self,
+        ticket: BatchTicket,
         source: &mut impl GradientSource,
         (optimizer, purpose): (u64, Purpose),
         theta: &[f32],
@@ -160,28 +174,21 @@ impl Device {
             bytemuck::cast_slice(&vec![UNTOUCHED; bytes as usize / 4]),
         )
         .unwrap();
-        let control = Control { batch, alive: 1, ..Control::default() };
+        let control = Control { batch, alive: 1, stride: 1, ..Control::default() };
         gpu.upload(&self.control, bytemuck::bytes_of(&control)).unwrap();
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = None;
         let mut at = Evaluation {
-            gpu,
-            key: EvaluationKey {
-                optimizer,
-                point: 0,
-                gradient: 1,
-                direction: None,
-                loss: 0,
-                adds: false,
-            },
+            optimizer,
             purpose,
-            point: &self.point,
-            gradient: &self.gradient,
-            control: &self.control,
-            loss: &self.loss,
-            batch: None,
-            direction: None,
-            commands: Commands::new(&mut encoder, &mut pass),
+            ticket,
+            ..Evaluation::alone(
+                gpu,
+                (&self.point, &self.gradient),
+                &self.control,
+                (&self.loss, &self.samples),
+                Commands::new(&mut encoder, &mut pass),
+            )
         };
         source.evaluate(&mut at).unwrap();
         drop(pass);

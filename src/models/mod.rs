@@ -11,7 +11,7 @@ mod mlp;
 use crate::gpu::kernel::{Format, Formats};
 use crate::gpu::vector::Vector;
 pub use analytic::Analytic;
-pub(crate) use bind_cache::BindCache;
+pub(crate) use bind_cache::{BindCache, MOST_CONTROLS, Recent};
 pub use dense::{Activation, Evaluated, Loss, Products};
 pub use field::{Encoding, FieldBuilder, HashGrid, Inference, NeuralField, Points, Target};
 pub use mlp::{Mlp, MlpBuilder, Resident};

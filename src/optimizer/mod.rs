@@ -467,8 +467,8 @@ impl Optimizer {
         let mut commands = Commands::new(&mut encoder, &mut pass);
         self.recorder().begin(&mut commands);
         let (gpu, state) = (&self.gpu, &self.state);
-        let batch = Some(self.reports.progress().batch);
-        let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
+        let cursor = Some(self.reports.progress().cursor());
+        let context = Context { gpu, optimizer: self.id, state, cursor, commands, source };
         let result = self.recorder().measurement(context);
         drop(pass);
         result?;
@@ -609,8 +609,10 @@ impl Optimizer {
     ) -> Result<Recorded, Error> {
         let Recording { attempts, hosted, timed, deadline } = recording;
         let _entered = tracing::trace_span!("record", optimizer = self.id, attempts).entered();
-        self.check_source(source, !hosted && self.pace == Pace::Wait)?;
-        let batch = (self.pace == Pace::Wait).then_some(self.reports.progress().batch);
+        // Of what is in the host's hands nobody waits for the verdict.
+        let waits = !hosted && self.pace == Pace::Wait;
+        self.check_source(source, waits)?;
+        let cursor = waits.then(|| self.reports.progress().cursor());
         let begun = AtomicBool::new(false);
         let timing = self.timer.as_ref().filter(|_| timed);
         let timing = timing.map(|timer| Timing { timer, begun: &begun });
@@ -631,7 +633,7 @@ impl Optimizer {
         if opening {
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
-            let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
+            let context = Context { gpu, optimizer: self.id, state, cursor, commands, source };
             result = self.recorder().opening(context);
         }
         // Nothing of the optimizer changes until the source has returned: it may panic.
@@ -641,7 +643,7 @@ impl Optimizer {
             let renews = since_radius >= ATTEMPTS_PER_RADIUS;
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
-            let context = Context { gpu, optimizer: self.id, state, batch, commands, source };
+            let context = Context { gpu, optimizer: self.id, state, cursor, commands, source };
             result = self.recorder().attempt(recorded == 0, renews, context);
             if result.is_ok() {
                 since_radius = if renews { 1 } else { since_radius + 1 };

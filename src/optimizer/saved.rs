@@ -73,6 +73,9 @@ pub(crate) struct Counts {
     pub(crate) evaluations: u64,
     pub(crate) non_finite: u64,
     pub(crate) batch: u64,
+    /// Files from before there was one have none.
+    #[serde(default)]
+    pub(crate) cursor: u64,
 }
 
 impl Counts {
@@ -85,6 +88,7 @@ impl Counts {
             evaluations: widen(control.evaluations, near.evaluations),
             non_finite: widen(control.non_finite, near.non_finite),
             batch: widen(control.batch, near.batch),
+            cursor: widen(control.cursor, near.cursor),
         }
     }
 
@@ -98,6 +102,7 @@ impl Counts {
             self.evaluations,
             self.non_finite,
             self.batch,
+            self.cursor,
         ];
         let device = [
             control.attempts,
@@ -107,6 +112,7 @@ impl Counts {
             control.evaluations,
             control.non_finite,
             control.batch,
+            control.cursor,
         ];
         own.map(|count| count as u32) == device
     }
@@ -454,6 +460,13 @@ impl Optimizer {
         if matches!(self.method, Method::Stabilised(_)) && host.stages != self.stages() {
             self.set_stages(host.stages)?;
         }
+        let draws = self.plan().stage_gradients();
+        let (mut control, mut counts) = (*control, host.counts);
+        let settled = settled.map(|settled| with_cursor(settled, draws));
+        if control.stride == 0 {
+            counts.cursor = counts.batch.wrapping_mul(u64::from(draws));
+            control = with_cursor(control, draws);
+        }
         let shelf = self.shelf();
         for part in Part::ALL.into_iter().filter(|&part| part != Part::Theta) {
             let Some(place) = shelf.place(part, control.parity) else { continue };
@@ -461,7 +474,7 @@ impl Optimizer {
                 self.put(shelf.buffer(part, self), place, range, bytes)?;
             }
         }
-        self.gpu.upload(&self.state.control, bytemuck::bytes_of(control))?;
+        self.gpu.upload(&self.state.control, bytemuck::bytes_of(&control))?;
         self.settings.restart = host.restart;
         self.settings.first_h = host.first_h;
         [self.settings.end_high, self.settings.end_low] = host.end;
@@ -471,7 +484,7 @@ impl Optimizer {
         self.refused_then = host.refused_then;
         self.recorded = control.attempts;
         self.settled = settled;
-        self.reports.take_up(control, &host.counts);
+        self.reports.take_up(&control, &counts);
         if host.under_way {
             // Stands in for the submit that was under way; it leaves the same control block.
             let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
@@ -510,6 +523,15 @@ impl Optimizer {
             }
         }
         Ok(())
+    }
+}
+
+/// A control block of before there was a cursor, with the one that as many batches
+/// of this plan make; others as they are.
+fn with_cursor(control: Control, draws: u32) -> Control {
+    match control.stride {
+        0 => Control { cursor: control.batch.wrapping_mul(draws), stride: 1, ..control },
+        _ => control,
     }
 }
 

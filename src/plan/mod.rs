@@ -849,6 +849,22 @@ impl Plan {
         self.evaluations
     }
 
+    /// Gradients of one attempt that are for its stages, and so may each have a batch of
+    /// its own: [`PerStage`](crate::batching::PerStage). A method whose last stage serves
+    /// its error estimate alone makes one less where there is none.
+    ///
+    /// ```
+    /// use kutta::{Method, plan::{Options, Plan}};
+    /// let method: Method = "bs3".parse()?;
+    /// let plan = Plan::new(&method, Options::default())?;
+    /// assert_eq!((method.stages(), plan.stage_gradients()), (4, 3));
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    pub fn stage_gradients(&self) -> u32 {
+        let stage = |op: &&Op| matches!(op, Op::Evaluate { purpose: Purpose::Stage(_), .. });
+        self.ops.iter().filter(stage).count() as u32
+    }
+
     /// Words per parameter that the method itself moves.
     pub fn words_bare(&self) -> usize {
         let own = |op: &&Op| !op.guards();

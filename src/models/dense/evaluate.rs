@@ -83,7 +83,7 @@ impl Network {
         let mut forward = Steps::new(self, workspace);
         forward.forward(params);
         forward.loss(self.loss, rows.targets, rows.dense);
-        forward.sum_rows(&kernels::SCORE, &totals);
+        forward.sum_rows(&kernels::SCORE, &[&totals]);
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());

@@ -109,7 +109,12 @@ pub const MEAN_SQUARE: Kernel = Kernel {
 pub const MEAN_LOSS: Kernel = Kernel {
     name: "mean_loss",
     text: &[BATCH_WGSL, ROW_SUM_WGSL, include_str!("../../../shaders/mean_loss.wgsl")],
-    bindings: &[("rows", Access::Read), ("row_loss", Access::Read), ("loss", Access::Write)],
+    bindings: &[
+        ("rows", Access::Read),
+        ("row_loss", Access::Read),
+        ("loss", Access::Write),
+        ("samples", Access::Write),
+    ],
     vectors: &[],
     structs: &[],
 };

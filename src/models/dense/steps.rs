@@ -134,19 +134,14 @@ impl<'a> Steps<'a> {
         );
     }
 
-    /// Sums the rows: [`kernels::MEAN_LOSS`] into a loss slot, or
+    /// Sums the rows: [`kernels::MEAN_LOSS`] into the slots of loss and samples, or
     /// [`kernels::SCORE`] onto totals.
-    pub fn sum_rows(&mut self, kernel: &Kernel, into: &wgpu::Buffer) {
+    pub fn sum_rows(&mut self, kernel: &Kernel, into: &[&wgpu::Buffer]) {
         let workspace = self.workspace;
-        self.push_kernel(
-            kernel,
-            &[
-                workspace.rows.as_entire_binding(),
-                workspace.row_loss.as_entire_binding(),
-                into.as_entire_binding(),
-            ],
-            [1, 1, 1],
-        );
+        let rows = [&workspace.rows, &workspace.row_loss];
+        let resources: Vec<_> =
+            rows.iter().chain(into).map(|buffer| buffer.as_entire_binding()).collect();
+        self.push_kernel(kernel, &resources, [1, 1, 1]);
     }
 
     /// From the gradient by the outputs to that of every parameter.

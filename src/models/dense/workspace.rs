@@ -1,6 +1,8 @@
 //! Buffers for one batch size: activations, their gradients, copies of the
 //! weights, and the shapes that kernels read.
 
+use std::ops::Range;
+
 use super::kernels::{BatchSchedule, BiasGradient, LossShape, Weights};
 use super::product::{Kind, Method, Shape, quads};
 use crate::error::{Error, GpuError, ModelError};
@@ -212,6 +214,16 @@ impl BatchSchedule {
             per_epoch: count.div_ceil(size) as u32,
             ..Self::default()
         }
+    }
+
+    /// Samples of these batches together.
+    pub fn samples_in(&self, batches: Range<u64>) -> u64 {
+        let (count, per_epoch) = (u64::from(self.count), u64::from(self.per_epoch));
+        let before = |batch: u64| {
+            let rest = (batch % per_epoch * u64::from(self.size)).min(count);
+            (batch / per_epoch).saturating_mul(count).saturating_add(rest)
+        };
+        before(batches.end).saturating_sub(before(batches.start))
     }
 }
 

@@ -122,6 +122,7 @@ impl FieldBuilder {
             seed,
             batch,
             evaluation: None,
+            drawn: None,
             cache: BindCache::default(),
         })
     }

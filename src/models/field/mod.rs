@@ -20,6 +20,8 @@ pub(super) use kernels::all as all_kernels;
 pub use points::Points;
 pub use target::Target;
 
+use std::ops::Range;
+
 use crate::Gpu;
 use crate::error::Error;
 use crate::gpu::vector::Vector;
@@ -29,8 +31,7 @@ use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::models::dense::kernels::{self as dense, BatchSchedule};
 use crate::models::dense::{Evaluated, Network, Rows, Step, Steps};
-use crate::plan::Purpose;
-use crate::source::{Batches, Evaluation, GradientSource, SourceError};
+use crate::source::{BatchTicket, Batches, Evaluation, GradientSource, SourceError};
 use encode::Encoder;
 use points::{Batch, Surroundings};
 
@@ -42,7 +43,8 @@ const ROWS: usize = 8192;
 ///
 /// The parameters are the tables of a hash grid, `grid.level0` of shape
 /// \[entries, features\] and so on, then `layer0.weight` of shape \[inputs, outputs\],
-/// `layer0.bias` and so on. All stages of an attempt see the points of its first.
+/// `layer0.bias` and so on. All stages of an attempt see the same points, unless
+/// [`batching`](crate::batching) gives them others.
 ///
 /// ```no_run
 /// use kutta::models::{Encoding, HashGrid, NeuralField, Points, Target};
@@ -75,13 +77,15 @@ pub struct NeuralField {
     schedule: BatchSchedule,
     batch: Batch,
     evaluation: Option<Batch>,
+    /// What `batch` holds.
+    drawn: Option<BatchTicket>,
     cache: BindCache<Recorded>,
 }
 
 /// A gradient at the buffers of one evaluation key.
 #[derive(Debug)]
 struct Recorded {
-    /// Once per attempt.
+    /// Once per batch.
     draw: Vec<Step>,
     gradient: Vec<Step>,
 }
@@ -109,6 +113,13 @@ impl NeuralField {
     /// From the encoding's features to the channels.
     pub fn widths(&self) -> &[usize] {
         &self.network.widths
+    }
+
+    /// Rows that these batches hold together, by the source's own numbers, as
+    /// [`GradientSource::drawn`] gives them: every epoch has
+    /// all texels, and its last batch what is left.
+    pub fn samples_in(&self, batches: Range<u64>) -> u64 {
+        self.schedule.samples_in(batches)
     }
 
     /// Where the rows of a batch lie.
@@ -191,7 +202,7 @@ impl NeuralField {
         gradient.forward(at.point());
         let targets = if batch.anywhere { &batch.targets } else { &surroundings.texels };
         gradient.loss(network.loss, targets, true);
-        gradient.sum_rows(&dense::MEAN_LOSS, at.loss());
+        gradient.sum_rows(&dense::MEAN_LOSS, &[at.loss(), at.samples()]);
         gradient.backward(at.point(), at.gradient());
         encoder.backward(&mut gradient, batch, at.gradient());
         Recorded { draw: draw.steps, gradient: gradient.steps }
@@ -220,11 +231,11 @@ impl GradientSource for NeuralField {
         }
         let mut cache = std::mem::take(&mut self.cache);
         let recorded = cache.get(at.key(), || self.record(at));
-        // Later stages of an attempt see the points of its first.
-        let begins = !matches!(at.purpose(), Purpose::Stage(2..));
+        let ticket = at.ticket();
         let pass = at.pass();
-        if begins {
+        if self.drawn != Some(ticket) {
             recorded.draw.iter().for_each(|step| step.record(pass));
+            self.drawn = Some(ticket);
         }
         recorded.gradient.iter().for_each(|step| step.record(pass));
         self.cache = cache;

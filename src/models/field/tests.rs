@@ -11,6 +11,7 @@ use crate::models::harness::{
     Device, Numbers, check_gradient, dense_outputs, gpu, off_their_zeros,
 };
 use crate::models::{Activation, Products};
+use crate::plan::Purpose;
 
 /// A field in f64, written down from its formulas alone.
 struct Reference<'a> {
@@ -345,7 +346,7 @@ fn what_is_not_finite_is_seen_and_then_gone() {
 }
 
 #[test]
-fn stages_share_their_points_and_refused_attempts_draw_them_again() {
+fn points_are_kept_for_as_long_as_their_ticket() {
     for points in [Points::Texels(13), Points::Anywhere(16)] {
         for encoding in encodings() {
             let target = target(&[6, 5], 1);
@@ -358,7 +359,15 @@ fn stages_share_their_points_and_refused_attempts_draw_them_again() {
             assert_ne!(first, next, "another batch cursor, other points");
             // A refusal leaves the cursor where it is.
             assert_eq!(first, device.evaluate(&mut field, (1, Purpose::Stage(1)), &theta, 0));
-            assert_eq!(first, device.evaluate(&mut field, (1, Purpose::Stage(2)), &theta, 1));
+            for purpose in [Purpose::Stage(1), Purpose::Stage(2), Purpose::Probe] {
+                let ticket = BatchTicket::new();
+                let mut at = |ticket, batch| {
+                    device.evaluate_for(ticket, &mut field, (1, purpose), &theta, batch)
+                };
+                assert_eq!(first, at(ticket, 0));
+                assert_eq!(first, at(ticket, 1), "{purpose:?} must not move on");
+                assert_eq!(next, at(BatchTicket::new(), 1), "{purpose:?} must move on");
+            }
         }
     }
 }

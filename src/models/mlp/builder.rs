@@ -77,6 +77,7 @@ impl MlpBuilder {
             resident,
             workspace,
             evaluation: None,
+            gathered: None,
             cache: BindCache::default(),
         })
     }

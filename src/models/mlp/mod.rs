@@ -13,6 +13,8 @@ pub use builder::MlpBuilder;
 pub(super) use gather::kernels;
 pub use resident::Resident;
 
+use std::ops::Range;
+
 use crate::data::{Batches, Samples, Targets};
 use crate::error::{Error, ModelError};
 use crate::gpu::Gpu;
@@ -21,16 +23,15 @@ use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::models::dense::kernels::{self, BatchSchedule};
 use crate::models::dense::{Loss, Network, Step, Steps, Workspace};
-use crate::plan::Purpose;
-use crate::source::{Evaluation, GradientSource, SourceError};
+use crate::source::{BatchTicket, Evaluation, GradientSource, SourceError};
 
 /// Dense layers a ← f(W a + b), trained on batches that the device draws.
 ///
 /// The parameters are `layer0.weight` of shape \[inputs, outputs\],
 /// `layer0.bias`, `layer1.weight` and so on; [`Mlp::layout`] says where they
 /// lie. Batch b of the control block is batch b mod per-epoch of epoch
-/// ⌊b / per-epoch⌋; its samples are copied out when an attempt begins, and all
-/// stages of the attempt see the same ones. The loss is a mean over the
+/// ⌊b / per-epoch⌋; its samples are copied out once, and all stages of an attempt see the
+/// same ones, unless [`batching`](crate::batching) gives them others. The loss is a mean over the
 /// samples present, also in the short batch at the end of an epoch.
 ///
 /// ```no_run
@@ -48,6 +49,8 @@ pub struct Mlp {
     resident: Resident,
     workspace: Workspace,
     evaluation: Option<Workspace>,
+    /// What `workspace` holds the inputs of.
+    gathered: Option<BatchTicket>,
     cache: BindCache<Recorded>,
 }
 
@@ -95,6 +98,24 @@ impl Mlp {
         self.schedule.per_epoch
     }
 
+    /// Samples that these batches hold together, by the source's own numbers, as
+    /// [`GradientSource::drawn`] gives them: every epoch has
+    /// all samples, and its last batch what is left.
+    ///
+    /// ```
+    /// use kutta::data::{Batches, Inputs, Samples, Targets};
+    /// use kutta::{Gpu, models::Mlp};
+    /// let targets = Targets::Labels { labels: vec![0; 10], classes: 2 };
+    /// let samples = Samples::new(Inputs::F32(vec![0.0; 10]), 1, targets)?;
+    /// let mlp = Mlp::classifier(&Gpu::new()?, &[1, 2], Batches::new(samples, 4)?)?;
+    /// // 4, 4 and 2 samples an epoch.
+    /// assert_eq!([mlp.samples_in(0..3), mlp.samples_in(2..4)], [10, 6]);
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    pub fn samples_in(&self, batches: Range<u64>) -> u64 {
+        self.schedule.samples_in(batches)
+    }
+
     /// The training data.
     pub fn training_data(&self) -> &Resident {
         &self.resident
@@ -133,15 +154,15 @@ impl GradientSource for Mlp {
             let mut gradient = Steps::new(network, workspace);
             gradient.forward(at.point());
             gradient.loss(network.loss, &resident.targets, resident.dense);
-            gradient.sum_rows(&kernels::MEAN_LOSS, at.loss());
+            gradient.sum_rows(&kernels::MEAN_LOSS, &[at.loss(), at.samples()]);
             gradient.backward(at.point(), at.gradient());
             Recorded { gather: gather.steps, gradient: gradient.steps }
         });
-        // Later stages of an attempt see the batch of its first.
-        let begins = !matches!(at.purpose(), Purpose::Stage(2..));
+        let ticket = at.ticket();
         let pass = at.pass();
-        if begins {
+        if self.gathered != Some(ticket) {
             recorded.gather.iter().for_each(|step| step.record(pass));
+            self.gathered = Some(ticket);
         }
         recorded.gradient.iter().for_each(|step| step.record(pass));
         self.cache = cache;

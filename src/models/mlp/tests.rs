@@ -8,6 +8,7 @@ use crate::models::harness::{
     Device, Numbers, check_gradient, dense_outputs, gpu, off_their_zeros,
 };
 use crate::models::{Activation, Products};
+use crate::plan::Purpose;
 
 fn samples(n: usize, width: usize, outputs: usize, bytes: bool, dense: bool) -> Samples {
     let mut numbers = Numbers(n as u64 + 17);
@@ -165,18 +166,24 @@ fn gradients_agree_with_differences_in_workgroups() {
 }
 
 #[test]
-fn later_stages_keep_the_batch_of_the_first() {
+fn a_batch_is_kept_for_as_long_as_its_ticket() {
     let batches = Batches::new(samples(12, 4, 3, true, false), 4).unwrap();
     let mut mlp =
         network(&[4, 8, 3], Activation::Relu, Loss::CrossEntropy, Products::Auto, &batches);
     let theta = parameters(&mlp);
     let device = Device::new(mlp.layout().len());
-    let first = device.evaluate(&mut mlp, (1, Purpose::Stage(1)), &theta, 0);
-    let probe = device.evaluate(&mut mlp, (1, Purpose::Probe), &theta, 1);
-    assert_ne!(first, probe, "a probe looks for its batch itself");
-    device.evaluate(&mut mlp, (1, Purpose::Stage(1)), &theta, 0);
-    let second = device.evaluate(&mut mlp, (1, Purpose::Stage(2)), &theta, 1);
-    assert_eq!(first, second, "stage 2 must not move on");
+    let [one, other] = [BatchTicket::new(), BatchTicket::new()];
+    let first = device.evaluate_for(one, &mut mlp, (1, Purpose::Stage(1)), &theta, 0);
+    for purpose in [Purpose::Stage(1), Purpose::Stage(2), Purpose::Probe, Purpose::Product] {
+        // The control block names batch 1 without a word of the ticket: nobody looks.
+        let again = device.evaluate_for(one, &mut mlp, (1, purpose), &theta, 1);
+        assert_eq!(first, again, "{purpose:?} must not move on");
+        let moved = device.evaluate_for(other, &mut mlp, (1, purpose), &theta, 1);
+        assert_ne!(first, moved, "{purpose:?} must move on");
+        let back = device.evaluate(&mut mlp, (1, purpose), &theta, 0);
+        assert_eq!(first, back, "{purpose:?} must move back");
+        device.evaluate_for(one, &mut mlp, (1, purpose), &theta, 0);
+    }
     for optimizer in 2..40 {
         let other = device.evaluate(&mut mlp, (optimizer, Purpose::Stage(1)), &theta, 0);
         assert_eq!(first, other, "same bits for optimizer {optimizer}");
