@@ -338,7 +338,7 @@ const METHODS: [(&str, bool, f64, u64); 10] = [
     ("dp5", true, 0.6, 7),
     ("williamson3", false, 0.3, 3),
     ("rkc2:stages=5", false, 0.3, 5),
-    ("rkc2", false, 6.0, 0),
+    ("rkc2", false, 1.2, 0),
 ];
 
 /// Follows one optimizer through a few wrappers, each made anew over the model that has been
@@ -353,13 +353,20 @@ fn follow(
 ) {
     let what = format!("{what} {name} adaptive {adaptive} {pieces:?}");
     let method: Method = name.parse().unwrap();
-    let mut builder = Optimizer::builder(method.clone()).step_size(StepSize::constant(h as f32));
+    let step_size = match draws {
+        // So that the number of stages grows.
+        0 => StepSize::linear(0.1 * h, h, 7),
+        _ => StepSize::constant(h as f32),
+    };
+    let mut builder =
+        Optimizer::builder(method.clone()).step_size(step_size).attempts_per_submit(2);
     if adaptive {
-        builder = builder.adaptive(Adaptive::new(3e-2, 3e-2));
+        builder = builder.adaptive(Adaptive::new(1e-3, 1e-3));
     }
     let mut optimizer = builder.build(gpu(), layout, start).unwrap();
     let mut theta: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
     let (mut attempts, mut stages) = (0, 0);
+    let mut refused = 0;
     for &(wrapper, n) in pieces {
         let reports = wrapper.run(&mut optimizer, model, layout, n);
         assert_eq!(reports.len() as u64, n, "{what}");
@@ -369,6 +376,7 @@ fn follow(
                 0 => method.clone().with_stages(report.stages).unwrap().tableau().clone(),
                 _ => method.tableau().clone(),
             };
+            refused += u32::from(report.verdict == Verdict::Refused);
             let mut first = None;
             let mut gradient = |stage: usize, x: &[f64]| {
                 // What serves an error estimate alone has no share in θ.
@@ -379,10 +387,11 @@ fn follow(
                 first.get_or_insert(loss);
                 g
             };
-            let h = f64::from(report.h);
+            let h = report.h.into();
             let step = textbook::step(&tableau, h, &theta, &mut gradient).unwrap();
             let (found, loss) = (f64::from(report.loss.unwrap()), first.unwrap());
-            assert!((found - loss).abs() < 1e-5, "{what} {report:?}: not {loss}");
+            let error = (found - loss).abs() / loss.max(1.0);
+            assert!(error < 1e-5, "{what} {report:?}: not {loss}");
             let last = wrapper.batches(attempts, stages, now - 1).end;
             let all = wrapper.batches(attempts, stages, 0).start..last;
             assert_eq!(drawn, all, "{what} {report:?}");
@@ -395,6 +404,7 @@ fn follow(
         let error = relative(&found, &theta);
         assert!(error < 1e-5, "{what}: {error:e}");
     }
+    assert!(!adaptive || refused > 0, "{what}: nothing was refused");
 }
 
 fn off_their_zeros(layout: &ParamLayout, mut theta: Vec<f32>) -> Vec<f32> {
@@ -467,7 +477,7 @@ fn a_source_of_one_batch_is_the_same_under_every_wrapper() {
             let mut builder =
                 Optimizer::builder(method).step_size(StepSize::constant(h as f32 / 8.0));
             if adaptive {
-                builder = builder.adaptive(Adaptive::new(1e-2, 1e-2));
+                builder = builder.adaptive(Adaptive::new(1e-3, 1e-3));
             }
             let layout = source.layout().clone();
             let mut optimizer = builder.build(gpu(), &layout, &start).unwrap();
