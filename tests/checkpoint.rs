@@ -6,6 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{default_limits_gpu, gpu, noise};
+use kutta::batching::PerStage;
 use kutta::checkpoint::{Checkpoint, Checkpoints, Every};
 use kutta::data::{Batches, Idx, Inputs, Samples, Targets};
 use kutta::models::{Activation, Analytic, Mlp};
@@ -13,7 +14,7 @@ use kutta::optimizer::Builder;
 use kutta::reference::Problem;
 use kutta::{
     Adaptive, Controller, Gpu, GradientSource, Group, Guard, Init, Method, Momentum, Optimizer,
-    Pace, ParamLayout, Preconditioner, Rounding, StepSize, Storage, Stored,
+    Pace, ParamLayout, Preconditioner, Rounding, StepSize, Storage, Stored, Verdict,
 };
 
 fn builder(method: &str) -> Builder {
@@ -496,6 +497,43 @@ fn what_was_set_later_goes_on_too() {
         straight.wait().unwrap();
         resumed.wait().unwrap();
         assert_eq!(straight.time(), resumed.time());
+    }
+}
+
+/// The cursor of stages is in the file, and what was drawn before it can be counted.
+#[test]
+fn batches_of_stages_go_on_after_a_file() {
+    let per_stage = || PerStage::new(gpu(), network(gpu())).unwrap();
+    for (name, adaptive, draws) in [("rk4", false, 4), ("bs3", true, 4), ("rkc2", false, 0)] {
+        let build = || {
+            let source = network(gpu());
+            let step_size = StepSize::constant(if adaptive { 4.0 } else { 0.2 });
+            let mut builder = builder(name).step_size(step_size);
+            if adaptive {
+                builder = builder.adaptive(Adaptive::new(1e-2, 1e-2));
+            }
+            let optimizer = builder.build(gpu(), source.layout(), &source.initial(7)).unwrap();
+            (optimizer, PerStage::new(gpu(), source).unwrap())
+        };
+        check_exact(name, build, per_stage, (7, 6));
+        let (mut optimizer, mut source) = build();
+        optimizer.run(&mut source, 7).unwrap();
+        let file = optimizer.snapshot().unwrap().to_bytes().unwrap();
+        optimizer.wait().unwrap();
+        // Refused attempts drew what their next try drew again.
+        let mut end = 0;
+        for report in optimizer.reports() {
+            let drawn = source.drawn(report.draws);
+            assert_eq!(drawn.start, end, "{name}");
+            assert!(draws == 0 || drawn.end == end + draws, "{name}: {drawn:?}");
+            if report.verdict == Verdict::Accepted {
+                end = drawn.end;
+            }
+        }
+        let checkpoint = Checkpoint::from_bytes(file).unwrap();
+        assert_eq!(source.drawn(checkpoint.draws()), 0..end, "{name}");
+        // Five batches of eight samples an epoch.
+        assert_eq!(source.inner_mut().samples_in(0..end), 8 * end);
     }
 }
 
