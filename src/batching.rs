@@ -125,8 +125,18 @@ impl Table {
     }
 }
 
-/// Sources record; they must not submit between what is recorded here.
-fn check_source(inner: &impl GradientSource) -> Result<(), SourceError> {
+/// Sources record; they must not submit between what is recorded here. And what a wrapper
+/// keeps is on the device that it was made for, whatever its source says.
+fn check_source(
+    inner: &impl GradientSource,
+    gpu: &Gpu,
+    at: &Evaluation<'_>,
+) -> Result<(), SourceError> {
+    if !at.gpu.is(gpu) {
+        return Err(SourceError::new(
+            "its wrapper was made for another device than the optimizer's; give both one `Gpu`",
+        ));
+    }
     if inner.submits() {
         return Err(SourceError::new(
             "a source that submits by itself cannot be given parts of an attempt; let it draw \
@@ -154,6 +164,7 @@ fn check_source(inner: &impl GradientSource) -> Result<(), SourceError> {
 /// ```
 #[derive(Debug)]
 pub struct PerStage<S> {
+    gpu: Gpu,
     inner: S,
     control: wgpu::Buffer,
     /// As many as were wanted, by pieces.
@@ -171,6 +182,7 @@ impl<S: GradientSource> PerStage<S> {
     /// A device without memory.
     pub fn new(gpu: &Gpu, inner: S) -> Result<Self, Error> {
         Ok(Self {
+            gpu: gpu.clone(),
             inner,
             control: own_control(gpu)?,
             stages: Vec::new(),
@@ -213,7 +225,7 @@ impl<S: GradientSource> PerStage<S> {
 
 impl<S: GradientSource> GradientSource for PerStage<S> {
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
-        check_source(&self.inner)?;
+        check_source(&self.inner, &self.gpu, at)?;
         self.ready(at)?;
         let draw = at.draw;
         let mut stage = at.reborrow();
@@ -232,7 +244,7 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
     }
 
     fn gpu(&self) -> Option<&Gpu> {
-        self.inner.gpu()
+        self.inner.gpu().or(Some(&self.gpu))
     }
 
     fn products(&self) -> bool {
@@ -265,6 +277,7 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
 /// ```
 #[derive(Debug)]
 pub struct Accumulated<S> {
+    gpu: Gpu,
     inner: S,
     parts: u32,
     control: wgpu::Buffer,
@@ -300,6 +313,7 @@ impl<S: GradientSource> Accumulated<S> {
         let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
         let slot = |label: &str| gpu.buffer(label, 4, usage);
         Ok(Self {
+            gpu: gpu.clone(),
             inner,
             parts,
             control: own_control(gpu)?,
@@ -376,7 +390,7 @@ impl<S: GradientSource> Accumulated<S> {
 
 impl<S: GradientSource> GradientSource for Accumulated<S> {
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
-        check_source(&self.inner)?;
+        check_source(&self.inner, &self.gpu, at)?;
         if at.gradient().len() != self.part.len() {
             let (found, expected) = (at.gradient().len(), self.part.len());
             return Err(format!("{found} parameters for micro-batches of {expected}").into());
@@ -409,7 +423,7 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
     }
 
     fn gpu(&self) -> Option<&Gpu> {
-        self.inner.gpu()
+        self.inner.gpu().or(Some(&self.gpu))
     }
 
     fn products(&self) -> bool {

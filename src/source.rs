@@ -461,7 +461,7 @@ impl Evaluation<'_> {
     }
 
     /// The number of the batch to see, where the host knows it: under
-    /// [`Pace::Wait`](crate::Pace::Wait). A source of [`Batches::Host`] draws
+    /// [`Pace::Wait`](crate::Pace::Wait), in `run` and its like. A source of [`Batches::Host`] draws
     /// that batch, which is the same again after a refusal. The control block has its low
     /// 32 bits.
     pub fn batch(&self) -> Option<u64> {
@@ -535,5 +535,43 @@ impl std::error::Error for SourceError {
 impl From<String> for SourceError {
     fn from(message: String) -> Self {
         Self::new(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_tickets_are_of_equal_parts_of_equal_batches() {
+        let mut tickets = Tickets::default();
+        let [a, b] = [BatchTicket::new(), BatchTicket::new()];
+        let first = tickets.of(a, 0);
+        assert_eq!(tickets.of(a, 0), first);
+        // One room for what was gathered: what comes back was overwritten meanwhile.
+        let others = [tickets.of(a, 1), tickets.of(a, 0), tickets.of(b, 0), tickets.of(a, 0)];
+        let mut all = vec![a, b, first];
+        for ticket in others {
+            assert!(!all.contains(&ticket));
+            all.push(ticket);
+        }
+    }
+
+    /// The device multiplies and adds in 32 bits, also beyond their end.
+    #[test]
+    fn cursors_of_the_host_are_those_of_the_device_in_64_bits() {
+        for (batch, cursor) in [(5, 20), ((1 << 32) - 1, (1 << 34) - 3), (u64::MAX / 2, u64::MAX)] {
+            let host = Cursor { batch, cursor, stride: 1 };
+            for (count, index, draw) in [(1, 0, 0), (3, 2, 4), (7, 6, 300)] {
+                let part = host.part(count, index);
+                let low = |x: u64| (x as u32).wrapping_mul(count).wrapping_add(index);
+                assert_eq!([part.batch as u32, part.cursor as u32], [low(batch), low(cursor)]);
+                let staged = part.stage(draw).batch as u32;
+                assert_eq!(staged, low(cursor).wrapping_add(draw.wrapping_mul(count)));
+                // Either way round, and twice is once.
+                assert_eq!(host.stage(draw).part(count, index).batch, part.stage(draw).batch);
+                assert_eq!(host.stage(draw).stage(draw), host.stage(draw));
+            }
+        }
     }
 }
