@@ -130,6 +130,10 @@ fn a_source_of_another_gpu_is_refused() {
     ] {
         assert!(matches!(error, Error::Optimizer(OptimizerError::OtherDevice { .. })), "{error}");
     }
+    // The source is right, and what the wrapper keeps is on another device.
+    let mut wrapped = kutta::batching::PerStage::new(&other_gpu, &mut source).unwrap();
+    let error = optimizer.run(&mut wrapped, 1).unwrap_err();
+    assert!(error.to_string().contains("another device"), "{error}");
     goes_on(&host, &mut optimizer, &mut source);
 }
 
