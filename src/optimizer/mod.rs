@@ -249,7 +249,8 @@ impl Optimizer {
         }
     }
 
-    /// One attempt in a submit of its own. Does not wait for it.
+    /// One attempt in a submit of its own. Does not wait for it, but where an end of time is
+    /// set: [`Optimizer::set_end`].
     ///
     /// # Errors
     /// An error of the source: the attempt is not recorded, the state stays.
