@@ -89,7 +89,7 @@ fn start_radius(size: f32) {
 }
 
 fn iterate_radius(squares: f32, product: f32) {
-    control.evaluations += control.alive;
+    control.evaluations += 1u;
     // Nothing is left to go on with.
     if control.has_vector == 0u {
         return;
@@ -115,10 +115,10 @@ fn iterate_radius(squares: f32, product: f32) {
 
 // The first attempt may begin, if it knows all that it needs.
 fn open(gradients: u32) -> bool {
+    control.evaluations += gradients;
     if control.opened == 1u {
         return false;
     }
-    control.evaluations += gradients;
     if (control.radius_state & NOT_FINITE) == 0u || control.radius > 0.0 {
         control.opened = 1u;
     }
@@ -130,7 +130,9 @@ fn first_probe(slope: f32, size: f32) -> f32 {
     let d1 = sqrt(slope / settings.count);
     let d0 = sqrt(size / settings.count);
     control.field_norm = d1;
-    return select(0.01 * d0 / d1, 1e-6, d0 < 1e-5 || d1 < 1e-5 || !is_finite(d0 / d1));
+    let h = select(0.01 * d0 / d1, 1e-6, d0 < 1e-5 || d1 < 1e-5 || !is_finite(d0 / d1));
+    // Where a tolerance is almost nothing, d₁ is beyond f32 and h would be 0.
+    return max(h, settings.h_min);
 }
 
 fn first_step(change: f32) -> f32 {
@@ -142,7 +144,8 @@ fn first_step(change: f32) -> f32 {
         next = max(1e-6, 1e-3 * h);
     }
     // A curvature beyond f32 allows no more than the probe did.
-    return min(select(1e-2 * h, min(100.0 * h, next), is_finite(most)), settings.h_max);
+    next = select(1e-2 * h, min(100.0 * h, next), is_finite(most));
+    return clamp(next, settings.h_min, settings.h_max);
 }
 
 @compute @workgroup_size(256)

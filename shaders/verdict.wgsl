@@ -84,11 +84,14 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     control.attempts += 1u;
     control.accept = 0u;
     record.verdict = IDLE;
+    if !MEASURE {
+        // An idle attempt evaluates too.
+        control.evaluations += control.per_attempt - select(0u, 1u, REUSED);
+    }
     if MEASURE {
         record.verdict = MEASURED;
         control.evaluations += 1u;
     } else if control.alive == 1u {
-        control.evaluations += control.per_attempt - select(0u, 1u, REUSED);
         let finite = record.stage == 0u && is_finite(record.error);
         if !finite {
             control.non_finite += 1u;
@@ -134,8 +137,11 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         if control.last == 1u {
             control.time_high = settings.end_high;
             control.time_low = settings.end_low;
-        } else {
-            add_time(control.h);
+        } else if !add_time(control.h) {
+            record.stood = 1u;
+            if JUDGED {
+                control.failure = 3u;
+            }
         }
     }
     record.accepted = control.accepted;

@@ -52,7 +52,8 @@ pub struct Report {
     pub skipped: u64,
     /// Attempts refused, to be retried, up to and with this one.
     pub refused: u64,
-    /// Gradient evaluations up to and with this attempt.
+    /// Gradient evaluations up to and with this attempt, all that the source was asked for:
+    /// [`Optimizer::evaluations`](crate::Optimizer::evaluations).
     pub evaluations: u64,
     /// Attempts up to and with this one whose gradients, loss or error were not
     /// all finite.
@@ -189,8 +190,12 @@ pub(crate) struct Progress {
     /// h and error of the last attempt that counted.
     pub(crate) last_h: f32,
     pub(crate) last_error: f32,
+    /// h of the newest attempt, idle or not.
+    pub(crate) applied_h: f32,
     /// Attempts since the last accepted one, idle ones left out.
     pub(crate) fruitless: u64,
+    /// Accepted ones in a row that did not move time.
+    pub(crate) standing: u64,
 }
 
 impl Progress {
@@ -325,7 +330,10 @@ impl Reports {
     fn note_control(&mut self, control: &Control) {
         self.last.batch = widen(control.batch, self.last.batch);
         self.last.cursor = widen(control.cursor, self.last.cursor);
+        // An opening by itself has no record.
+        self.last.evaluations = widen(control.evaluations, self.last.evaluations);
         self.last.next_h = control.next_h;
+        self.last.applied_h = control.applied_h;
         self.last.failure = control.failure;
         self.last.restart = control.restart;
         self.last.opened = control.opened == 1;
@@ -377,7 +385,10 @@ impl Reports {
                 self.measured = Some(report);
                 return;
             }
-            verdict::ACCEPTED => last.fruitless = 0,
+            verdict::ACCEPTED => {
+                last.fruitless = 0;
+                last.standing = if record.stood == 1 { last.standing + 1 } else { 0 };
+            }
             _ => last.fruitless += 1,
         }
         (last.last_h, last.last_error) = (record.h, record.error);
@@ -405,8 +416,13 @@ impl Reports {
         Progress {
             attempts: widen(control.attempts, self.last.attempts),
             accepted: widen(control.accepted, self.last.accepted),
+            skipped: widen(control.skipped, self.last.skipped),
+            refused: widen(control.refused, self.last.refused),
             time: f64::from(control.time_high) + f64::from(control.time_low),
             next_h: control.next_h,
+            applied_h: control.applied_h,
+            restart: control.restart,
+            opened: control.opened == 1,
             ..self.last
         }
     }

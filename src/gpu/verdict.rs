@@ -33,6 +33,7 @@ wgsl_struct! {
         pub(crate) radius_state: u32,
         pub(crate) cursor: u32,
         pub(crate) draws: u32,
+        pub(crate) stood: u32,
     }
 }
 

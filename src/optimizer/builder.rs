@@ -342,7 +342,8 @@ impl Builder {
     ///
     /// # Errors
     /// A step size that is missing, or not positive and finite; ingredients out
-    /// of range; a `theta` of another length or with values that are not finite;
+    /// of range, or tolerances below what rounding to f32 is of `theta`; a `theta` of
+    /// another length or with values that are not finite;
     /// a device too small, with the numbers, before anything is allocated on it:
     /// limits below [`Builder::requirements`], or less memory than
     /// [`Builder::memory`] or [`Gpu::available_memory`] says. Memory that turns
@@ -358,6 +359,13 @@ impl Builder {
         let given = self.clone();
         let Planned { builder, step_size, automatic, plan, walk, most } =
             self.planned(gpu, layout)?;
+        if let Some(adaptive) = &builder.ingredients.adaptive {
+            let times = adaptive.rounding(theta, layout.parameters());
+            if times > 1.0 {
+                let (rtol, atol) = (adaptive.rtol, adaptive.atol);
+                return Err(OptimizerError::Rounding { rtol, atol, times }.into());
+            }
+        }
         let multipliers = builder.multipliers(layout)?;
         Requirements::of(gpu, &plan, &walk, theta.len(), most)
             .check(gpu, builder.memory.or_else(|| gpu.available_memory()))?;
@@ -411,7 +419,9 @@ impl Builder {
             recorded: 0,
             settled: None,
             in_flight: VecDeque::new(),
+            end: None,
             driven: false,
+            landed: None,
             handed: Handed::default(),
             pacer: Pacer::new(),
             timer: Timer::new(gpu)?,

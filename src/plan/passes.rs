@@ -295,10 +295,6 @@ fn ruled(
     renews: bool,
 ) -> Vec<Step> {
     let rule = ingredients.rule.filter(|rule| !matches!(rule, Rule::Stable { .. }));
-    let fraction = match ingredients.rule {
-        Some(Rule::Stable { fraction, .. }) => fraction,
-        _ => 1.0,
-    };
     let mut ruled = Vec::new();
     for step in steps {
         let stage = match step {
@@ -337,7 +333,7 @@ fn ruled(
             if renews {
                 ruled.extend(radius(ITERATIONS));
             }
-            ruled.push(Step::Fit { interval: fraction * interval, stages });
+            ruled.push(Step::Fit { interval, stages });
         }
     }
     ruled
