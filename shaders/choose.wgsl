@@ -139,14 +139,16 @@ fn first_probe(slope: f32, size: f32) -> f32 {
 
 fn first_step(change: f32) -> f32 {
     let h = control.probe / control.clip;
-    let d2 = change / sqrt(settings.count) / h;
-    let most = max(control.field_norm, d2);
-    var next = power(0.01 / most, settings.first_exponent);
-    if most <= 1e-15 {
+    // log₂ d₂ and of the larger one: d₂ may be beyond f32 where h is not.
+    let d2 = log2(max(change / sqrt(settings.count), LEAST_NORMAL)) - log2(h);
+    let most = max(log2(max(control.field_norm, LEAST_NORMAL)), d2);
+    var next = exp2(settings.first_exponent * (log2(0.01) - most));
+    if most <= log2(1e-15) {
         next = max(1e-6, 1e-3 * h);
     }
-    // A curvature beyond f32 allows no more than the probe did.
-    return min(select(1e-2 * h, min(100.0 * h, next), is_finite(most)), settings.h_max);
+    // A change beyond f32 allows no more than the probe did.
+    let known = is_finite(change) && is_finite(control.field_norm);
+    return min(select(1e-2 * h, min(100.0 * h, next), known), settings.h_max);
 }
 
 @compute @workgroup_size(256)

@@ -72,7 +72,7 @@ fn main(
     var largest = 0u;
     //: if partials
     let zero = zero_of(chunk);
-    var squares: Sum;
+    var squares: ScaledSum;
     //: end
     for (var i = mine.first; i < mine.end; i += RUN) {
         // Outputs may take the place of inputs: all is read before anything is written.

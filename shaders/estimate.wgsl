@@ -59,8 +59,8 @@ fn main(
     let drift = estimate.drift;
     var largest = 0u;
     let zero = zero_of(chunk);
-    var squares: Sum;
-    var others: Sum;
+    var squares: ScaledSum;
+    var others: ScaledSum;
     // Read once: what is written could be the weights, for all a compiler knows.
     //: for j in terms
     let error{j} = estimate.errors[{j} / 4][{j} % 4];

@@ -48,8 +48,8 @@ fn main(
     let by = moments;
     let bias = control.second_scale;
     let zero = zero_of(chunk);
-    var squares: Sum;
-    var others: Sum;
+    var squares: ScaledSum;
+    var others: ScaledSum;
     for (var i = mine.first; i < mine.end; i += RUN) {
         let first = parameters_only(wide_a(a[i]), i, chunk.elements);
         var difference = first;

@@ -28,7 +28,7 @@ fn main(
     let mine = run_of(guard.chunk, workgroup.x, lane);
     var largest = 0u;
     let zero = zero_of(guard.chunk);
-    var squares: Sum;
+    var squares: ScaledSum;
     for (var i = mine.first; i < mine.end; i += RUN) {
         let inside = parameters_only(wide_k(k[i]), i, guard.chunk.elements);
         largest = larger(largest, magnitude_bits(select(inside, inside * inside, SQUARES)));

@@ -60,8 +60,8 @@ fn main(
     let bias = control.second_scale;
     let zero = zero_of(chunk);
     var largest = 0u;
-    var squares: Sum;
-    var products: Sum;
+    var squares: ScaledSum;
+    var products: ScaledSum;
     for (var i = mine.first; i < mine.end; i += RUN) {
         let at = parameters_only(theta[i], i, elements);
         if START {

@@ -82,7 +82,7 @@ fn main(
     let by = moments;
     var largest = 0u;
     let zero = zero_of(chunk);
-    var squares: Sum;
+    var squares: ScaledSum;
     for (var i = mine.first; i < mine.end; i += RUN) {
         var theta = vec4<f32>();
         var y = vec4<f32>();

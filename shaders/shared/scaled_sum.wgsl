@@ -6,7 +6,7 @@
 //
 // What is passed on is the root: √|s| with the sign of s. It is in range where a and b are,
 // and one word, as a sum would be. A kernel file says by SUMS how many it makes.
-struct Sum {
+struct ScaledSum {
     plain: vec4<f32>,
     fine: f32,
     coarse: f32,
@@ -23,14 +23,14 @@ fn scaled(x: vec4<f32>, by: u32, zero: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(bitcast<vec4<u32>>(factor * x) ^ vec4<u32>(zero));
 }
 
-fn add_products(sum: ptr<function, Sum>, a: vec4<f32>, b: vec4<f32>, zero: u32) {
+fn add_products(sum: ptr<function, ScaledSum>, a: vec4<f32>, b: vec4<f32>, zero: u32) {
     (*sum).plain += a * b;
     (*sum).fine += dot(scaled(a, UP, zero), scaled(b, UP, zero));
     (*sum).coarse += dot(scaled(a, DOWN, zero), scaled(b, DOWN, zero));
 }
 
 // Adds what a root stands for.
-fn add_root(sum: ptr<function, Sum>, root: f32, zero: u32) {
+fn add_root(sum: ptr<function, ScaledSum>, root: f32, zero: u32) {
     (*sum).plain.x += root * abs(root);
     let fine = scaled(vec4<f32>(root), UP, zero).x;
     (*sum).fine += fine * abs(fine);
@@ -38,7 +38,7 @@ fn add_root(sum: ptr<function, Sum>, root: f32, zero: u32) {
     (*sum).coarse += coarse * abs(coarse);
 }
 
-fn root_of(sum: Sum) -> f32 {
+fn root_of(sum: ScaledSum) -> f32 {
     var square = (sum.plain.x + sum.plain.y) + (sum.plain.z + sum.plain.w);
     var unit = 1.0;
     if is_finite(sum.fine) {
@@ -72,9 +72,9 @@ fn workgroup_roots(lane: u32, own: vec3<f32>, zero: u32) -> vec3<f32> {
 }
 
 fn sixteen_roots(first: u32, stride: u32, zero: u32) -> vec3<f32> {
-    var x: Sum;
-    var y: Sum;
-    var z: Sum;
+    var x: ScaledSum;
+    var y: ScaledSum;
+    var z: ScaledSum;
     for (var i = 0u; i < 16u; i += 1u) {
         let root = lane_roots[first + i * stride];
         add_root(&x, root.x, zero);

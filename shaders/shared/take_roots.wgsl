@@ -3,9 +3,9 @@
 fn take_roots(first: u32, lane: u32) -> vec3<f32> {
     let bank = settings.partials;
     let zero = control.zero;
-    var x: Sum;
-    var y: Sum;
-    var z: Sum;
+    var x: ScaledSum;
+    var y: ScaledSum;
+    var z: ScaledSum;
     for (var i = lane; i < bank; i += LANES) {
         let at = first * bank + i;
         add_root(&x, partials.roots[at], zero);
