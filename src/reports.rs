@@ -19,7 +19,8 @@ use crate::state::{RING, RING_BYTES, State};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Counted from 0 over the optimizer's life.
+    /// Counted from 0 over the optimizer's life, with idle attempts beyond an end and with
+    /// what [`Optimizer::measure`](crate::Optimizer::measure) measured.
     pub attempt: u64,
     pub verdict: Verdict,
     /// The step size of the attempt.
@@ -31,9 +32,12 @@ pub struct Report {
     /// The batches that the attempt had to draw from:
     /// [`GradientSource::drawn`](crate::GradientSource::drawn) tells which a source drew.
     pub draws: Draws,
-    /// L(θ_n), from stage 1; `None` if the source gives no loss.
+    /// L(θ_n) as the source gives it, from stage 1: without the λ‖θ‖²/2 of
+    /// [`Builder::l2`](crate::optimizer::Builder::l2). `None` if the source gives no loss.
     pub loss: Option<f32>,
-    /// ‖∇L(θ_n)‖₂, from stage 1; `None` if the plan does not sum it.
+    /// ‖g‖₂ of the gradient that the attempt follows, from stage 1, before it is clipped:
+    /// g = ∇L(θ_n), and ∇L(θ_n) + λθ_n with [`Builder::l2`](crate::optimizer::Builder::l2).
+    /// Right from 1.2e-38 to 3.4e38, infinite beyond. `None` if the plan does not take it.
     pub grad_norm: Option<f32>,
     /// Norm of the error estimate in units of the tolerance, as
     /// [`Adaptive`](crate::Adaptive) has it; `None` where h is not adapted.

@@ -63,7 +63,7 @@ pub(crate) struct Sizes {
     second: usize,
     mean: usize,
     average: usize,
-    /// Partial sums of all banks.
+    /// Roots of partial sums, of all banks.
     partials: usize,
     stored: Stored,
     /// Bytes of the smallest bindings that the kernels can do with.
@@ -77,11 +77,7 @@ impl Sizes {
         let width = plan.state_width() + grouped;
         let chunk = walk.least_chunk() * width.max(plan.mean_halves()).max(1);
         let decides = ingredients.adaptive.is_some() || ingredients.rule.is_some();
-        let banks = match plan.renewing().is_empty() {
-            false => 4,
-            true if decides => 3,
-            true => 1,
-        };
+        let banks = if decides || !plan.renewing().is_empty() { 3 } else { 1 };
         let partials = banks * walk.partials();
         // A binding holds at least one vec4.
         let kept = |elements: usize| elements.max(ALIGNMENT);

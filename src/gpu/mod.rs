@@ -40,10 +40,12 @@ use waiting::now;
 pub(crate) const FINITE_WGSL: &str = include_str!("../../shaders/shared/finite.wgsl");
 pub(crate) const PARTIALS_WGSL: &str = include_str!("../../shaders/shared/partials.wgsl");
 pub(crate) const PREPARE_WGSL: &str = include_str!("../../shaders/shared/prepare.wgsl");
-pub(crate) const PUT_PARTIAL_WGSL: &str = include_str!("../../shaders/shared/put_partial.wgsl");
+pub(crate) const PUT_ROOTS_WGSL: &str = include_str!("../../shaders/shared/put_roots.wgsl");
 pub(crate) const RECORD_WGSL: &str = include_str!("../../shaders/shared/record.wgsl");
 pub(crate) const RULES_WGSL: &str = include_str!("../../shaders/shared/rules.wgsl");
+pub(crate) const SCALED_SUM_WGSL: &str = include_str!("../../shaders/shared/scaled_sum.wgsl");
 pub(crate) const SETTINGS_WGSL: &str = include_str!("../../shaders/shared/settings.wgsl");
+pub(crate) const TAKE_ROOTS_WGSL: &str = include_str!("../../shaders/shared/take_roots.wgsl");
 pub(crate) const TRAVERSAL_WGSL: &str = include_str!("../../shaders/shared/traversal.wgsl");
 pub(crate) const WORKGROUP_SUM_WGSL: &str = include_str!("../../shaders/shared/workgroup_sum.wgsl");
 

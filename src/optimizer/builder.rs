@@ -188,7 +188,8 @@ impl Builder {
         Ok(layout.block_groups().into_iter().map(|g| both(of(g))).collect())
     }
 
-    /// Clips the gradients of a step so that ‖g(θ_n)‖ is at most this. Default:
+    /// Clips the gradients of a step so that ‖g(θ_n)‖ is at most this. Whatever is finite
+    /// is clipped, down to a factor of 1.2e-38; below, the attempt is skipped. Default:
     /// no bound.
     pub fn clip(mut self, norm: f64) -> Self {
         self.ingredients.clip = Some(norm);

@@ -408,8 +408,10 @@ impl Optimizer {
         result
     }
 
-    /// Loss and ‖∇L‖ at the parameters, on the batch that comes next. Changes
-    /// nothing but the count of evaluations. Waits.
+    /// Gives L(θ) and ‖g‖ at the parameters, on the batch that comes next: g = ∇L(θ), or
+    /// ∇L(θ) + λθ with [`Builder::l2`], as in [`Report::grad_norm`]. Counts an evaluation
+    /// and takes a number among attempts, so that [`Report::attempt`] skips one; θ, the
+    /// state, time and the batch cursor stay as they are. Waits.
     ///
     /// # Errors
     /// An error of the source, or a lost device.
