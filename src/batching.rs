@@ -235,6 +235,14 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
         self.inner.gpu()
     }
 
+    fn layout(&self) -> Option<&ParamLayout> {
+        self.inner.layout()
+    }
+
+    fn keeps_padding(&self) -> bool {
+        self.inner.keeps_padding()
+    }
+
     fn products(&self) -> bool {
         self.inner.products()
     }
@@ -410,6 +418,14 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
 
     fn gpu(&self) -> Option<&Gpu> {
         self.inner.gpu()
+    }
+
+    fn layout(&self) -> Option<&ParamLayout> {
+        self.inner.layout()
+    }
+
+    fn keeps_padding(&self) -> bool {
+        self.inner.keeps_padding()
     }
 
     fn products(&self) -> bool {

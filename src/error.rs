@@ -129,6 +129,11 @@ pub enum OptimizerError {
     )]
     OtherDevice { what: &'static str },
     #[error(
+        "the gradient source is for other parameters than this optimizer: {difference}. Build the \
+         optimizer with the source's own layout"
+    )]
+    OtherLayout { difference: String },
+    #[error(
         "nothing was recorded, for the encoder is of another device or instance, or invalid: \
          {reason}. Take one of the optimizer's own device with no pass open, and drop this one"
     )]
@@ -250,6 +255,12 @@ pub enum GpuError {
          or WebGPU, where all have them"
     )]
     NoCompute { adapter: String, backend: String },
+    #[error(
+        "the vectors of an evaluation cannot be read on the host while the source is being asked: \
+         what writes them is recorded and not submitted yet, so old values would be read. Let \
+         `GradientSource::submits` give true; kutta then submits that first"
+    )]
+    NotSubmitted,
     #[error("the device has no memory for {what} ({bytes} bytes)")]
     OutOfMemory { what: String, bytes: u64 },
     #[error(

@@ -13,8 +13,8 @@ use crate::gpu::kernel::{Access, Constants, Format, Kernel};
 use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::{
-    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, pack, radius,
-    registers, verdict,
+    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, pack, padding,
+    radius, registers, verdict,
 };
 use crate::ingredients::{
     Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rounding, Rule, Storage,
@@ -126,6 +126,7 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         (commit::KERNEL, distinct(commits)),
         (field::KERNEL, distinct(fields)),
         (fit::KERNEL, vec![vec![]]),
+        (padding::KERNEL, vec![vec![]]),
         (radius::KERNEL, distinct(radii)),
         (registers::KERNEL, distinct(registered)),
         (guard::KERNEL, distinct(guards)),

@@ -38,7 +38,7 @@ fn after(
     start: &[f32],
     steps: u64,
 ) -> Vec<f32> {
-    let mut optimizer = builder.build(gpu(), source.layout(), start).unwrap();
+    let mut optimizer = builder.build(gpu(), Analytic::layout(source), start).unwrap();
     optimizer.run(source, steps).unwrap();
     optimizer.params().read().unwrap()
 }

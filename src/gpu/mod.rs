@@ -16,6 +16,7 @@ pub(crate) mod guard;
 pub mod kernel;
 pub(crate) mod moments;
 pub(crate) mod pack;
+pub(crate) mod padding;
 pub(crate) mod radius;
 pub(crate) mod registers;
 pub(crate) mod settings;

@@ -35,6 +35,7 @@ use crate::error::{Error, GpuError, MeasureError};
 use crate::gpu::Gpu;
 use crate::gpu::commands::Commands;
 use crate::gpu::control::Control;
+use crate::gpu::padding::Gaps;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
@@ -216,7 +217,7 @@ impl Bench {
         let mut made = Vec::new();
         let mut first = None;
         for _ in 0..sets.max(1) {
-            let state = State::new(gpu, &plan, &walk, &theta, &[])?;
+            let state = State::new(gpu, &plan, &walk, &theta, Gaps::default(), &[])?;
             gpu.upload(&state.settings, bytemuck::bytes_of(&settings))?;
             let recorder = Recorder::new(gpu, &plan, &state, walk, gpu.binding_elements())?;
             made.push(Set::new(&mut elementwise, &plan, state, &recorder, &pool)?);

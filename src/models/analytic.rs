@@ -179,6 +179,14 @@ impl GradientSource for Analytic {
         Some(&self.gpu)
     }
 
+    fn layout(&self) -> Option<&ParamLayout> {
+        Some(&self.layout)
+    }
+
+    fn keeps_padding(&self) -> bool {
+        true
+    }
+
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
         let n = self.layout.len();
         if at.point().len() != n {

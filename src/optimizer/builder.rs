@@ -7,6 +7,7 @@ use super::hosted::Handed;
 use super::{Optimizer, Pace, Requirements, Variant};
 use crate::error::{Error, OptimizerError};
 use crate::gpu::Gpu;
+use crate::gpu::padding::Gaps;
 use crate::gpu::settings::Settings;
 use crate::gpu::timer::Timer;
 use crate::gpu::traversal::Traversal;
@@ -304,7 +305,7 @@ impl Builder {
     /// As [`Builder::build`], for everything but θ and the device's memory and limits.
     pub fn requirements(&self, gpu: &Gpu, layout: &ParamLayout) -> Result<Requirements, Error> {
         let Planned { plan, walk, most, .. } = self.clone().planned(gpu, layout)?;
-        Ok(Requirements::of(gpu, &plan, &walk, layout.len(), most))
+        Ok(Requirements::of(gpu, &plan, &walk, layout, most))
     }
 
     fn planned(mut self, gpu: &Gpu, layout: &ParamLayout) -> Result<Planned, Error> {
@@ -359,11 +360,11 @@ impl Builder {
         let Planned { builder, step_size, automatic, plan, walk, most } =
             self.planned(gpu, layout)?;
         let multipliers = builder.multipliers(layout)?;
-        Requirements::of(gpu, &plan, &walk, theta.len(), most)
+        Requirements::of(gpu, &plan, &walk, layout, most)
             .check(gpu, builder.memory.or_else(|| gpu.available_memory()))?;
         let Self { method, ingredients, per_submit, pace, .. } = builder;
-        let mut state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
-        state.gaps = layout.gaps();
+        let gaps = Gaps::of(layout, &walk, most);
+        let state = State::new(gpu, &plan, &walk, theta, gaps, &multipliers)?;
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
         let estimates = !plan.renewing().is_empty();
         let mut settings = Settings {

@@ -140,8 +140,7 @@ impl Optimizer {
 
     /// What the optimizer took of its device when it was built.
     pub fn requirements(&self) -> Requirements {
-        let len = self.layout.len();
-        Requirements::of(&self.gpu, self.plan(), &self.walk, len, self.most)
+        Requirements::of(&self.gpu, self.plan(), &self.walk, &self.layout, self.most)
     }
 
     /// What one attempt does, as data; for stabilised methods with the number of
@@ -674,6 +673,11 @@ impl Optimizer {
     ) -> Result<(), OptimizerError> {
         if source.gpu().is_some_and(|gpu| !gpu.is(&self.gpu)) {
             return Err(OptimizerError::OtherDevice { what: "the gradient source" });
+        }
+        let names = ["in the source", "in the optimizer"];
+        let other = source.layout().and_then(|layout| layout.difference(&self.layout, names));
+        if let Some(difference) = other {
+            return Err(OptimizerError::OtherLayout { difference });
         }
         let retried = |adaptive: Adaptive| adaptive.rejection == Rejection::Retry;
         let lost = self.plan().ingredients().adaptive.is_some_and(retried)

@@ -9,9 +9,10 @@ mod steps;
 mod throughput_tests;
 mod workspace;
 
+pub use crate::gpu::traversal::fold;
 pub use evaluate::{Evaluated, Rows, controls};
 pub use options::{Activation, Loss, Products};
-pub use product::{Method, SINE_WGSL, fold, quads};
+pub use product::{Method, SINE_WGSL, quads};
 pub use steps::{Step, Steps};
 pub use workspace::{Workspace, check_binding, storage, uniform};
 
