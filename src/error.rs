@@ -248,8 +248,16 @@ pub enum GpuError {
          Use fewer parameters, or a device with larger buffers"
     )]
     BufferTooLarge { what: String, needed: u64, limit: u64 },
-    #[error("{what} needs {limit} of at least {needed}; this device has {found}")]
+    #[error(
+        "{what} needs {limit} of at least {needed}; this device has {found}. Ask for as much in \
+         `required_limits` where the device is requested"
+    )]
     LimitTooSmall { what: String, limit: &'static str, needed: u64, found: u64 },
+    #[error(
+        "{what} needs {limit} of at most {most}; this device has {found}. Ask for as little in \
+         `required_limits` where the device is requested"
+    )]
+    LimitTooLarge { what: String, limit: &'static str, most: u64, found: u64 },
     #[error(
         "adapter `{adapter}` ({backend}) has no compute shaders; take one with Vulkan, Metal, DX12 \
          or WebGPU, where all have them"

@@ -91,7 +91,7 @@ impl Sizes {
             average: if ingredients.average.is_some() { len } else { ALIGNMENT },
             partials,
             stored: Stored { second: ingredients.second_storage(), ..ingredients.stored },
-            least: 4 * chunk.max(partials + 2) as u64,
+            least: RING_BYTES.max(4 * chunk.max(partials + 2) as u64),
         }
     }
 

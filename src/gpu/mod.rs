@@ -1,6 +1,6 @@
 //! The device, its vectors and its compiled kernels.
 
-mod adopt;
+pub(crate) mod adopt;
 pub(crate) mod average;
 pub(crate) mod choose;
 pub(crate) mod combine;

@@ -1,5 +1,6 @@
 //! The options of an optimizer, and how one is made of them.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -329,7 +330,7 @@ impl Builder {
         if !(1..=RING).contains(&self.per_submit) {
             return Err(OptimizerError::PerSubmit { found: self.per_submit, most: RING }.into());
         }
-        let given = gpu.limits().max_storage_buffers_per_shader_stage;
+        let given = gpu.storage_bindings();
         let bindings = self.bindings.unwrap_or(given).min(given).max(WEBGPU_BINDINGS);
         let options = Options { bindings, ..self.options };
         let plan = Plan::with_ingredients(&self.method, &self.ingredients, options)?;
@@ -363,6 +364,8 @@ impl Builder {
         Requirements::of(gpu, &plan, &walk, layout, most)
             .check(gpu, builder.memory.or_else(|| gpu.available_memory()))?;
         let Self { method, ingredients, per_submit, pace, .. } = builder;
+        let theta = without_padding(layout, theta);
+        let theta = theta.as_ref();
         let gaps = Gaps::of(layout, &walk, most);
         let state = State::new(gpu, &plan, &walk, theta, gaps, &multipliers)?;
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
@@ -420,4 +423,15 @@ impl Builder {
         optimizer.write_settings();
         Ok(optimizer)
     }
+}
+
+/// θ with zeros between tensors, whatever was there.
+fn without_padding<'t>(layout: &ParamLayout, theta: &'t [f32]) -> Cow<'t, [f32]> {
+    let mut theta = Cow::Borrowed(theta);
+    for gap in layout.gaps() {
+        if theta[gap.clone()].iter().any(|x| x.to_bits() != 0) {
+            theta.to_mut()[gap].fill(0.0);
+        }
+    }
+    theta
 }

@@ -1,6 +1,6 @@
 //! What an optimizer needs of a device, known before anything is allocated.
 
-use crate::error::{Error, OptimizerError};
+use crate::error::{Error, GpuError, OptimizerError};
 use crate::gpu::Gpu;
 use crate::gpu::padding::Gaps;
 use crate::gpu::timer::{STAMPS_BYTES, Timer};
@@ -78,6 +78,11 @@ impl Requirements {
     /// `available` bytes are what the optimizer may take, where that is known.
     pub(super) fn check(&self, gpu: &Gpu, available: Option<u64>) -> Result<(), Error> {
         gpu.check_limits("the optimizer", self.least_binding)?;
+        let (needed, found) = (self.storage_buffers.into(), gpu.storage_bindings().into());
+        if needed > found {
+            let (what, limit) = ("the plan".into(), "max_storage_buffers_per_shader_stage");
+            return Err(GpuError::LimitTooSmall { what, limit, needed, found }.into());
+        }
         let limit = gpu.limits().max_buffer_size;
         if self.largest_buffer > limit {
             return Err(OptimizerError::BufferTooLarge {

@@ -18,6 +18,7 @@ pub use workspace::{Workspace, check_binding, storage, uniform};
 
 use crate::error::{Error, LayoutError, ModelError};
 use crate::gpu::Gpu;
+use crate::gpu::vector::Vector;
 use crate::layout::{Init, ParamLayout, ParamLayoutBuilder};
 use workspace::Need;
 
@@ -61,7 +62,7 @@ impl Network {
         let tensors = &self.layout.tensors()[self.first..];
         tensors
             .iter()
-            .try_for_each(|t| check_binding(&self.gpu, "a weight matrix", 4 * t.len() as u64))
+            .try_for_each(|t| check_binding(&self.gpu, "a weight matrix", Vector::bytes(t.len())))
     }
 }
 

@@ -6,6 +6,7 @@ use super::points::{Batch, Surroundings, schedule};
 use super::{NeuralField, Points, Target};
 use crate::error::{Error, ModelError};
 use crate::gpu::Gpu;
+use crate::gpu::vector::Vector;
 use crate::layout::{Init, ParamLayout};
 use crate::models::BindCache;
 use crate::models::dense::{
@@ -93,7 +94,7 @@ impl FieldBuilder {
         }
         let layout = layers(layout, &widths, activation).build()?;
         let grid = layout.tensors()[..first].last().map_or(0, |tensor| tensor.range().end);
-        check_binding(gpu, "a hash grid", 4 * grid as u64)?;
+        check_binding(gpu, "a hash grid", Vector::bytes(grid))?;
         let network = Network {
             gpu: gpu.clone(),
             widths,
@@ -132,7 +133,8 @@ impl Points {
     /// Rows of a batch over this many texels.
     fn rows(self, texels: usize) -> Result<usize, ModelError> {
         // So that rows times corners of a cell stay far below 2³¹.
-        const MOST: usize = 1 << 24;
+        // A workgroup does 256 rows, and there are 65,535 of them.
+        const MOST: usize = 65_535 << 8;
         let (rows, most) = match self {
             Points::Texels(rows) => (rows, texels.min(MOST)),
             Points::Anywhere(rows) => (rows, MOST),

@@ -574,7 +574,7 @@ fn bad_input_is_refused_with_its_numbers() {
         (plain().activation(Activation::Sine { omega: -1.0 }), "-1.0"),
         (plain().points(Points::Texels(0)), "a batch of 0 points"),
         (plain().points(Points::Texels(31)), "1 to 30"),
-        (plain().points(Points::Anywhere(1 << 25)), "16777216"),
+        (plain().points(Points::Anywhere(1 << 25)), "16776960"),
     ];
     for (builder, words) in faults {
         let error = builder.build(gpu(), &image).unwrap_err();
