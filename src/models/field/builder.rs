@@ -105,13 +105,19 @@ impl FieldBuilder {
             first,
             trained_inputs: first > 0,
         };
-        network.check_bindings()?;
-        let texels = storage(gpu, "texels of a target", 4 * target.values().len() as u64)?;
+        network.check_room(rows, true)?;
+        let anywhere = matches!(points, Points::Anywhere(_));
+        let texel_bytes = 4 * target.values().len() as u64;
+        let mut needs = vec![("texels of a target", texel_bytes)];
+        needs.extend(Batch::buffers(rows, target.channels(), anywhere));
+        for (what, bytes) in needs {
+            check_binding(gpu, what, bytes)?;
+        }
+        let texels = storage(gpu, "texels of a target", texel_bytes)?;
         gpu.upload(&texels, bytemuck::cast_slice(target.values()))?;
         let surroundings =
             Surroundings { extent: target.extent().into(), channels: target.channels(), texels };
         let encoder = Encoder::new(gpu, encoding, dimensions, &network.layout)?;
-        let anywhere = matches!(points, Points::Anywhere(_));
         let batch = Batch::new(&network, rows, true, anywhere)?;
         Ok(NeuralField {
             schedule: schedule(points, target.texels(), rows, seed),
