@@ -383,7 +383,6 @@ pub struct Evaluation<'a> {
 impl<'a> Evaluation<'a> {
     /// Stage 1 of an attempt of nobody's, on the batch that `control` names: for whoever
     /// looks at a source without an optimizer. Fields may be changed before it is used.
-    #[cfg(test)]
     pub(crate) fn alone(
         gpu: &'a Gpu,
         (point, gradient): (&'a Vector, &'a Vector),

@@ -146,6 +146,14 @@ impl Vector {
         self.read_elements(gpu, 0..self.len, Waiting::Yields).await
     }
 
+    pub(crate) async fn read_with(
+        &self,
+        gpu: &Gpu,
+        waiting: Waiting,
+    ) -> Result<Vec<f32>, GpuError> {
+        self.read_elements(gpu, 0..self.len, waiting).await
+    }
+
     /// Reads some elements back; those beyond the end are left out. Waits.
     ///
     /// # Errors

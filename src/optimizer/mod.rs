@@ -2,6 +2,7 @@
 //! records attempts.
 
 mod builder;
+mod check;
 mod hosted;
 mod requirements;
 #[cfg(feature = "checkpoint")]
@@ -34,6 +35,7 @@ use crate::source::{Batches, GradientSource};
 use crate::state::State;
 
 pub use builder::Builder;
+pub use check::{Outcome, SourceCheck, SourceFault, SourceTest, TensorCheck};
 use hosted::{Deadline, Handed, Recorded, Recording, in_foreign_hands};
 pub use requirements::Requirements;
 use stages::ATTEMPTS_PER_RADIUS;
@@ -459,7 +461,7 @@ impl Optimizer {
         waiting: Waiting,
     ) -> Result<Report, Error> {
         self.end_drive();
-        self.check_source(source, true)?;
+        self.check_fits(source, true)?;
         self.wait_with(waiting).await?;
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let mut pass = None;
@@ -610,7 +612,7 @@ impl Optimizer {
         let _entered = tracing::trace_span!("record", optimizer = self.id, attempts).entered();
         // Of what is in the host's hands nobody waits for the verdict.
         let waits = !hosted && self.pace == Pace::Wait;
-        self.check_source(source, waits)?;
+        self.check_fits(source, waits)?;
         let cursor = waits.then(|| self.reports.progress().cursor());
         let begun = AtomicBool::new(false);
         let timing = self.timer.as_ref().filter(|_| timed);
@@ -666,11 +668,7 @@ impl Optimizer {
 
     /// Refuses batches that a refused attempt would lose, and a source without
     /// products where the plan wants some.
-    fn check_source(
-        &self,
-        source: &impl GradientSource,
-        waits: bool,
-    ) -> Result<(), OptimizerError> {
+    fn check_fits(&self, source: &impl GradientSource, waits: bool) -> Result<(), OptimizerError> {
         if source.gpu().is_some_and(|gpu| !gpu.is(&self.gpu)) {
             return Err(OptimizerError::OtherDevice { what: "the gradient source" });
         }
