@@ -124,7 +124,7 @@ const BUILDS: &[(&str, Build)] = &[
     }),
     ("wide network", |gpu| network(gpu, &[300, 200, 4], builder("euler"))),
     ("stages", |gpu| {
-        let mut source = PerStage::new(gpu, classifier(gpu, &[20, 16, 4])?, 4)?;
+        let mut source = PerStage::new(gpu, classifier(gpu, &[20, 16, 4])?)?;
         let layout = source.layout().unwrap().clone();
         let start = layout.initial(2);
         trained(builder("rk4"), gpu, &layout, &start, &mut source)
