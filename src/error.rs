@@ -492,6 +492,11 @@ pub enum DataError {
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ModelError {
+    #[error(
+        "this problem's gradient is not zero at zero, so padding between tensors would move; take \
+         tensors of whole multiples of 64 elements, but for the last"
+    )]
+    Padded,
     #[error("a network needs at least an input and an output width; these are {widths:?}")]
     TooFewWidths { widths: Vec<usize> },
     #[error("width {index} (counted from 0) of {widths:?} is zero")]

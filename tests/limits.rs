@@ -112,7 +112,6 @@ const BUILDS: &[(&str, Build)] = &[
         quartic(gpu, 30_000, everything().storage(Stored::all(Storage::Bf16)))
     }),
     ("rkc2", |gpu| quartic(gpu, 1000, builder("rkc2:stages=5"))),
-    ("williamson3", |gpu| quartic(gpu, 1000, builder("williamson3"))),
     ("a rule", |gpu| quartic(gpu, 1000, builder("euler").step_size(StepSize::sgd_g2(0.01, 0.9)))),
     ("network", |gpu| network(gpu, &[20, 16, 4], builder("rk4"))),
     ("ragged network", |gpu| {
@@ -122,7 +121,6 @@ const BUILDS: &[(&str, Build)] = &[
             builder("heun").storage(Stored::all(Storage::F16)).writes_narrow(true),
         )
     }),
-    ("wide network", |gpu| network(gpu, &[300, 200, 4], builder("euler"))),
     ("stages", |gpu| {
         let mut source = PerStage::new(gpu, classifier(gpu, &[20, 16, 4])?)?;
         let layout = source.layout().unwrap().clone();
@@ -181,7 +179,6 @@ fn whatever_the_limits_all_works_or_is_refused_by_name() {
         };
     }
     let mut table: Vec<(&str, u64, Limits, Option<usize>)> = with! {
-        max_storage_buffer_binding_size: 262_144 => None,
         max_storage_buffer_binding_size: 100_000 => None,
         max_storage_buffer_binding_size: 65_536 => Some(0),
         max_uniform_buffer_binding_size: 128 => Some(0),
@@ -200,7 +197,7 @@ fn whatever_the_limits_all_works_or_is_refused_by_name() {
     let barely = Limits {
         max_storage_buffer_binding_size: 2 << 20,
         max_buffer_size: 4 << 20,
-        max_uniform_buffer_binding_size: 640,
+        max_uniform_buffer_binding_size: 1088,
         min_uniform_buffer_offset_alignment: 1024,
         min_storage_buffer_offset_alignment: 256,
         max_storage_buffers_per_shader_stage: 8,

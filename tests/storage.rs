@@ -460,7 +460,8 @@ fn parameter_groups_lie_beside_narrow_state() {
         .build()
         .unwrap();
     let n = layout.len();
-    let mut source = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
+    let source = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
+    let mut source = source.with_layout(&layout).unwrap();
     let mut start = vec![0.0; n];
     start[layout.range("frozen").unwrap()].fill(1.0);
     start[layout.range("free").unwrap()].fill(1.0);

@@ -25,7 +25,7 @@ pub(crate) const KERNELS: Kernels = Kernels {
     workgroup: [LANES as u32, 16, 1],
     workgroup_bytes: 8192,
     uniforms: 3,
-    uniform_bytes: 624,
+    uniform_bytes: 1072,
     storage_buffers: 8,
     bindings: 11,
 };
@@ -93,6 +93,15 @@ impl Gpu {
     /// [`GpuError::LimitTooSmall`] with the limit's name and both numbers.
     pub fn check(&self) -> Result<(), GpuError> {
         self.check_limits("kutta", 0)
+    }
+
+    /// Refuses what one buffer of this device cannot hold.
+    pub(crate) fn check_buffer(&self, what: &str, needed: u64) -> Result<(), GpuError> {
+        let limit = self.limits().max_buffer_size;
+        match needed > limit {
+            true => Err(GpuError::BufferTooLarge { what: what.into(), needed, limit }),
+            false => Ok(()),
+        }
     }
 
     /// Most storage buffers that one kernel can bind beside its uniforms.
@@ -247,8 +256,8 @@ mod tests {
             max_bindings_per_bind_group: 11u32,
             max_bind_groups: 1u32,
             max_compute_workgroup_storage_size: 8192u32,
-            max_uniform_buffer_binding_size: 624u64,
-            max_buffer_size: 624u64,
+            max_uniform_buffer_binding_size: 1072u64,
+            max_buffer_size: 1072u64,
         }
         let aligned = Limits { min_storage_buffer_offset_alignment: 512, ..Limits::default() };
         let message = lacking(&aligned, "kutta", 0).unwrap_err().to_string();

@@ -218,10 +218,7 @@ impl Gpu {
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, GpuError> {
         let _entered = tracing::trace_span!("buffer", label, bytes).entered();
-        let limit = self.inner.limits.max_buffer_size;
-        if bytes > limit {
-            return Err(GpuError::BufferTooLarge { what: label.into(), needed: bytes, limit });
-        }
+        self.check_buffer(label, bytes)?;
         let create = || {
             self.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),

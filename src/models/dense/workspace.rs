@@ -294,11 +294,7 @@ pub fn check_binding(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<(), Er
     if bytes > limit {
         return Err(ModelError::TooLarge { what, bytes, limit }.into());
     }
-    let limit = gpu.limits().max_buffer_size;
-    if bytes > limit {
-        return Err(GpuError::BufferTooLarge { what: what.into(), needed: bytes, limit }.into());
-    }
-    Ok(())
+    Ok(gpu.check_buffer(what, bytes)?)
 }
 
 #[cfg(test)]
