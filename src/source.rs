@@ -120,6 +120,9 @@ use crate::plan::Purpose;
 /// assert_eq!(optimizer.params().read()?, [0.25; 64]);
 /// # Ok::<(), kutta::Error>(())
 /// ```
+///
+/// [`Optimizer::check_source`](crate::Optimizer::check_source) holds a source against all of
+/// this.
 pub trait GradientSource {
     /// Records the work that reads θ from [`Evaluation::point`] and writes
     /// ∇L(θ) to [`Evaluation::gradient`] and, where it knows it, L(θ) to

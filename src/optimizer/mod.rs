@@ -176,7 +176,8 @@ impl Optimizer {
         kept.then(|| Params::new(&self.gpu, &self.state.average, &self.layout))
     }
 
-    /// Kernels of kutta's own that one attempt dispatches.
+    /// Kernels of kutta's own that one attempt dispatches, without those that clear padding
+    /// after a source ([`GradientSource::keeps_padding`]).
     pub fn dispatches_per_attempt(&self) -> usize {
         self.recorder().attempt_dispatches().len()
     }

@@ -3,8 +3,9 @@
 //! L(θ + εu) − L(θ − εu) is held against Σ gᵢ δᵢ in f64, where δ is what rounding to f32 left
 //! of 2εu. A loss in f32 tells little where ε is small, and bends where it is large: which ε
 //! suits is not known beforehand. So the gradient is right if it agrees at some ε at which
-//! the loss can tell, and wrong if at two ε's in a row the loss can tell, they agree with
-//! each other, and the gradient agrees with neither.
+//! the loss can tell. It is wrong if the two smallest such ε agree with each other and not
+//! with it: what a difference is off by for its size falls with ε, so that these two would
+//! not agree.
 
 use std::ops::Range;
 
@@ -15,14 +16,21 @@ pub(super) const STEPS: [f64; 7] =
 /// Directions for each tensor: along its gradient, and random ones.
 pub(super) const DIRECTIONS: usize = 3;
 
-/// By how much of a slope a gradient may be off, and by how much it is called wrong; in
-/// between nothing is said.
-const RIGHT: f64 = 0.03;
-const WRONG: f64 = 0.06;
-/// How well two differences of the loss agree if both are to be believed.
-const STEADY: f64 = 0.02;
-/// What part of a difference the loss's rounding may be.
-const AUDIBLE: f64 = 0.02;
+/// Bounds, as parts of a slope.
+struct Bounds {
+    /// Of a gradient that agrees, and of one that does not; in between nothing is said.
+    right: f64,
+    wrong: f64,
+    /// How well two differences agree if both are to be believed.
+    steady: f64,
+    /// What the loss's rounding may be.
+    audible: f64,
+}
+
+/// What is wanted, and what has to do where the loss is rough.
+const FINE: Bounds = Bounds { right: 0.01, wrong: 0.02, steady: 0.005, audible: 0.005 };
+const COARSE: Bounds = Bounds { right: 0.03, wrong: 0.06, steady: 0.02, audible: 0.02 };
+
 /// Units in the last place that a loss, a sum over a batch, is off by.
 const ULPS: f64 = 8.0;
 
@@ -109,8 +117,8 @@ impl Difference {
     }
 
     /// Whether the loss can tell.
-    fn tells(&self) -> bool {
-        self.found.is_finite() && self.far > 0.0 && self.noise <= AUDIBLE * self.size()
+    fn tells(&self, bounds: &Bounds) -> bool {
+        self.found.is_finite() && self.far > 0.0 && self.noise <= bounds.audible * self.size()
     }
 
     /// By what part of the slope loss and gradient disagree.
@@ -118,24 +126,38 @@ impl Difference {
         (self.found - self.expected).abs() / self.size()
     }
 
+    fn agrees(&self, bounds: &Bounds) -> bool {
+        self.tells(bounds) && self.disagreement() <= bounds.right
+    }
+
+    /// So good that no other step need be tried.
     pub fn is_right(&self) -> bool {
-        self.tells() && self.disagreement() <= RIGHT
+        self.agrees(&FINE)
     }
 }
 
-/// Of the differences in one direction, none of which is right, one that shows the gradient
-/// to be wrong.
-pub(super) fn wrong(mut tried: Vec<Difference>) -> Option<Difference> {
-    tried.retain(|difference| difference.tells() && difference.disagreement() > WRONG);
+/// What the differences in one direction come to, none of which was right at once: the
+/// disagreement of a gradient that is right after all, or one that shows it to be wrong.
+pub(super) fn judged(mut tried: Vec<Difference>) -> Option<Result<f64, Difference>> {
     tried.sort_by(|a, b| a.step.total_cmp(&b.step));
-    let slope = |d: &Difference| d.found / d.far;
-    let steady = |pair: &&[Difference]| {
-        let (a, b) = (slope(&pair[0]), slope(&pair[1]));
-        // Where the gradient says more than the loss, both may be next to nothing.
-        let size = (pair[0].size() / pair[0].far).max(pair[1].size() / pair[1].far);
-        (a - b).abs() <= STEADY * size
-    };
-    tried.windows(2).find(steady).map(|pair| pair[0])
+    if let Some(wrong) = wrong(&tried, &FINE) {
+        return Some(Err(wrong));
+    }
+    let right = tried.iter().filter(|d| d.agrees(&COARSE)).map(Difference::disagreement);
+    if let Some(least) = right.reduce(f64::min) {
+        return Some(Ok(least));
+    }
+    wrong(&tried, &COARSE).map(Err)
+}
+
+fn wrong(tried: &[Difference], bounds: &Bounds) -> Option<Difference> {
+    let mut telling = tried.iter().filter(|difference| difference.tells(bounds));
+    let (a, b) = (*telling.next()?, *telling.next()?);
+    // Where the gradient says more than the loss, both slopes may be next to nothing.
+    let size = (a.size() / a.far).max(b.size() / b.far);
+    let steady = (a.found / a.far - b.found / b.far).abs() <= bounds.steady * size;
+    let off = a.disagreement().min(b.disagreement()) > bounds.wrong;
+    (steady && off).then_some(a)
 }
 
 #[cfg(test)]
@@ -143,7 +165,11 @@ mod tests {
     use super::*;
 
     /// Differences of a loss with rounding, of a gradient that is off by a factor.
-    fn judged(loss: impl Fn(f64) -> f64, slope: f64, factor: f64) -> Result<f64, Option<f64>> {
+    fn found(
+        loss: impl Fn(f64) -> f64,
+        slope: f64,
+        factor: f64,
+    ) -> Option<Result<f64, Difference>> {
         let at = 0.7f32;
         let gradient = [(slope * factor) as f32];
         let mut tried = Vec::new();
@@ -152,11 +178,11 @@ mod tests {
             let losses = [0, 1].map(|i| loss(f64::from(ends[i][0])) as f32);
             let difference = Difference::new(step, losses, &gradient, [&ends[0], &ends[1]]);
             if difference.is_right() {
-                return Ok(difference.disagreement());
+                return Some(Ok(difference.disagreement()));
             }
             tried.push(difference);
         }
-        Err(wrong(tried).map(|difference| difference.disagreement()))
+        judged(tried)
     }
 
     #[test]
@@ -169,14 +195,15 @@ mod tests {
             ("small", Box::new(|x: f64| 1.0 + 1e-3 * x), 1e-3),
             ("a corner beside", Box::new(|x: f64| (x - 0.69).abs()), 1.0),
         ] {
-            assert!(judged(&loss, slope, 1.0).is_ok(), "{what}");
-            for factor in [0.0, 0.5, 0.9, 1.1, 2.0, -1.0] {
-                let found = judged(&loss, slope, factor);
-                assert!(matches!(found, Err(Some(_))), "{what} times {factor}: {found:?}");
+            assert!(matches!(found(&loss, slope, 1.0), Some(Ok(_))), "{what}");
+            for factor in [0.0, 0.5, 0.9, 0.97, 1.03, 1.1, 2.0, -1.0] {
+                let found = found(&loss, slope, factor);
+                assert!(matches!(found, Some(Err(_))), "{what} times {factor}: {found:?}");
             }
         }
         // A loss that tells nothing blames nobody.
-        assert_eq!(judged(|x| 1.0 + 1e-9 * x, 1e-9, 1.0), Err(None));
-        assert_eq!(judged(|x| 1.0 + 1e-9 * x, 1e-9, 2.0), Err(None));
+        for factor in [1.0, 2.0] {
+            assert!(found(|x| 1.0 + 1e-9 * x, 1e-9, factor).is_none());
+        }
     }
 }

@@ -45,8 +45,9 @@ impl Optimizer {
     /// | `products` | H v that is not the slope of the gradient |
     ///
     /// The optimizer stays as it is, bit for bit: point, gradient, loss and control block
-    /// are others. The source is asked some dozens of times for each tensor, and one that
-    /// draws batches on the host draws batches 0 and 1. Waits.
+    /// are others. The source is asked at θ on the batch that comes next, some dozens of times
+    /// for each tensor, and on the one after it; one that draws its batches on the host draws
+    /// these. A NaN is named by tensor and element where θ and batch still give one. Waits.
     ///
     /// ```
     /// use kutta::{Gpu, Method, Optimizer, StepSize, models::Analytic};
@@ -90,7 +91,8 @@ impl Optimizer {
             return Ok(SourceCheck { tests, tensors: Vec::new(), notes: Vec::new() });
         }
         let theta = self.state.vectors[0].read_with(&self.gpu, waiting).await?;
-        let mut check = Check::new(&self.gpu, &self.layout, &theta, source, waiting)?;
+        let at = (&theta[..], self.reports.progress().batch);
+        let mut check = Check::new(&self.gpu, &self.layout, at, source, waiting)?;
         check.run().await?;
         Ok(check.done)
     }
@@ -101,6 +103,8 @@ struct Check<'a, S> {
     gpu: &'a Gpu,
     layout: &'a ParamLayout,
     theta: &'a [f32],
+    /// The one that comes next.
+    batch: u64,
     source: &'a mut S,
     waiting: Waiting,
     /// Two, to tell apart what is kept by buffers.
@@ -112,14 +116,14 @@ impl<'a, S: GradientSource> Check<'a, S> {
     fn new(
         gpu: &'a Gpu,
         layout: &'a ParamLayout,
-        theta: &'a [f32],
+        (theta, batch): (&'a [f32], u64),
         source: &'a mut S,
         waiting: Waiting,
     ) -> Result<Self, Error> {
         let buffers = || Buffers::new(gpu, layout.len(), Storage::F32);
         let buffers = [buffers()?, buffers()?];
         let done = SourceCheck { tests: Vec::new(), tensors: Vec::new(), notes: Vec::new() };
-        Ok(Self { gpu, layout, theta, source, waiting, buffers, done })
+        Ok(Self { gpu, layout, theta, batch, source, waiting, buffers, done })
     }
 
     async fn run(&mut self) -> Result<(), Error> {
@@ -181,11 +185,11 @@ impl<'a, S: GradientSource> Check<'a, S> {
         }
     }
 
-    /// Stage 1 on a batch.
-    fn first(&self, batch: u64, before: f32) -> Ask<'a> {
+    /// Stage 1 on the batch that comes next, or on one `ahead` of it.
+    fn first(&self, ahead: u64, before: f32) -> Ask<'a> {
         Ask {
             purpose: Purpose::Stage(1),
-            batch,
+            batch: self.batch + ahead,
             ticket: BatchTicket::new(),
             theta: self.theta,
             before,
@@ -360,31 +364,35 @@ impl<'a, S: GradientSource> Check<'a, S> {
         let next = self.evaluate(0, &ask).await?;
         let ask = self.first(0, f32::NAN);
         let back = self.evaluate(0, &ask).await?;
-        let what = "on batch 0 again, after batch 1";
-        let mut faults = self.apart(&back.gradient, &once.gradient, what);
+        let (here, there) = (self.batch, self.batch + 1);
+        let what = format!("on batch {here} again, after batch {there}");
+        let mut faults = self.apart(&back.gradient, &once.gradient, &what);
         // As `PerStage` asks: a later stage, a block and a ticket of its own.
         let ask = Ask { purpose: Purpose::Stage(2), ..self.first(1, f32::NAN) };
         let later = self.evaluate(1, &ask).await?;
         let differs = !self.apart(&next.gradient, &once.gradient, "").is_empty();
         let stale = self.apart(&later.gradient, &once.gradient, "").is_empty();
         let what = match differs && stale {
-            true => {
-                "stage 2 on batch 1 sees the batch of stage 1; gather whenever \
+            true => format!(
+                "stage 2 on batch {there} sees the batch of stage 1; gather whenever \
                  `Evaluation::ticket` changes, whatever the purpose"
-            }
-            false => "on batch 1, asked as stage 2 with a control block and a ticket of its own",
+            ),
+            false => format!(
+                "on batch {there}, asked as stage 2 with a control block and a ticket of its own"
+            ),
         };
-        faults.extend(self.apart(&later.gradient, &next.gradient, what));
+        faults.extend(self.apart(&later.gradient, &next.gradient, &what));
         if self.source.batches() == Batches::One && differs {
-            let what = "on batch 1, where the source says that there is one (`Batches::One`)";
-            faults.extend(self.apart(&next.gradient, &once.gradient, what));
+            let what = format!(
+                "on batch {there}, where the source says that there is one (`Batches::One`)"
+            );
+            faults.extend(self.apart(&next.gradient, &once.gradient, &what));
         }
         if self.source.batches() != Batches::One && !differs {
-            self.done.notes.push(
-                "batches 0 and 1 have the same gradient; a source of one batch can say so \
-                 (`Batches::One`), one of several is to look at the control block's `batch`"
-                    .into(),
-            );
+            self.done.notes.push(format!(
+                "batches {here} and {there} have the same gradient; a source of one batch can say \
+                 so (`Batches::One`), one of several is to look at the control block's `batch`"
+            ));
         }
         self.report("batches", faults);
         Ok(())
@@ -481,9 +489,10 @@ impl<'a, S: GradientSource> Check<'a, S> {
                     }
                     tried.push(difference);
                 }
-                match differences::wrong(tried) {
+                match differences::judged(tried) {
                     None => silent.push(tensor.name()),
-                    Some(difference) => {
+                    Some(Ok(part)) => worst = Some(worst.unwrap_or(0.0).max(part)),
+                    Some(Err(difference)) => {
                         let Difference { found, expected, .. } = difference;
                         let along = match number {
                             0 if norm(gradient) > 0.0 => "its gradient",
@@ -562,12 +571,13 @@ impl<'a, S: GradientSource> Check<'a, S> {
             if zero || (0..steps.len()).any(|i| part(found, of(i)) <= PRODUCT_RIGHT) {
                 continue;
             }
+            let tells =
+                |&i: &usize| noise(steps[i]) <= PRODUCT_RIGHT * norm(of(i)).max(norm(found));
+            // What a difference is off by for its size falls with it: the smallest that tells.
             let wrong = |&i: &usize| {
-                part(found, of(i)) > PRODUCT_WRONG
-                    && part(of(i), of(i + 1)) <= PRODUCT_RIGHT
-                    && noise(steps[i]) <= PRODUCT_RIGHT * norm(of(i)).max(norm(found))
+                part(found, of(i)) > PRODUCT_WRONG && part(of(i), of(i + 1)) <= PRODUCT_RIGHT
             };
-            match (0..steps.len() - 1).find(wrong) {
+            match (0..steps.len() - 1).find(tells).filter(wrong) {
                 Some(i) => {
                     let message = format!(
                         "‖H v‖ is {:.4e}, and differences of the gradient say {:.4e}; {:.0} % of \
