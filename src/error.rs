@@ -154,6 +154,11 @@ pub enum OptimizerError {
     )]
     OtherDevice { what: &'static str },
     #[error(
+        "the gradient source is for other parameters than this optimizer: {difference}. Build the \
+         optimizer with the source's own layout"
+    )]
+    OtherLayout { difference: String },
+    #[error(
         "nothing was recorded, for the encoder is of another device or instance, or invalid: \
          {reason}. Take one of the optimizer's own device with no pass open, and drop this one"
     )]
@@ -288,13 +293,27 @@ pub enum GpuError {
          Use fewer parameters, or a device with larger buffers"
     )]
     BufferTooLarge { what: String, needed: u64, limit: u64 },
-    #[error("{what} needs {limit} of at least {needed}; this device has {found}")]
+    #[error(
+        "{what} needs {limit} of at least {needed}; this device has {found}. Ask for as much in \
+         `required_limits` where the device is requested"
+    )]
     LimitTooSmall { what: String, limit: &'static str, needed: u64, found: u64 },
+    #[error(
+        "{what} needs {limit} of at most {most}; this device has {found}. Ask for as little in \
+         `required_limits` where the device is requested"
+    )]
+    LimitTooLarge { what: String, limit: &'static str, most: u64, found: u64 },
     #[error(
         "adapter `{adapter}` ({backend}) has no compute shaders; take one with Vulkan, Metal, DX12 \
          or WebGPU, where all have them"
     )]
     NoCompute { adapter: String, backend: String },
+    #[error(
+        "the vectors of an evaluation cannot be read on the host while the source is being asked: \
+         what writes them is recorded and not submitted yet, so old values would be read. Let \
+         `GradientSource::submits` give true; kutta then submits that first"
+    )]
+    NotSubmitted,
     #[error("the device has no memory for {what} ({bytes} bytes)")]
     OutOfMemory { what: String, bytes: u64 },
     #[error(
@@ -518,6 +537,11 @@ pub enum DataError {
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ModelError {
+    #[error(
+        "this problem's gradient is not zero at zero, so padding between tensors would move; take \
+         tensors of whole multiples of 64 elements, but for the last"
+    )]
+    Padded,
     #[error("a network needs at least an input and an output width; these are {widths:?}")]
     TooFewWidths { widths: Vec<usize> },
     #[error("width {index} (counted from 0) of {widths:?} is zero")]

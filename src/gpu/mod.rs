@@ -1,6 +1,6 @@
 //! The device, its vectors and its compiled kernels.
 
-mod adopt;
+pub(crate) mod adopt;
 pub(crate) mod average;
 pub(crate) mod choose;
 pub(crate) mod combine;
@@ -16,6 +16,7 @@ pub(crate) mod guard;
 pub mod kernel;
 pub(crate) mod moments;
 pub(crate) mod pack;
+pub(crate) mod padding;
 pub(crate) mod radius;
 pub(crate) mod registers;
 pub(crate) mod settings;
@@ -219,10 +220,7 @@ impl Gpu {
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, GpuError> {
         let _entered = tracing::trace_span!("buffer", label, bytes).entered();
-        let limit = self.inner.limits.max_buffer_size;
-        if bytes > limit {
-            return Err(GpuError::BufferTooLarge { what: label.into(), needed: bytes, limit });
-        }
+        self.check_buffer(label, bytes)?;
         let create = || {
             self.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),

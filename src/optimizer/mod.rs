@@ -2,6 +2,7 @@
 //! records attempts.
 
 mod builder;
+mod check;
 mod drive;
 mod hosted;
 mod requirements;
@@ -35,6 +36,7 @@ use crate::source::{Batches, GradientSource};
 use crate::state::State;
 
 pub use builder::Builder;
+pub use check::{Outcome, SourceCheck, SourceFault, SourceTest, TensorCheck};
 use drive::Goal;
 use hosted::{Deadline, Handed, Recorded, Recording, in_foreign_hands};
 pub use requirements::Requirements;
@@ -146,8 +148,7 @@ impl Optimizer {
 
     /// What the optimizer took of its device when it was built.
     pub fn requirements(&self) -> Requirements {
-        let len = self.layout.len();
-        Requirements::of(&self.gpu, self.plan(), &self.walk, len, self.most)
+        Requirements::of(&self.gpu, self.plan(), &self.walk, &self.layout, self.most)
     }
 
     /// What one attempt does, as data; for stabilised methods with the number of
@@ -181,7 +182,8 @@ impl Optimizer {
         kept.then(|| Params::new(&self.gpu, &self.state.average, &self.layout))
     }
 
-    /// Kernels of kutta's own that one attempt dispatches.
+    /// Kernels of kutta's own that one attempt dispatches, without those that clear padding
+    /// after a source ([`GradientSource::keeps_padding`]).
     pub fn dispatches_per_attempt(&self) -> usize {
         self.recorder().attempt_dispatches().len()
     }
@@ -436,7 +438,7 @@ impl Optimizer {
         waiting: Waiting,
     ) -> Result<Report, Error> {
         self.end_drive();
-        self.check_source(source, true)?;
+        self.check_fits(source, true)?;
         self.wait_with(waiting).await?;
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let mut pass = None;
@@ -594,7 +596,7 @@ impl Optimizer {
         let _entered = tracing::trace_span!("record", optimizer = self.id, attempts).entered();
         // Of what is in the host's hands nobody waits for the verdict.
         let waits = !hosted && self.pace == Pace::Wait;
-        self.check_source(source, waits)?;
+        self.check_fits(source, waits)?;
         let cursor = waits.then(|| self.reports.progress().cursor());
         let begun = AtomicBool::new(false);
         let timing = self.timer.as_ref().filter(|_| timed);
@@ -650,13 +652,14 @@ impl Optimizer {
 
     /// Refuses batches that a refused attempt would lose, and a source without
     /// products where the plan wants some.
-    fn check_source(
-        &self,
-        source: &impl GradientSource,
-        waits: bool,
-    ) -> Result<(), OptimizerError> {
+    fn check_fits(&self, source: &impl GradientSource, waits: bool) -> Result<(), OptimizerError> {
         if source.gpu().is_some_and(|gpu| !gpu.is(&self.gpu)) {
             return Err(OptimizerError::OtherDevice { what: "the gradient source" });
+        }
+        let names = ["in the source", "in the optimizer"];
+        let other = source.layout().and_then(|layout| layout.difference(&self.layout, names));
+        if let Some(difference) = other {
+            return Err(OptimizerError::OtherLayout { difference });
         }
         let retried = |adaptive: Adaptive| adaptive.rejection == Rejection::Retry;
         let lost = self.plan().ingredients().adaptive.is_some_and(retried)
