@@ -97,10 +97,8 @@ impl Buffers {
         evaluation.ticket = ask.ticket;
         evaluation.adds = ask.adds;
         evaluation.direction = ask.direction;
-        evaluation.draw = match ask.purpose {
-            Purpose::Stage(stage) => stage - 1,
-            _ => 0,
-        };
+        // Not by the purpose: `PerStage` would show a later stage another batch, rightly.
+        evaluation.draw = 0;
         let (batch, cursor) = (ask.batch, ask.batch);
         evaluation.cursor = Some(Cursor { batch, cursor, stride: 1 });
         let recorded = source::recorded(source, &mut evaluation);
