@@ -23,13 +23,20 @@ struct Bounds {
     wrong: f64,
     /// How well two differences agree if both are to be believed.
     steady: f64,
+    /// By how much the loss may go up more on one side than it goes down on the other: at a
+    /// kink, and beyond many of them, differences agree with each other and with no gradient.
+    bend: f64,
     /// What the loss's rounding may be.
     audible: f64,
 }
 
 /// What is wanted, and what has to do where the loss is rough.
-const FINE: Bounds = Bounds { right: 0.01, wrong: 0.02, steady: 0.005, audible: 0.005 };
-const COARSE: Bounds = Bounds { right: 0.03, wrong: 0.06, steady: 0.02, audible: 0.02 };
+const FINE: Bounds =
+    Bounds { right: 0.01, wrong: 0.02, steady: 0.005, bend: 0.025, audible: 0.005 };
+const COARSE: Bounds = Bounds { right: 0.03, wrong: 0.06, steady: 0.02, bend: 0.1, audible: 0.02 };
+
+/// The largest step that can show a gradient to be wrong: beyond, a tensor is another one.
+const NEAR: f64 = 0.25;
 
 /// Units in the last place that a loss, a sum over a batch, is off by.
 const ULPS: f64 = 8.0;
@@ -85,6 +92,8 @@ pub(super) struct Difference {
     pub expected: f64,
     /// What a difference of this tensor usually is.
     usual: f64,
+    /// L(θ + εu) − 2 L(θ) + L(θ − εu).
+    bend: f64,
     noise: f64,
     /// ‖δ‖.
     far: f64,
@@ -94,7 +103,7 @@ pub(super) struct Difference {
 impl Difference {
     pub fn new(
         step: f64,
-        [above, below]: [f32; 2],
+        [above, here, below]: [f32; 3],
         gradient: &[f32],
         [ahead, behind]: [&[f32]; 2],
     ) -> Self {
@@ -106,6 +115,7 @@ impl Difference {
             found: f64::from(above) - f64::from(below),
             expected,
             usual: norm(gradient) * far / (gradient.len() as f64).sqrt(),
+            bend: f64::from(above) - 2.0 * f64::from(here) + f64::from(below),
             noise: ULPS * f64::from(f32::EPSILON) * largest,
             far,
             step,
@@ -151,13 +161,15 @@ pub(super) fn judged(mut tried: Vec<Difference>) -> Option<Result<f64, Differenc
 }
 
 fn wrong(tried: &[Difference], bounds: &Bounds) -> Option<Difference> {
-    let mut telling = tried.iter().filter(|difference| difference.tells(bounds));
+    let near = tried.iter().filter(|difference| difference.step <= NEAR);
+    let mut telling = near.filter(|difference| difference.tells(bounds));
     let (a, b) = (*telling.next()?, *telling.next()?);
     // Where the gradient says more than the loss, both slopes may be next to nothing.
     let size = (a.size() / a.far).max(b.size() / b.far);
     let steady = (a.found / a.far - b.found / b.far).abs() <= bounds.steady * size;
     let off = a.disagreement().min(b.disagreement()) > bounds.wrong;
-    (steady && off).then_some(a)
+    let straight = [a, b].iter().all(|d| d.bend.abs() <= bounds.bend * d.size() + 2.0 * d.noise);
+    (steady && off && straight).then_some(a)
 }
 
 #[cfg(test)]
@@ -175,7 +187,7 @@ mod tests {
         let mut tried = Vec::new();
         for step in STEPS {
             let ends = [step, -step].map(|far| moved(&[at], 0..1, &[1.0], far));
-            let losses = [0, 1].map(|i| loss(f64::from(ends[i][0])) as f32);
+            let losses = [ends[0][0], at, ends[1][0]].map(|x| loss(f64::from(x)) as f32);
             let difference = Difference::new(step, losses, &gradient, [&ends[0], &ends[1]]);
             if difference.is_right() {
                 return Some(Ok(difference.disagreement()));
@@ -201,6 +213,8 @@ mod tests {
                 assert!(matches!(found, Some(Err(_))), "{what} times {factor}: {found:?}");
             }
         }
+        // At a kink no difference says anything of either slope.
+        assert!(found(|y| 1.0 + (y - x).abs(), 1.0, 1.0).is_none());
         // A loss that tells nothing blames nobody.
         for factor in [1.0, 2.0] {
             assert!(found(|x| 1.0 + 1e-9 * x, 1e-9, factor).is_none());

@@ -460,10 +460,10 @@ impl<'a, S: GradientSource> Check<'a, S> {
     }
 
     async fn differences(&mut self, once: &Answer) -> Result<(), Error> {
-        if once.loss.is_none() {
+        let Some(here) = once.loss else {
             self.skip("differences", "the source gives no loss (`Evaluation::loss`)");
             return Ok(());
-        }
+        };
         let mut signs = Signs(11);
         let mut faults = Vec::new();
         let mut silent = Vec::new();
@@ -482,7 +482,7 @@ impl<'a, S: GradientSource> Check<'a, S> {
                     let below = self.loss_at(&ends[1]).await?;
                     let (Some(above), Some(below)) = (above, below) else { continue };
                     let ends = [&ends[0][range.clone()], &ends[1][range.clone()]];
-                    let difference = Difference::new(step, [above, below], gradient, ends);
+                    let difference = Difference::new(step, [above, here, below], gradient, ends);
                     if difference.is_right() {
                         worst = Some(worst.unwrap_or(0.0).max(difference.disagreement()));
                         continue 'directions;
