@@ -1,4 +1,4 @@
-// α = min(1, clip/‖k₁‖); h by the rule, from the sums of `field`
+// α = min(1, clip/‖k₁‖); h by the rule, from the roots that `field` leaves
 // Moves nothing of the parameters' size.
 // Recorded before the stages, after each `guard` or `field` that it decides by.
 override CHOICE: u32 = 0u;
@@ -14,12 +14,17 @@ const RADIUS_START = 8u;
 const RADIUS = 9u;
 const OPENED = 10u;
 
+// The first bank that counts, and how many do.
+override FIRST: u32 = select(1u, 0u, CHOICE == NORM);
+override SUMS: u32 = select(2u, 1u, CHOICE == NORM || CHOICE == RADIUS_START);
+
 const FLAT = 1u;
 const NEGATIVE = 2u;
 const NOT_FINITE = 4u;
 // √u of f32: what a step along the eigenvector is of θ's norm.
 const REACH = 0.000244140625;
 
+const LEAST_NORMAL = 0x1p-126;
 // ε‖v‖ of a probe.
 const PROBE = 0.01;
 
@@ -27,14 +32,6 @@ const PROBE = 0.01;
 @group(0) @binding(1) var<uniform> settings: Settings;
 @group(0) @binding(2) var<storage, read_write> partials: Partials;
 @group(0) @binding(3) var<storage, read_write> loss: array<u32>;
-
-fn sum_of(bank: u32, lane: u32) -> f32 {
-    var own = 0.0;
-    for (var i = lane; i < settings.partials; i += LANES) {
-        own += partials.sums[bank * settings.partials + i];
-    }
-    return workgroup_sum(lane, own);
-}
 
 // What is not finite before the stages is the batch's fault, as at stage 1.
 fn blame(x: f32) {
@@ -47,33 +44,41 @@ fn set_clip(norm: f32) {
     blame(norm);
     control.grad_norm = norm;
     if settings.clip > 0.0 && norm > settings.clip {
-        control.clip = settings.clip / norm;
+        let clip = settings.clip / norm;
+        // Below f32's least normal it may be 0, and θ would stand still without a word.
+        if clip < LEAST_NORMAL {
+            blame_stage(1u);
+        } else {
+            control.clip = clip;
+        }
     }
 }
 
-fn set_direction(squares: f32, product: f32) {
-    control.field_norm = sqrt(squares);
+// product: √⟨k₁, v⟩, for ⟨k₁, v⟩ may be beyond f32.
+fn set_direction(norm: f32, product: f32) {
+    control.field_norm = norm;
     if settings.rule == POLYAK {
         // A source without a loss cannot be followed.
         let value = bitcast<f32>(loss[0]);
         blame(value);
-        set_h(select(settings.rule_0, clamp(value / product, 0.0, settings.rule_0), product > 0.0));
+        set_h(select(settings.rule_0, clamp(value / product / product, 0.0, settings.rule_0), product > 0.0));
     } else if settings.rule == SGD_G2 {
         control.probe = control.next_h * control.clip;
     } else {
-        control.probe = select(0.0, PROBE / control.field_norm, squares > 0.0);
+        control.probe = select(0.0, PROBE / norm, norm > 0.0);
     }
 }
 
-fn probed_curvature(squares: f32) -> f32 {
-    return select(0.0, sqrt(squares) / PROBE, control.field_norm > 0.0);
+fn probed_curvature(norm: f32) -> f32 {
+    return select(0.0, norm / PROBE, control.field_norm > 0.0);
 }
 
-// Source: arXiv 2002.09304; u = ṽ − v, so that ⟨v − ṽ, v⟩ = −product.
-fn sgd_g2(squares: f32, product: f32) -> f32 {
+// Source: arXiv 2002.09304; u = ṽ − v, and ⟨v − ṽ, v⟩ = −(product |product|).
+fn sgd_g2(norm: f32, product: f32) -> f32 {
     let h = control.next_h;
     let beta = settings.rule_1;
-    let best = select(h, 2.0 * h * -product / squares, product < 0.0);
+    let ratio = product / norm;
+    let best = select(h, 2.0 * h * ratio * ratio, product < 0.0);
     return select((1.0 - beta) * best, beta * h + (1.0 - beta) * best, best >= h);
 }
 
@@ -84,17 +89,16 @@ fn start_radius(size: f32) {
     }
     control.has_vector = 1u;
     control.radius_state = 0u;
-    control.reach = REACH * max(1.0, sqrt(size));
+    control.reach = REACH * max(1.0, size);
     control.probe = control.reach / control.vector_norm;
 }
 
-fn iterate_radius(squares: f32, product: f32) {
-    control.evaluations += control.alive;
+fn iterate_radius(norm: f32, product: f32) {
+    control.evaluations += 1u;
     // Nothing is left to go on with.
     if control.has_vector == 0u {
         return;
     }
-    let norm = sqrt(squares);
     if !is_finite(norm) || !is_finite(norm / control.reach) {
         control.has_vector = 0u;
         control.radius_state = NOT_FINITE;
@@ -104,7 +108,7 @@ fn iterate_radius(squares: f32, product: f32) {
     control.vector_norm = norm;
     control.radius_state = select(0u, NEGATIVE, product < 0.0);
     // A norm whose reciprocal is beyond f32 is none.
-    if norm < 1e-30 {
+    if norm == 0.0 || !is_finite(control.reach / norm) {
         control.radius = 0.0;
         control.has_vector = 0u;
         control.radius_state = FLAT;
@@ -115,10 +119,10 @@ fn iterate_radius(squares: f32, product: f32) {
 
 // The first attempt may begin, if it knows all that it needs.
 fn open(gradients: u32) -> bool {
+    control.evaluations += gradients;
     if control.opened == 1u {
         return false;
     }
-    control.evaluations += gradients;
     if (control.radius_state & NOT_FINITE) == 0u || control.radius > 0.0 {
         control.opened = 1u;
     }
@@ -127,44 +131,39 @@ fn open(gradients: u32) -> bool {
 
 // Hairer, Nørsett, Wanner I, II.4: the automatic first step.
 fn first_probe(slope: f32, size: f32) -> f32 {
-    let d1 = sqrt(slope / settings.count);
-    let d0 = sqrt(size / settings.count);
+    let d1 = slope / sqrt(settings.count);
+    let d0 = size / sqrt(settings.count);
     control.field_norm = d1;
-    return select(0.01 * d0 / d1, 1e-6, d0 < 1e-5 || d1 < 1e-5 || !is_finite(d0 / d1));
+    let h = select(0.01 * d0 / d1, 1e-6, d0 < 1e-5 || d1 < 1e-5 || !is_finite(d0 / d1));
+    // Where a tolerance is almost nothing, d₁ is beyond f32 and h would be 0.
+    return max(h, settings.h_min);
 }
 
 fn first_step(change: f32) -> f32 {
     let h = control.probe / control.clip;
-    let d2 = sqrt(change / settings.count) / h;
-    let most = max(control.field_norm, d2);
-    var next = power(0.01 / most, settings.first_exponent);
-    if most <= 1e-15 {
+    // log₂ d₂ and of the larger one: d₂ may be beyond f32 where h is not.
+    let d2 = log2(max(change / sqrt(settings.count), LEAST_NORMAL)) - log2(h);
+    let most = max(log2(max(control.field_norm, LEAST_NORMAL)), d2);
+    var next = exp2(settings.first_exponent * (log2(0.01) - most));
+    if most <= log2(1e-15) {
         next = max(1e-6, 1e-3 * h);
     }
-    // A curvature beyond f32 allows no more than the probe did.
-    return min(select(1e-2 * h, min(100.0 * h, next), is_finite(most)), settings.h_max);
+    // A change beyond f32 allows no more than the probe did.
+    let known = is_finite(change) && is_finite(control.field_norm);
+    next = select(1e-2 * h, min(100.0 * h, next), known);
+    return clamp(next, settings.h_min, settings.h_max);
 }
 
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) lane: u32) {
-    var first = 0.0;
-    var other = 0.0;
-    if CHOICE == NORM {
-        first = sum_of(0u, lane);
-    } else {
-        first = sum_of(1u, lane);
-        workgroupBarrier();
-        other = sum_of(2u, lane);
-        if CHOICE == RADIUS_START {
-            workgroupBarrier();
-            first = sum_of(3u, lane);
-        }
-    }
+    let roots = take_roots(FIRST, lane);
     if lane != 0u {
         return;
     }
+    let first = roots.x;
+    let other = roots.y;
     if CHOICE == NORM {
-        set_clip(sqrt(first));
+        set_clip(first);
     } else if CHOICE == DIRECTION {
         set_direction(first, other);
     } else if CHOICE == PROBED {
@@ -182,11 +181,11 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     } else if CHOICE == MULTIPLIED {
         blame(first);
         control.curvature =
-            select(0.0, sqrt(first) / control.field_norm, control.field_norm > 0.0);
+            select(0.0, first / control.field_norm, control.field_norm > 0.0);
         set_h(ruled(control.curvature));
     } else if CHOICE == NEXT {
         let moved = control.h * control.clip * settings.rule_2;
-        control.next_curvature = select(0.0, sqrt(first / other) / moved, other > 0.0);
+        control.next_curvature = select(0.0, first / other / moved, other > 0.0);
     } else if CHOICE == RADIUS_START {
         start_radius(first);
     } else if CHOICE == RADIUS {

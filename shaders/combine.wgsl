@@ -7,10 +7,12 @@ override ADVANCE: bool = false;
 override PROBE: bool = false;
 // Bit n: nobody has looked yet whether input n, a gradient, is finite; and UPDATE does not.
 override CHECK: u32 = 0u;
-// 1 + the input whose squared norm is summed on the way; 0 for none.
+// 1 + the input whose norm is taken on the way; 0 for none.
 override NORM: u32 = 0u;
 // k₁ goes into the state first.
 override UPDATE: bool = false;
+
+const SUMS = 1u;
 
 struct Combine {
     // Weight of gradient j in output o at [4 o + j / 4][j % 4].
@@ -68,7 +70,10 @@ fn main(
     // Largest magnitude of the checked gradients, as bits: NaN and infinity are the
     // largest of all.
     var largest = 0u;
-    var squares = vec4<f32>();
+    //: if partials
+    let zero = zero_of(chunk);
+    var squares: ScaledSum;
+    //: end
     for (var i = mine.first; i < mine.end; i += RUN) {
         // Outputs may take the place of inputs: all is read before anything is written.
         //: for n in inputs
@@ -82,7 +87,7 @@ fn main(
                 largest = larger(largest, magnitude_bits(inside));
             }
             if NORM == {n}u + 1u {
-                squares += inside * inside;
+                add_products(&squares, inside, inside, zero);
             }
         }
         //: end
@@ -95,7 +100,7 @@ fn main(
             // The clip is the attempt's own: what is updated is not yet judged.
             let g = clip * parameters_only({first[f]}, i, chunk.elements);
             state = kept_second(i, span, half, updated(state, g, by));
-            largest = larger(largest, bitcast<vec4<u32>>(g * g));
+            largest = larger(largest, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
         }
         //: end
         step = diagonal(h, state, bias, by.epsilon);
@@ -117,7 +122,7 @@ fn main(
         blame_stage(combine.stage);
     }
     if NORM != 0u {
-        put_partial(chunk, workgroup.x, lane, squares);
+        put_roots(chunk, 0u, workgroup.x, lane, vec3<f32>(root_of(squares), 0.0, 0.0));
     }
     //: end
 }

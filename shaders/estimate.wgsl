@@ -1,12 +1,14 @@
-// e = drift (θ − θ') + h D ⊙ Σ d k, partials = Σ (e / (atol + rtol·max(|θ|, |θ'|)))²; MAKES: θ' = θ − h D ⊙ Σ b k, or as a finish
+// e = drift (θ − θ') + h D ⊙ Σ d k, partials = ‖e / (atol + rtol·max(|θ|, |θ'|))‖; MAKES: θ' = θ − h D ⊙ Σ b k, or as a finish
 // Moves a word for each gradient, one for θ, one for θ', one of state, and two for m where this is the finish.
 // Recorded before the verdict of methods with an embedded pair.
 override MAKES: u32 = 0u;
 const NOTHING = 0u;
 const STEP = 1u;
 const FINISH = 2u;
-// The second weights make an error too: partials of the next bank = Σ (e₂ / …)².
+// The second weights make an error too: partials of the next bank = ‖e₂ / …‖.
 override TWO: bool = false;
+
+override SUMS: u32 = select(1u, 2u, TWO);
 
 const LEAST = 1e-30;
 
@@ -56,8 +58,9 @@ fn main(
     let rtol = estimate.rtol;
     let drift = estimate.drift;
     var largest = 0u;
-    var squares = vec4<f32>();
-    var others = vec4<f32>();
+    let zero = zero_of(chunk);
+    var squares: ScaledSum;
+    var others: ScaledSum;
     // Read once: what is written could be the weights, for all a compiler knows.
     //: for j in terms
     let error{j} = estimate.errors[{j} / 4][{j} % 4];
@@ -95,22 +98,16 @@ fn main(
         largest = larger(largest, magnitude_bits(next));
         // With atol = 0, an element at zero has no scale, and no error either.
         let scale = max(atol + rtol * max(abs(at), abs(next)), vec4<f32>(LEAST));
-        let scaled = parameters_only(e / scale, i, chunk.elements);
-        squares += scaled * scaled;
+        let error = parameters_only(e / scale, i, chunk.elements);
+        add_products(&squares, error, error, zero);
         if TWO {
             let other = parameters_only(h * (d * g) / scale, i, chunk.elements);
-            others += other * other;
+            add_products(&others, other, other, zero);
         }
     }
     if not_finite(largest) {
         blame_stage(estimate.stage);
     }
-    put_partial(chunk, workgroup.x, lane, squares);
-    if TWO {
-        // Between the two sums every lane must have read the first.
-        workgroupBarrier();
-        var next = chunk;
-        next.first_partial += estimate.bank;
-        put_partial(next, workgroup.x, lane, others);
-    }
+    let roots = vec3<f32>(root_of(squares), root_of(others), 0.0);
+    put_roots(chunk, estimate.bank, workgroup.x, lane, roots);
 }

@@ -1,4 +1,4 @@
-// u = D ⊙ (a − b) or D ⊙ a; partials = Σ u² and Σ of what OTHER says
+// u = D ⊙ (a − b) or D ⊙ a; partials = ‖u‖ and the root of what OTHER says
 // Moves a word for each of a and b, the state's, and one for θ where SCALED.
 // Recorded before the stages where h follows from gradients.
 override DIFFERENCE: bool = false;
@@ -13,6 +13,8 @@ const SECOND = 2u;
 const SCALED = 3u;
 // a goes into the state first.
 override UPDATE: bool = false;
+
+const SUMS = 2u;
 
 const LEAST = 1e-30;
 
@@ -45,8 +47,9 @@ fn main(
     let span = Span(workgroup.x, chunk.span, chunk.first);
     let by = moments;
     let bias = control.second_scale;
-    var squares = vec4<f32>();
-    var others = vec4<f32>();
+    let zero = zero_of(chunk);
+    var squares: ScaledSum;
+    var others: ScaledSum;
     for (var i = mine.first; i < mine.end; i += RUN) {
         let first = parameters_only(wide_a(a[i]), i, chunk.elements);
         var difference = first;
@@ -68,24 +71,20 @@ fn main(
         }
         var u = d * difference;
         if OTHER == RAW_PRODUCT {
-            others += first * u;
+            add_products(&others, first, u, zero);
         } else if OTHER == PRODUCT {
-            others += u * (d * base);
+            add_products(&others, u, d * base, zero);
         } else if OTHER == SECOND {
             let v = d * base;
-            others += v * v;
+            add_products(&others, v, v, zero);
         } else {
             let at = parameters_only(theta[i], i, chunk.elements);
             let scale = max(field.atol + field.rtol * abs(at), vec4<f32>(LEAST));
             u = u / scale;
-            others += (at / scale) * (at / scale);
+            add_products(&others, at / scale, at / scale, zero);
         }
-        squares += u * u;
+        add_products(&squares, u, u, zero);
     }
-    put_partial(chunk, workgroup.x, lane, squares);
-    var next = chunk;
-    next.first_partial += field.bank;
-    // Between the two sums every lane must have read the first.
-    workgroupBarrier();
-    put_partial(next, workgroup.x, lane, others);
+    let roots = vec3<f32>(root_of(squares), root_of(others), 0.0);
+    put_roots(chunk, field.bank, workgroup.x, lane, roots);
 }

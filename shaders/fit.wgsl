@@ -1,4 +1,4 @@
-// h ← min(h, β/(ρ α)), β the stability interval of so many stages, α what clips
+// h ← min(h, f β/(ρ α)), β the stability interval of so many stages, α what clips, f a fraction
 // Moves nothing of the parameters' size.
 // Recorded before the stages where stability bounds h.
 struct Fit {
@@ -29,7 +29,8 @@ fn main() {
         return;
     }
     control.wanted_h = control.h;
-    let most = fit.interval / (radius * control.clip);
+    let fraction = select(1.0, settings.rule_1, settings.rule == STABLE);
+    let most = fraction * fit.interval / (radius * control.clip);
     // Without curvature nothing bounds h.
     if radius > 0.0 && most < control.h {
         set_h(most);

@@ -1,9 +1,11 @@
-// Blames k's stage for a NaN or an infinity; partials = Σ kᵢ² where NORM
+// Blames k's stage for a NaN or an infinity; partials = ‖k‖ where NORM
 // Moves one word: k.
 // Recorded before the verdict for a gradient that no combine has read.
 override NORM: bool = false;
 // The squares become state: they must be finite too.
 override SQUARES: bool = false;
+
+const SUMS = 1u;
 
 struct Guard {
     // The gradient's.
@@ -25,18 +27,19 @@ fn main(
 ) {
     let mine = run_of(guard.chunk, workgroup.x, lane);
     var largest = 0u;
-    var squares = vec4<f32>();
+    let zero = zero_of(guard.chunk);
+    var squares: ScaledSum;
     for (var i = mine.first; i < mine.end; i += RUN) {
         let inside = parameters_only(wide_k(k[i]), i, guard.chunk.elements);
         largest = larger(largest, magnitude_bits(select(inside, inside * inside, SQUARES)));
         if NORM {
-            squares += inside * inside;
+            add_products(&squares, inside, inside, zero);
         }
     }
     if not_finite(largest) {
         blame_stage(guard.stage);
     }
     if NORM {
-        put_partial(guard.chunk, workgroup.x, lane, squares);
+        put_roots(guard.chunk, 0u, workgroup.x, lane, vec3<f32>(root_of(squares), 0.0, 0.0));
     }
 }

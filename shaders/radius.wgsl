@@ -1,9 +1,11 @@
-// w ← D ⊙ (w − k₁), partials = Σ w², Σ (z − θ) w, Σ θ²; START: w ← ±1 if there is no w, partials = Σ θ²
+// w ← D ⊙ (w − k₁), partials = ‖w‖, the root of Σ (z − θ) w; START: w ← ±1 if there is no w, partials = ‖θ‖
 // Moves w twice, k₁, z, θ and the state's; one word at the start.
 // Recorded for each iteration of the power method for the spectral radius of D·H.
 override START: bool = false;
 // k₁ goes into the state first.
 override UPDATE: bool = false;
+
+override SUMS: u32 = select(2u, 1u, START);
 
 struct Radius {
     // Partial sums of one kind.
@@ -56,13 +58,14 @@ fn main(
     let elements = chunk.elements;
     let by = moments;
     let bias = control.second_scale;
-    var squares = vec4<f32>();
-    var products = vec4<f32>();
-    var sizes = vec4<f32>();
+    let zero = zero_of(chunk);
+    var largest = 0u;
+    var squares: ScaledSum;
+    var products: ScaledSum;
     for (var i = mine.first; i < mine.end; i += RUN) {
         let at = parameters_only(theta[i], i, elements);
-        sizes += at * at;
         if START {
+            add_products(&squares, at, at, zero);
             if control.has_vector == 0u {
                 vector[i] = parameters_only(signs(radius.offset + 4u * i), i, elements);
             }
@@ -72,8 +75,10 @@ fn main(
             if STATE {
                 var state: State;
                 if UPDATE {
-                    state = updated(load_second(i, span, half ^ 1u), control.clip * k, by);
+                    let g = control.clip * k;
+                    state = updated(load_second(i, span, half ^ 1u), g, by);
                     state = kept_second(i, span, half, state);
+                    largest = larger(largest, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
                 } else {
                     state = load_second(i, span, half);
                 }
@@ -81,18 +86,15 @@ fn main(
             }
             let w = d * (parameters_only(vector[i], i, elements) - k);
             vector[i] = w;
-            squares += w * w;
-            products += (parameters_only(beside[i], i, elements) - at) * w;
+            add_products(&squares, w, w, zero);
+            add_products(&products, parameters_only(beside[i], i, elements) - at, w, zero);
         }
+    }
+    if UPDATE && not_finite(largest) {
+        blame_stage(1u);
     }
     var next = chunk;
     next.first_partial += radius.bank;
-    put_partial(next, workgroup.x, lane, squares);
-    // Between two sums every lane must have read the one before.
-    workgroupBarrier();
-    next.first_partial += radius.bank;
-    put_partial(next, workgroup.x, lane, products);
-    workgroupBarrier();
-    next.first_partial += radius.bank;
-    put_partial(next, workgroup.x, lane, sizes);
+    let roots = vec3<f32>(root_of(squares), root_of(products), 0.0);
+    put_roots(next, radius.bank, workgroup.x, lane, roots);
 }

@@ -25,6 +25,8 @@ override WEIGHTS: u32 = 0x3fffu;
 // k is k₁ and goes into the state first.
 override UPDATE: bool = false;
 
+const SUMS = 1u;
+
 struct Registers {
     // Of r': r, y − θ, q, k.
     kept: vec4<f32>,
@@ -79,7 +81,8 @@ fn main(
     let span = Span(workgroup.x, chunk.span, chunk.first);
     let by = moments;
     var largest = 0u;
-    var squares = vec4<f32>();
+    let zero = zero_of(chunk);
+    var squares: ScaledSum;
     for (var i = mine.first; i < mine.end; i += RUN) {
         var theta = vec4<f32>();
         var y = vec4<f32>();
@@ -122,7 +125,7 @@ fn main(
             largest = larger(largest, magnitude_bits(newest));
         }
         if NORM {
-            squares += newest * newest;
+            add_products(&squares, newest, newest, zero);
         }
         var moved = vec4<f32>();
         if BASED && READS_POINT {
@@ -135,7 +138,7 @@ fn main(
                 let g = control.clip * newest;
                 state = updated(load_second(i, span, half ^ 1u), g, by);
                 state = kept_second(i, span, half, state);
-                largest = larger(largest, bitcast<vec4<u32>>(g * g));
+                largest = larger(largest, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
             } else {
                 state = load_second(i, span, half);
             }
@@ -214,6 +217,6 @@ fn main(
         blame_stage(registers.stage);
     }
     if NORM {
-        put_partial(chunk, workgroup.x, lane, squares);
+        put_roots(chunk, 0u, workgroup.x, lane, vec3<f32>(root_of(squares), 0.0, 0.0));
     }
 }

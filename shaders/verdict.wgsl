@@ -1,4 +1,4 @@
-// accept = every gradient finite, and L(θ) too, and err = √(Σ partials / n) ≤ 1
+// accept = every gradient finite, and L(θ) too, and err = ‖partials‖ / √n ≤ 1
 // Moves nothing of the parameters' size.
 // Recorded once an attempt, after the last check and before θ is written.
 // MEASURE: only looks; the attempt counts for nothing.
@@ -17,6 +17,8 @@ struct Recorded {
     draws: u32,
 }
 
+override SUMS: u32 = select(1u, select(2u, 3u, TWO), JUDGED);
+
 @group(0) @binding(0) var<storage, read_write> control: Control;
 @group(0) @binding(1) var<uniform> settings: Settings;
 @group(0) @binding(2) var<storage, read_write> partials: Partials;
@@ -33,29 +35,8 @@ fn first_bad_stage() -> u32 {
 
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) lane: u32) {
-    var own = 0.0;
-    for (var i = lane; i < settings.partials; i += LANES) {
-        own += partials.sums[i];
-    }
-    let squares = workgroup_sum(lane, own);
-    var errors = 0.0;
-    if JUDGED {
-        workgroupBarrier();
-        own = 0.0;
-        for (var i = lane; i < settings.partials; i += LANES) {
-            own += partials.sums[settings.partials + i];
-        }
-        errors = workgroup_sum(lane, own);
-    }
-    var lower = 0.0;
-    if TWO {
-        workgroupBarrier();
-        own = 0.0;
-        for (var i = lane; i < settings.partials; i += LANES) {
-            own += partials.sums[2u * settings.partials + i];
-        }
-        lower = workgroup_sum(lane, own);
-    }
+    // ‖k₁‖, and the norms of one or two errors.
+    let norms = take_roots(0u, lane);
     if lane != 0u {
         return;
     }
@@ -70,11 +51,13 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     record.time_high = control.time_high;
     record.time_low = control.time_low;
     record.loss = loss[0];
-    record.grad_norm = sqrt(squares);
-    record.error = sqrt(errors / settings.count);
-    if TWO && errors > 0.0 {
-        // Hairer, Nørsett, Wanner I, II.10; by ratios, whose squares stay in range.
-        record.error *= inverseSqrt(1.0 + 0.01 * (lower / errors));
+    record.grad_norm = norms.x;
+    record.error = norms.y / sqrt(settings.count);
+    if TWO && norms.y > 0.0 {
+        // Hairer, Nørsett, Wanner I, II.10; by a ratio: √(1 + (0.1 x)²) is 0.1 x where its
+        // square is beyond f32.
+        let ratio = 0.1 * (norms.z / norms.y);
+        record.error *= select(inverseSqrt(1.0 + ratio * ratio), 1.0 / ratio, ratio > 1e15);
     }
     record.curvature = control.curvature;
     record.stages = control.stages;
@@ -84,11 +67,14 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     control.attempts += 1u;
     control.accept = 0u;
     record.verdict = IDLE;
+    if !MEASURE {
+        // An idle attempt evaluates too.
+        control.evaluations += control.per_attempt - select(0u, 1u, REUSED);
+    }
     if MEASURE {
         record.verdict = MEASURED;
         control.evaluations += 1u;
     } else if control.alive == 1u {
-        control.evaluations += control.per_attempt - select(0u, 1u, REUSED);
         let finite = record.stage == 0u && is_finite(record.error);
         if !finite {
             control.non_finite += 1u;
@@ -134,8 +120,11 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         if control.last == 1u {
             control.time_high = settings.end_high;
             control.time_low = settings.end_low;
-        } else {
-            add_time(control.h);
+        } else if !add_time(control.h) {
+            record.stood = 1u;
+            if JUDGED {
+                control.failure = 3u;
+            }
         }
     }
     record.accepted = control.accepted;

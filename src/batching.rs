@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::{Error, GpuError};
+use crate::error::{Error, GpuError, OptimizerError};
 use crate::gpu::control::{CONTROL_WGSL, Control};
 use crate::gpu::kernel::{Access, Kernel, wgsl_struct};
 use crate::gpu::traversal::{Chunk, Traversal};
@@ -181,6 +181,7 @@ impl<S: GradientSource> PerStage<S> {
     /// # Errors
     /// A device without memory.
     pub fn new(gpu: &Gpu, inner: S) -> Result<Self, Error> {
+        gpu.check_limits("batches of stages", 0)?;
         Ok(Self {
             gpu: gpu.clone(),
             inner,
@@ -247,6 +248,14 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
         self.inner.gpu().or(Some(&self.gpu))
     }
 
+    fn layout(&self) -> Option<&ParamLayout> {
+        self.inner.layout()
+    }
+
+    fn keeps_padding(&self) -> bool {
+        self.inner.keeps_padding()
+    }
+
     fn products(&self) -> bool {
         self.inner.products()
     }
@@ -307,6 +316,12 @@ impl<S: GradientSource> Accumulated<S> {
         let walk = Traversal::new(layout.len(), gpu.is_software());
         let most = gpu.binding_elements();
         gpu.check_limits("gradient accumulation", 4 * walk.least_chunk() as u64)?;
+        gpu.check_buffer("a gradient of micro-batches", Vector::bytes(layout.len()))?;
+        let names = ["in the source", "in the layout to accumulate for"];
+        let other = inner.layout().and_then(|own| own.difference(layout, names));
+        if let Some(difference) = other {
+            return Err(OptimizerError::OtherLayout { difference }.into());
+        }
         let share = |index| Share { count: parts, index, ..Share::default() };
         let shares: Vec<Share> = (0..parts).map(share).collect();
         let chunks: Vec<Chunk> = walk.chunks(most).map(|(_, chunk, _)| chunk).collect();
@@ -424,6 +439,14 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
 
     fn gpu(&self) -> Option<&Gpu> {
         self.inner.gpu().or(Some(&self.gpu))
+    }
+
+    fn layout(&self) -> Option<&ParamLayout> {
+        self.inner.layout()
+    }
+
+    fn keeps_padding(&self) -> bool {
+        self.inner.keeps_padding()
     }
 
     fn products(&self) -> bool {

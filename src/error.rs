@@ -85,6 +85,31 @@ pub enum IngredientError {
     StepSize { h: f32 },
     #[error("{key} of {ingredient} must be {range}; this one is {found:?}")]
     OutOfRange { ingredient: &'static str, key: &'static str, found: f64, range: &'static str },
+    #[error(
+        "`{rule}` cannot be a piece of a schedule or be warmed up, for its h follows what it sees \
+         and not the number of the step; take either a rule or a schedule. A rule that is to \
+         start gently starts with a smaller bound (c or h-max), raised by `set_step_size`"
+    )]
+    RuleInSchedule { rule: String },
+    #[error("a warm-up of 0 steps; leave the warm-up out, or give it 1 step or more")]
+    NoWarmUp,
+    #[error(
+        "the step sizes of this schedule get to t = {reach:?}, in {steps} steps, and never to \
+         t_end = {t_end:?}; take an end before that, or a schedule whose step sizes stay larger"
+    )]
+    Unreached { reach: f64, steps: u64, t_end: f64 },
+    #[error(
+        "rtol = {rtol:?} is less than rounding: parameters are f32, which tell {least:.3e} of a \
+         number and no less, so that no step could keep it. Take 1e-6 or more, or rtol=0 with \
+         an atol that fits the parameters"
+    )]
+    Tolerance { rtol: f64, least: f64 },
+    #[error("`{key}` is there twice in `{text}`; keep one of the two")]
+    Twice { text: String, key: String },
+    #[error("`{key}` in `{text}` has no effect without `{needs}`; add that, or leave `{key}` out")]
+    NoEffect { text: String, key: String, needs: &'static str },
+    #[error("`{text}` has a decimal comma; write `{suggestion}`")]
+    DecimalComma { text: String, suggestion: String },
     #[error("weight decay must be finite and not negative; this one is {found:?}")]
     WeightDecay { found: f64 },
     #[error("a schedule of {found} pieces; there can be {most}")]
@@ -129,6 +154,11 @@ pub enum OptimizerError {
     )]
     OtherDevice { what: &'static str },
     #[error(
+        "the gradient source is for other parameters than this optimizer: {difference}. Build the \
+         optimizer with the source's own layout"
+    )]
+    OtherLayout { difference: String },
+    #[error(
         "nothing was recorded, for the encoder is of another device or instance, or invalid: \
          {reason}. Take one of the optimizer's own device with no pass open, and drop this one"
     )]
@@ -143,6 +173,26 @@ pub enum OptimizerError {
     PerRecording { found: u32, most: u32 },
     #[error("an end time of {t_end:?} is not ahead of the present time {now:?}, or not finite")]
     End { t_end: f64, now: f64 },
+    #[error(
+        "t_end = {t_end:?} is beyond the end of time that was set, {end:?}; move that by \
+         `set_end`, or lift it by `set_end(None)`"
+    )]
+    BeyondEnd { t_end: f64, end: f64 },
+    #[error(
+        "the end of time that was set, {end:?}, is reached after {accepted} of {wanted} accepted \
+         steps; move it by `set_end`, or lift it by `set_end(None)`"
+    )]
+    EndReached { end: f64, accepted: u64, wanted: u64 },
+    #[error(
+        "steps of h = {h:?} do not move the time t = {time:?} any more, which the device counts to \
+         48 bits ({attempts} such in a row); nothing would ever get further. {remedy}"
+    )]
+    Standing { h: f32, time: f64, attempts: u64, remedy: &'static str },
+    #[error(
+        "rounding θ to f32 alone is {times:.3} times the tolerance (rtol = {rtol:?}, atol = \
+         {atol:?}), so that no step could keep it; raise atol, or take an rtol of 1e-6 or more"
+    )]
+    Rounding { rtol: f64, atol: f64, times: f64 },
     #[error(
         "{attempts} attempts in a row were skipped, for their gradients or losses were not \
          finite; look at the data and at the model, or take a smaller step size"
@@ -166,8 +216,8 @@ pub enum OptimizerError {
     #[error("every tensor is in a frozen parameter group; nothing would ever move")]
     AllFrozen,
     #[error(
-        "the step size fell to {h:?}, below h_min = {h_min:?}, and the error was still {error:?} \
-         times the tolerance; raise rtol or atol, lower h_min, or take a method for stiff problems"
+        "the step size fell to {h:?}, below h_min = {h_min:?}, at an error of {error:?} times the \
+         tolerance; raise rtol or atol, lower h_min, or take a method for stiff problems"
     )]
     StepSizeUnderflow { h: f32, h_min: f32, error: f32 },
     #[error(
@@ -243,13 +293,27 @@ pub enum GpuError {
          Use fewer parameters, or a device with larger buffers"
     )]
     BufferTooLarge { what: String, needed: u64, limit: u64 },
-    #[error("{what} needs {limit} of at least {needed}; this device has {found}")]
+    #[error(
+        "{what} needs {limit} of at least {needed}; this device has {found}. Ask for as much in \
+         `required_limits` where the device is requested"
+    )]
     LimitTooSmall { what: String, limit: &'static str, needed: u64, found: u64 },
+    #[error(
+        "{what} needs {limit} of at most {most}; this device has {found}. Ask for as little in \
+         `required_limits` where the device is requested"
+    )]
+    LimitTooLarge { what: String, limit: &'static str, most: u64, found: u64 },
     #[error(
         "adapter `{adapter}` ({backend}) has no compute shaders; take one with Vulkan, Metal, DX12 \
          or WebGPU, where all have them"
     )]
     NoCompute { adapter: String, backend: String },
+    #[error(
+        "the vectors of an evaluation cannot be read on the host while the source is being asked: \
+         what writes them is recorded and not submitted yet, so old values would be read. Let \
+         `GradientSource::submits` give true; kutta then submits that first"
+    )]
+    NotSubmitted,
     #[error("the device has no memory for {what} ({bytes} bytes)")]
     OutOfMemory { what: String, bytes: u64 },
     #[error(
@@ -473,6 +537,11 @@ pub enum DataError {
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ModelError {
+    #[error(
+        "this problem's gradient is not zero at zero, so padding between tensors would move; take \
+         tensors of whole multiples of 64 elements, but for the last"
+    )]
+    Padded,
     #[error("a network needs at least an input and an output width; these are {widths:?}")]
     TooFewWidths { widths: Vec<usize> },
     #[error("width {index} (counted from 0) of {widths:?} is zero")]

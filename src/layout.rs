@@ -189,6 +189,26 @@ impl ParamLayout {
         }
     }
 
+    /// The first tensor by name, shape or place that `other` does not have alike; groups
+    /// and initial values are nobody's but the optimizer's. `None` where there is none.
+    pub(crate) fn difference(&self, other: &Self, [here, there]: [&str; 2]) -> Option<String> {
+        let says = |tensor: &Tensor| {
+            let (shape, at) = (&tensor.shape, tensor.offset);
+            format!("`{}` of shape {shape:?} at element {at}", tensor.name)
+        };
+        let alike =
+            |a: &Tensor, b: &Tensor| (&a.name, &a.shape, a.offset) == (&b.name, &b.shape, b.offset);
+        for index in 0..self.tensors.len().max(other.tensors.len()) {
+            let pair = (self.tensors.get(index), other.tensors.get(index));
+            let [a, b] = match pair {
+                (Some(a), Some(b)) if alike(a, b) => continue,
+                (a, b) => [a, b].map(|tensor| tensor.map_or("nothing".into(), says)),
+            };
+            return Some(format!("tensor {index} (counted from 0) is {a} {here} and {b} {there}"));
+        }
+        None
+    }
+
     /// The same tensors in other parameter groups: `groups[g]` names those of
     /// group g.
     ///
@@ -397,6 +417,44 @@ mod tests {
         assert!((variance - 0.2).abs() < 0.08, "variance {variance}, expected 2/fan_in = 0.2");
         assert!(flat[70..128].iter().all(|&x| x == 0.0));
         assert!(layout.view("b", &flat).unwrap().iter().all(|&x| x == 0.5));
+    }
+
+    #[test]
+    fn the_first_difference_is_named() {
+        let names = ["here", "there"];
+        assert_eq!(two().difference(&two(), names), None);
+        // Groups and initial values have no say in where things lie.
+        let regrouped = ParamLayout::builder()
+            .tensor_in_group(9, "w", &[10, 7], Init::Zeros)
+            .tensor("b", &[7], Init::Zeros)
+            .build()
+            .unwrap();
+        assert_eq!(two().difference(&regrouped, names), None);
+        let of = |tensors: &[(&str, &[usize])]| {
+            let mut builder = ParamLayout::builder();
+            for (name, shape) in tensors {
+                builder = builder.tensor(*name, shape, Init::Zeros);
+            }
+            builder.build().unwrap()
+        };
+        for (other, words) in [
+            (
+                of(&[("w", &[7, 10]), ("b", &[7])]),
+                "tensor 0 (counted from 0) is `w` of shape [10, 7] at element 0 here and `w` of shape [7, 10]",
+            ),
+            (
+                of(&[("w", &[10, 7]), ("c", &[7])]),
+                "`b` of shape [7] at element 128 here and `c` of shape [7] at element 128 there",
+            ),
+            (of(&[("w", &[10, 7])]), "`b` of shape [7] at element 128 here and nothing there"),
+            (
+                of(&[("w", &[10, 7]), ("b", &[7]), ("c", &[1])]),
+                "nothing here and `c` of shape [1] at element 192 there",
+            ),
+        ] {
+            let found = two().difference(&other, names).unwrap();
+            assert!(found.contains(words), "{found:?} lacks {words:?}");
+        }
     }
 
     #[test]

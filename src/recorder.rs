@@ -230,13 +230,8 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
                 continue;
             }
             Item::Clear(slot) => {
-                let vector = &context.state.vectors[*slot];
-                let bytes = vector.storage().bytes() as u64;
-                let encoder = context.commands.encoder();
-                for gap in &context.state.gaps {
-                    let size = (gap.len() as u64) * bytes;
-                    encoder.clear_buffer(vector.buffer(), gap.start as u64 * bytes, Some(size));
-                }
+                let Context { gpu, state, commands, .. } = &mut context;
+                state.padding.clear(gpu, *slot, &state.vectors[*slot], commands);
                 continue;
             }
             Item::Evaluate { purpose, point, gradient, direction, loss, adds, draw } => {
@@ -271,6 +266,9 @@ fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
             commands: commands.reborrow(),
         };
         source::recorded(&mut **source, &mut evaluation)?;
+        if !source.keeps_padding() {
+            state.padding.clear(gpu, gradient, &state.vectors[gradient], commands);
+        }
     }
     Ok(())
 }
@@ -572,7 +570,7 @@ impl<'a> Builder<'a> {
         }
         // What begins as ±1 has padding of ±1, which no gradient would ever overwrite: the
         // estimate would be of it.
-        if op.others.is_none() && !state.gaps.is_empty() {
+        if op.others.is_none() && !state.padding.is_empty() {
             items.push(Item::Clear(op.vector.slot));
         }
     }

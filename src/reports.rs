@@ -19,7 +19,8 @@ use crate::state::{RING, RING_BYTES, State};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Counted from 0 over the optimizer's life.
+    /// Counted from 0 over the optimizer's life, with idle attempts beyond an end and with
+    /// what [`Optimizer::measure`](crate::Optimizer::measure) measured.
     pub attempt: u64,
     pub verdict: Verdict,
     /// The step size of the attempt.
@@ -31,9 +32,12 @@ pub struct Report {
     /// The batches that the attempt had to draw from:
     /// [`GradientSource::drawn`](crate::GradientSource::drawn) tells which a source drew.
     pub draws: Draws,
-    /// L(θ_n), from stage 1; `None` if the source gives no loss.
+    /// L(θ_n) as the source gives it, from stage 1: without the λ‖θ‖²/2 of
+    /// [`Builder::l2`](crate::optimizer::Builder::l2). `None` if the source gives no loss.
     pub loss: Option<f32>,
-    /// ‖∇L(θ_n)‖₂, from stage 1; `None` if the plan does not sum it.
+    /// ‖g‖₂ of the gradient that the attempt follows, from stage 1, before it is clipped:
+    /// g = ∇L(θ_n), and ∇L(θ_n) + λθ_n with [`Builder::l2`](crate::optimizer::Builder::l2).
+    /// Right from 1.2e-38 to 3.4e38, infinite beyond. `None` if the plan does not take it.
     pub grad_norm: Option<f32>,
     /// Norm of the error estimate in units of the tolerance, as
     /// [`Adaptive`](crate::Adaptive) has it; `None` where h is not adapted.
@@ -52,7 +56,8 @@ pub struct Report {
     pub skipped: u64,
     /// Attempts refused, to be retried, up to and with this one.
     pub refused: u64,
-    /// Gradient evaluations up to and with this attempt.
+    /// Gradient evaluations up to and with this attempt, all that the source was asked for:
+    /// [`Optimizer::evaluations`](crate::Optimizer::evaluations).
     pub evaluations: u64,
     /// Attempts up to and with this one whose gradients, loss or error were not
     /// all finite.
@@ -189,8 +194,12 @@ pub(crate) struct Progress {
     /// h and error of the last attempt that counted.
     pub(crate) last_h: f32,
     pub(crate) last_error: f32,
+    /// h of the newest attempt, idle or not.
+    pub(crate) applied_h: f32,
     /// Attempts since the last accepted one, idle ones left out.
     pub(crate) fruitless: u64,
+    /// Accepted ones in a row that did not move time.
+    pub(crate) standing: u64,
 }
 
 impl Progress {
@@ -325,7 +334,10 @@ impl Reports {
     fn note_control(&mut self, control: &Control) {
         self.last.batch = widen(control.batch, self.last.batch);
         self.last.cursor = widen(control.cursor, self.last.cursor);
+        // An opening by itself has no record.
+        self.last.evaluations = widen(control.evaluations, self.last.evaluations);
         self.last.next_h = control.next_h;
+        self.last.applied_h = control.applied_h;
         self.last.failure = control.failure;
         self.last.restart = control.restart;
         self.last.opened = control.opened == 1;
@@ -377,7 +389,10 @@ impl Reports {
                 self.measured = Some(report);
                 return;
             }
-            verdict::ACCEPTED => last.fruitless = 0,
+            verdict::ACCEPTED => {
+                last.fruitless = 0;
+                last.standing = if record.stood == 1 { last.standing + 1 } else { 0 };
+            }
             _ => last.fruitless += 1,
         }
         (last.last_h, last.last_error) = (record.h, record.error);
@@ -405,8 +420,13 @@ impl Reports {
         Progress {
             attempts: widen(control.attempts, self.last.attempts),
             accepted: widen(control.accepted, self.last.accepted),
+            skipped: widen(control.skipped, self.last.skipped),
+            refused: widen(control.refused, self.last.refused),
             time: f64::from(control.time_high) + f64::from(control.time_low),
             next_h: control.next_h,
+            applied_h: control.applied_h,
+            restart: control.restart,
+            opened: control.opened == 1,
             ..self.last
         }
     }

@@ -9,12 +9,13 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 
 use crate::batching;
+use crate::gpu::adopt::{KERNELS, Kernels};
 use crate::gpu::kernel::{Access, Constants, Format, Kernel};
 use crate::gpu::moments::Kinds;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::{
-    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, pack, radius,
-    registers, verdict,
+    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, pack, padding,
+    radius, registers, verdict,
 };
 use crate::ingredients::{
     Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rounding, Rule, Storage,
@@ -126,6 +127,7 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         (commit::KERNEL, distinct(commits)),
         (field::KERNEL, distinct(fields)),
         (fit::KERNEL, vec![vec![]]),
+        (padding::KERNEL, vec![vec![]]),
         (radius::KERNEL, distinct(radii)),
         (registers::KERNEL, distinct(registered)),
         (guard::KERNEL, distinct(guards)),
@@ -289,6 +291,42 @@ fn structs_agree_with_rust() {
         let uniforms = kernel.bindings.iter().filter(|b| b.1 == Access::Uniform).count();
         assert!(kernel.structs.len() >= uniforms, "{}: a uniform without its layout", kernel.name);
     }
+}
+
+/// What a device must give is what the kernels take, no more and no less.
+#[test]
+fn the_limits_asked_for_are_those_of_the_kernels() {
+    let mut most = Kernels {
+        lanes: 0,
+        workgroup: [0; 3],
+        workgroup_bytes: 0,
+        uniforms: 0,
+        uniform_bytes: 0,
+        storage_buffers: 0,
+        bindings: 0,
+    };
+    for (kernel, _) in kernels() {
+        let (module, _) = validated(&kernel, Format::default());
+        let bytes_in = |space: AddressSpace| {
+            let variables = module.global_variables.iter().filter(move |(_, v)| v.space == space);
+            variables.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
+        };
+        let [x, y, z] = module.entry_points[0].workgroup_size;
+        most.lanes = most.lanes.max(x * y * z);
+        for (most, size) in most.workgroup.iter_mut().zip([x, y, z]) {
+            *most = size.max(*most);
+        }
+        most.workgroup_bytes =
+            most.workgroup_bytes.max(bytes_in(AddressSpace::WorkGroup).sum::<u32>());
+        let uniform = bytes_in(AddressSpace::Uniform).max().unwrap_or(0);
+        most.uniform_bytes = most.uniform_bytes.max(uniform.into());
+        let uniforms = kernel.bindings.iter().filter(|b| b.1 == Access::Uniform).count() as u32;
+        let all = kernel.bindings.len() as u32;
+        most.uniforms = most.uniforms.max(uniforms);
+        most.storage_buffers = most.storage_buffers.max(all - uniforms);
+        most.bindings = most.bindings.max(all);
+    }
+    assert_eq!(most, KERNELS);
 }
 
 /// Every format, the narrow ones with the rounding that needs more.

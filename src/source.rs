@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::gpu::{Gpu, commands::Commands, vector::Vector};
 use crate::ingredients::Storage;
+use crate::layout::ParamLayout;
 use crate::plan::Purpose;
 
 /// Gives the gradient of a loss at points the optimizer asks for.
@@ -119,6 +120,9 @@ use crate::plan::Purpose;
 /// assert_eq!(optimizer.params().read()?, [0.25; 64]);
 /// # Ok::<(), kutta::Error>(())
 /// ```
+///
+/// [`Optimizer::check_source`](crate::Optimizer::check_source) holds a source against all of
+/// this.
 pub trait GradientSource {
     /// Records the work that reads θ from [`Evaluation::point`] and writes
     /// ∇L(θ) to [`Evaluation::gradient`] and, where it knows it, L(θ) to
@@ -186,8 +190,25 @@ pub trait GradientSource {
         None
     }
 
+    /// Where this source's parameters lie, where it says so: an optimizer whose tensors
+    /// have other names, shapes or places then refuses the source, where the source would
+    /// take one tensor for another.
+    fn layout(&self) -> Option<&ParamLayout> {
+        None
+    }
+
+    /// True for a source that leaves nothing but zeros in the padding between tensors, as
+    /// all of kutta's do. After each gradient of any other, kutta clears it, which takes a
+    /// dispatch where there is padding: what lay there would count in norms and errors.
+    fn keeps_padding(&self) -> bool {
+        false
+    }
+
     /// True for a source that submits work of its own instead of recording.
-    /// Such a source works with `step` and `run`; `record` refuses it.
+    /// Such a source works with `step` and `run`; `record` refuses it. What kutta has
+    /// recorded before is then submitted first, so that the source may read
+    /// [`Evaluation::point`] on the host; for any other source that is an error
+    /// ([`GpuError::NotSubmitted`](crate::error::GpuError::NotSubmitted)).
     fn submits(&self) -> bool {
         false
     }
@@ -220,6 +241,14 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
 
     fn gpu(&self) -> Option<&Gpu> {
         (**self).gpu()
+    }
+
+    fn layout(&self) -> Option<&ParamLayout> {
+        (**self).layout()
+    }
+
+    fn keeps_padding(&self) -> bool {
+        (**self).keeps_padding()
     }
 
     fn submits(&self) -> bool {
@@ -357,7 +386,6 @@ pub struct Evaluation<'a> {
 impl<'a> Evaluation<'a> {
     /// Stage 1 of an attempt of nobody's, on the batch that `control` names: for whoever
     /// looks at a source without an optimizer. Fields may be changed before it is used.
-    #[cfg(test)]
     pub(crate) fn alone(
         gpu: &'a Gpu,
         (point, gradient): (&'a Vector, &'a Vector),
@@ -499,8 +527,14 @@ pub(crate) fn recorded<S: GradientSource + ?Sized>(
     source: &mut S,
     at: &mut Evaluation<'_>,
 ) -> Result<(), SourceError> {
+    let submits = source.submits();
+    // Lifted when this is dropped: after an error or a panic too.
+    let _unread = (!submits).then(|| {
+        let vectors = [Some(at.point), Some(at.gradient), at.direction];
+        vectors.map(|vector| vector.map(Vector::keep_from_reads))
+    });
     source.evaluate(at)?;
-    if at.commands.used() || source.submits() {
+    if at.commands.used() || submits {
         return Ok(());
     }
     Err(SourceError::new(

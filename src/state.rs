@@ -1,11 +1,10 @@
 //! Everything an optimizer keeps on the device.
 
-use std::ops::Range;
-
 use crate::error::{Error, GpuError};
 use crate::gpu::Gpu;
 use crate::gpu::control::Control;
 use crate::gpu::moments::Moments;
+use crate::gpu::padding::{Gaps, Padding};
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
@@ -27,8 +26,7 @@ pub(crate) const MEAN: &str = "momentum";
 pub(crate) struct State {
     /// By the plan's slot numbers; 0 is θ.
     pub(crate) vectors: Vec<Vector>,
-    /// Padding between tensors, which no vector may have a part in.
-    pub(crate) gaps: Vec<Range<usize>>,
+    pub(crate) padding: Padding,
     /// The preconditioner's vectors and their halves, interleaved by spans;
     /// a stub where there are none.
     pub(crate) second: Vector,
@@ -63,7 +61,7 @@ pub(crate) struct Sizes {
     second: usize,
     mean: usize,
     average: usize,
-    /// Partial sums of all banks.
+    /// Roots of partial sums, of all banks.
     partials: usize,
     stored: Stored,
     /// Bytes of the smallest bindings that the kernels can do with.
@@ -77,11 +75,7 @@ impl Sizes {
         let width = plan.state_width() + grouped;
         let chunk = walk.least_chunk() * width.max(plan.mean_halves()).max(1);
         let decides = ingredients.adaptive.is_some() || ingredients.rule.is_some();
-        let banks = match plan.renewing().is_empty() {
-            false => 4,
-            true if decides => 3,
-            true => 1,
-        };
+        let banks = if decides || !plan.renewing().is_empty() { 3 } else { 1 };
         let partials = banks * walk.partials();
         // A binding holds at least one vec4.
         let kept = |elements: usize| elements.max(ALIGNMENT);
@@ -93,7 +87,7 @@ impl Sizes {
             average: if ingredients.average.is_some() { len } else { ALIGNMENT },
             partials,
             stored: Stored { second: ingredients.second_storage(), ..ingredients.stored },
-            least: 4 * chunk.max(partials + 2) as u64,
+            least: RING_BYTES.max(4 * chunk.max(partials + 2) as u64),
         }
     }
 
@@ -166,6 +160,7 @@ impl State {
         plan: &Plan,
         walk: &Traversal,
         theta: &[f32],
+        gaps: Gaps,
         multipliers: &[[f32; 2]],
     ) -> Result<Self, Error> {
         let ingredients = plan.ingredients();
@@ -188,12 +183,14 @@ impl State {
             gpu.buffer(label, bytes as u64, usage)
         };
         let kept = Usage::STORAGE | Usage::COPY_SRC;
+        // A source may know its loss on the host.
+        let loss = kept | Usage::COPY_DST;
         let both = Usage::STORAGE | Usage::UNIFORM | Usage::COPY_SRC | Usage::COPY_DST;
         let moments = small("moments", size_of::<Moments>(), Usage::UNIFORM | Usage::COPY_DST)?;
         gpu.upload(&moments, bytemuck::bytes_of(&Moments::of(ingredients)))?;
         Ok(Self {
             vectors,
-            gaps: Vec::new(),
+            padding: Padding::new(gpu, gaps)?,
             second,
             mean,
             average,
@@ -205,10 +202,10 @@ impl State {
             control: small("control", size_of::<Control>(), both)?,
             settings: small("settings", size_of::<Settings>(), Usage::UNIFORM | Usage::COPY_DST)?,
             partials: gpu.buffer("partial sums", sizes.partials_bytes(), Usage::STORAGE)?,
-            loss: small("loss", 4, kept)?,
-            last_loss: small("loss at the candidate", 4, kept)?,
-            other_loss: small("loss nobody reads", 4, kept)?,
-            samples: small("samples of a batch", 4, kept)?,
+            loss: small("loss", 4, loss)?,
+            last_loss: small("loss at the candidate", 4, loss)?,
+            other_loss: small("loss nobody reads", 4, loss)?,
+            samples: small("samples of a batch", 4, loss)?,
             ring: gpu.buffer("ring of records", RING_BYTES, kept)?,
         })
     }

@@ -458,7 +458,8 @@ fn groups_have_rates_and_decays_of_their_own() {
         let method: Method = name.parse().unwrap();
         for recipe in recipes {
             for (gpu, most) in [(gpu(), None), (gpu(), Some(5000)), (default_limits_gpu(), None)] {
-                let mut source = Analytic::new(gpu, &Problem::Quartic, n).unwrap();
+                let source = Analytic::new(gpu, &Problem::Quartic, n).unwrap();
+                let mut source = source.with_layout(&layout).unwrap();
                 let mut builder = Optimizer::builder(method.clone())
                     .ingredients(recipe)
                     .groups(&groups)
@@ -498,7 +499,8 @@ fn an_error_estimate_sees_the_rates() {
     let recipe = Ingredients { adaptive: Some(adaptive), ..Default::default() };
     for name in ["heun-euler", "bs3", "dp5"] {
         let method: Method = name.parse().unwrap();
-        let mut source = Analytic::new(gpu(), &Problem::Quartic, 128).unwrap();
+        let source = Analytic::new(gpu(), &Problem::Quartic, 128).unwrap();
+        let mut source = source.with_layout(&layout).unwrap();
         let mut optimizer = Optimizer::builder(method.clone())
             .adaptive(adaptive)
             .groups(&[Group::default().rate(0.5), Group::default().rate(2.0)])

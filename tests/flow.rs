@@ -216,3 +216,13 @@ fn stabilised_methods_take_their_steps_by_the_spectral_radius() {
         assert!(!output.status.success() && message.contains(words), "{message}");
     }
 }
+
+#[test]
+fn what_is_finite_is_clipped() {
+    let problem = ["--problem=quadratic", "--eigenvalues=1e25,1", "--theta0=1e-5,2"];
+    let options = ["--method=euler", "--step-size=0.1", "--clip=1", "--steps=2"];
+    let (_, rows) = rows(&problem, &options);
+    assert_eq!(column(&rows, 2), [1.0, 1.0, 1.0], "all accepted");
+    let norm = column(&rows, 4);
+    assert!(norm.iter().any(|norm| (norm / 1e20 - 1.0).abs() < 1e-6), "{norm:?}");
+}

@@ -38,7 +38,7 @@ fn after(
     start: &[f32],
     steps: u64,
 ) -> Vec<f32> {
-    let mut optimizer = builder.build(gpu(), source.layout(), start).unwrap();
+    let mut optimizer = builder.build(gpu(), Analytic::layout(source), start).unwrap();
     optimizer.run(source, steps).unwrap();
     optimizer.params().read().unwrap()
 }
@@ -460,7 +460,8 @@ fn parameter_groups_lie_beside_narrow_state() {
         .build()
         .unwrap();
     let n = layout.len();
-    let mut source = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
+    let source = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
+    let mut source = source.with_layout(&layout).unwrap();
     let mut start = vec![0.0; n];
     start[layout.range("frozen").unwrap()].fill(1.0);
     start[layout.range("free").unwrap()].fill(1.0);

@@ -46,7 +46,7 @@ impl Trainer<'_> {
         let mut saving = Saving::new(args, self.mlp)?;
         let mut optimizer = match saving.found() {
             Some(checkpoint) => builder.resume(self.gpu, checkpoint)?,
-            None => builder.build(self.gpu, self.mlp.layout(), &self.mlp.initial(args.seed))?,
+            None => builder.build(self.gpu, Mlp::layout(self.mlp), &self.mlp.initial(args.seed))?,
         };
         let cost = optimizer.plan().evaluations() as usize;
         let mut schedule = Schedule::new(args.budget, args.epochs, self.epoch, cost);

@@ -38,7 +38,7 @@ struct Control {
     // Attempts refused in a row.
     rejections: u32,
     // Why nothing moves any more: 0 no reason, 1 h fell below its least, 2 too
-    // many attempts were refused in a row.
+    // many attempts were refused in a row, 3 an accepted h did not move time.
     failure: u32,
     // The number of the last restart that the host asked for.
     restart: u32,

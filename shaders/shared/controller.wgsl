@@ -28,6 +28,9 @@ fn grow(error: f32) {
     control.error_2 = control.error_1;
     control.error_1 = max(error, FLOOR);
     control.rejections = 0u;
+    if control.next_h < settings.h_min {
+        control.failure = 1u;
+    }
 }
 
 // After a refused one.

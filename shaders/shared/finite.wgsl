@@ -13,3 +13,7 @@ fn not_finite(magnitude: u32) -> bool {
     return magnitude >= 0x7f800000u;
 }
 
+fn is_finite(x: f32) -> bool {
+    return !not_finite(bitcast<u32>(x) & 0x7fffffffu);
+}
+

@@ -1,11 +1,12 @@
-// What kernels leave for the verdict. Host side: src/gpu/partials.rs.
+// What kernels leave for the verdict and for `choose`.
 struct Partials {
     // 2³² − 1 − i for the first stage i whose gradient held a NaN or an infinity;
     // 0 if none did.
     worst: atomic<u32>,
     unused: u32,
-    // Partial sums of ‖k₁‖²: one a workgroup, or one a lane.
-    sums: array<f32>,
+    // Roots of partial sums, one a workgroup or one a lane, in banks: ‖k₁‖ in the first,
+    // then what `field`, `estimate` and `radius` say.
+    roots: array<f32>,
 }
 
 // Stage 0 is nobody's.

@@ -10,8 +10,10 @@ fn time_left() -> f32 {
         + opaque(settings.end_low - control.time_low);
 }
 
-// time += h, with the rounding error kept in time_low (Knuth's two-sum).
-fn add_time(h: f32) {
+// time += h, with the rounding error kept in time_low (Knuth's two-sum). Whether that is
+// another time: an h below some 2⁻⁴⁸ of it is lost.
+fn add_time(h: f32) -> bool {
+    let before = vec2(control.time_high, control.time_low);
     let sum = opaque(control.time_high + h);
     let part = opaque(sum - control.time_high);
     let error = opaque(control.time_high - opaque(sum - part)) + opaque(h - part);
@@ -19,6 +21,13 @@ fn add_time(h: f32) {
     let high = opaque(sum + low);
     control.time_low = opaque(low - opaque(high - sum));
     control.time_high = high;
+    return any(before != vec2(control.time_high, control.time_low));
+}
+
+// Whether fewer were accepted than the host wants, as far as it says; the counter wraps.
+fn is_wanted() -> bool {
+    return settings.accepted_limit == NO_LIMIT
+        || i32(settings.accepted_limit - control.accepted) > 0;
 }
 
 // 1 / (1 − exp(x)) for x < 0, and 1 for x = 0; near 0 by the series, for the
@@ -85,7 +94,7 @@ fn prepare() {
     control.second_scale = bias_scale(settings.log_second * step);
     control.mean_scale = bias_scale(settings.log_mean * step);
     let left = time_left();
-    let going = left > 0.0 && control.accepted < settings.accepted_limit && control.failure == 0u;
+    let going = left > 0.0 && is_wanted() && control.failure == 0u;
     control.alive = select(0u, 1u, going);
     if settings.rtol + settings.atol > 0.0 {
         set_h(control.next_h);

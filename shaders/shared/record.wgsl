@@ -27,6 +27,8 @@ struct Record {
     // As in the control block, and how many batches stages drew from there.
     cursor: u32,
     draws: u32,
+    // 1 where an accepted h was too small to move time.
+    stood: u32,
 }
 
 const IDLE: u32 = 0u;

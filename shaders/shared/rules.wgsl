@@ -11,10 +11,6 @@ fn power(x: f32, y: f32) -> f32 {
     return select(exp2(y * log2(x)), 1.0, y == 0.0);
 }
 
-fn is_finite(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
-}
-
 // h for a curvature r; the h that stands in for it where the rule needs more.
 fn ruled(r: f32) -> f32 {
     if settings.rule == POLYAK || settings.rule == STABLE {

@@ -1,5 +1,6 @@
 // What the host sets between submits. Rust twin: src/gpu/settings.rs.
 const PIECES = 16u;
+const NO_LIMIT = 0xffffffffu;
 
 // A piece of the schedule of h, from accepted step `start` on.
 struct Piece {
@@ -20,7 +21,7 @@ struct Settings {
     // End of integration, as an unevaluated sum of two f32.
     end_high: f32,
     end_low: f32,
-    // No attempt changes anything once this many were accepted.
+    // No attempt changes anything once this many were accepted, if it is not NO_LIMIT.
     accepted_limit: u32,
     // Gradient evaluations of one attempt.
     stages: u32,
@@ -52,7 +53,7 @@ struct Settings {
     count: f32,
     // Largest ‖k₁‖; 0 for any.
     clip: f32,
-    // Numbers of the rule for h: c or h_max, p or β, |a₂₁|.
+    // Numbers of the rule for h: c or h_max; p, β or a fraction; |a₂₁|.
     rule_0: f32,
     rule_1: f32,
     rule_2: f32,

@@ -5,9 +5,36 @@ use std::sync::{Arc, Mutex};
 use super::traversal::LANES;
 use super::{Gpu, Inner};
 use crate::error::GpuError;
+use crate::layout::ALIGNMENT;
+
+/// What the kernels of kutta take of a device, whatever they work on. A test holds it against
+/// their texts.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kernels {
+    pub(crate) lanes: u32,
+    pub(crate) workgroup: [u32; 3],
+    pub(crate) workgroup_bytes: u32,
+    pub(crate) uniforms: u32,
+    pub(crate) uniform_bytes: u64,
+    pub(crate) storage_buffers: u32,
+    pub(crate) bindings: u32,
+}
+
+pub(crate) const KERNELS: Kernels = Kernels {
+    lanes: LANES as u32,
+    workgroup: [LANES as u32, 16, 1],
+    workgroup_bytes: 8192,
+    uniforms: 3,
+    uniform_bytes: 1072,
+    storage_buffers: 8,
+    bindings: 11,
+};
 
 /// Kernels fold longer grids into two dimensions.
-const MOST_GROUPS: u64 = 65_535;
+const MOST_GROUPS: u32 = 65_535;
+
+/// Where bindings begin: tensors are placed at multiples of it.
+const ALIGNMENT_BYTES: u32 = 4 * ALIGNMENT as u32;
 
 impl Gpu {
     /// Works on a device that the host application owns, and its own queue: those that
@@ -68,6 +95,22 @@ impl Gpu {
         self.check_limits("kutta", 0)
     }
 
+    /// Refuses what one buffer of this device cannot hold.
+    pub(crate) fn check_buffer(&self, what: &str, needed: u64) -> Result<(), GpuError> {
+        let limit = self.limits().max_buffer_size;
+        match needed > limit {
+            true => Err(GpuError::BufferTooLarge { what: what.into(), needed, limit }),
+            false => Ok(()),
+        }
+    }
+
+    /// Most storage buffers that one kernel can bind beside its uniforms.
+    pub(crate) fn storage_bindings(&self) -> u32 {
+        let limits = self.limits();
+        let beside = limits.max_bindings_per_bind_group.saturating_sub(KERNELS.uniforms);
+        limits.max_storage_buffers_per_shader_stage.min(beside)
+    }
+
     /// Whether `other` is this one or a clone of it.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
@@ -94,50 +137,66 @@ fn computes(
 }
 
 fn lacking(limits: &wgpu::Limits, what: &str, binding_bytes: u64) -> Result<(), GpuError> {
-    let needs = [
+    let Kernels { lanes, workgroup: [x, y, z], .. } = KERNELS;
+    let small = [
         (
             "max_compute_invocations_per_workgroup",
-            LANES as u64,
-            u64::from(limits.max_compute_invocations_per_workgroup),
+            lanes,
+            limits.max_compute_invocations_per_workgroup,
         ),
-        (
-            "max_compute_workgroup_size_x",
-            LANES as u64,
-            u64::from(limits.max_compute_workgroup_size_x),
-        ),
+        ("max_compute_workgroup_size_x", x, limits.max_compute_workgroup_size_x),
+        ("max_compute_workgroup_size_y", y, limits.max_compute_workgroup_size_y),
+        ("max_compute_workgroup_size_z", z, limits.max_compute_workgroup_size_z),
         (
             "max_compute_workgroups_per_dimension",
             MOST_GROUPS,
-            u64::from(limits.max_compute_workgroups_per_dimension),
+            limits.max_compute_workgroups_per_dimension,
         ),
         (
             "max_storage_buffers_per_shader_stage",
-            8,
-            u64::from(limits.max_storage_buffers_per_shader_stage),
+            KERNELS.storage_buffers,
+            limits.max_storage_buffers_per_shader_stage,
         ),
         (
             "max_uniform_buffers_per_shader_stage",
-            2,
-            u64::from(limits.max_uniform_buffers_per_shader_stage),
+            KERNELS.uniforms,
+            limits.max_uniform_buffers_per_shader_stage,
         ),
+        ("max_bindings_per_bind_group", KERNELS.bindings, limits.max_bindings_per_bind_group),
+        ("max_bind_groups", 1, limits.max_bind_groups),
         (
             "max_compute_workgroup_storage_size",
-            4 * LANES as u64,
-            u64::from(limits.max_compute_workgroup_storage_size),
+            KERNELS.workgroup_bytes,
+            limits.max_compute_workgroup_storage_size,
+        ),
+    ];
+    let large = [
+        (
+            "max_uniform_buffer_binding_size",
+            KERNELS.uniform_bytes,
+            limits.max_uniform_buffer_binding_size,
         ),
         ("max_storage_buffer_binding_size", binding_bytes, limits.max_storage_buffer_binding_size),
+        ("max_buffer_size", KERNELS.uniform_bytes, limits.max_buffer_size),
     ];
-    match needs.into_iter().find(|&(_, needed, found)| found < needed) {
-        None => Ok(()),
-        Some((limit, needed, found)) => {
-            Err(GpuError::LimitTooSmall { what: what.into(), limit, needed, found })
-        }
+    let small = small.map(|(limit, needed, found)| (limit, needed.into(), found.into()));
+    let lacks = |&(_, needed, found): &(_, u64, u64)| found < needed;
+    if let Some((limit, needed, found)) = small.into_iter().chain(large).find(lacks) {
+        return Err(GpuError::LimitTooSmall { what: what.into(), limit, needed, found });
     }
+    let (found, most) = (limits.min_storage_buffer_offset_alignment, ALIGNMENT_BYTES);
+    if found > most {
+        let limit = "min_storage_buffer_offset_alignment";
+        let (most, found) = (most.into(), found.into());
+        return Err(GpuError::LimitTooLarge { what: what.into(), limit, most, found });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wgpu::Limits;
 
     #[test]
     fn the_default_limits_of_webgpu_suffice_and_lesser_ones_are_named() {
@@ -168,6 +227,41 @@ mod tests {
             let error = lacking(&limits, "kutta", 1 << 27).unwrap_err();
             assert_eq!(error, GpuError::LimitTooSmall { what, limit, needed, found });
         }
+    }
+
+    #[test]
+    fn each_limit_below_what_kernels_take_is_named() {
+        // One limit a field, and the value of it that still suffices.
+        macro_rules! suffices {
+            ($($limit:ident: $enough:expr),* $(,)?) => {$(
+                let at = |$limit| Limits { $limit, ..Limits::default() };
+                lacking(&at($enough), "kutta", 0).unwrap();
+                let GpuError::LimitTooSmall { limit, needed, found, .. } =
+                    lacking(&at($enough - 1), "kutta", 0).unwrap_err()
+                else {
+                    panic!(stringify!($limit));
+                };
+                assert_eq!(limit, stringify!($limit));
+                assert_eq!((needed, found), (u64::from($enough), u64::from($enough) - 1));
+            )*};
+        }
+        suffices! {
+            max_compute_invocations_per_workgroup: 256u32,
+            max_compute_workgroup_size_x: 256u32,
+            max_compute_workgroup_size_y: 16u32,
+            max_compute_workgroup_size_z: 1u32,
+            max_compute_workgroups_per_dimension: 65_535u32,
+            max_storage_buffers_per_shader_stage: 8u32,
+            max_uniform_buffers_per_shader_stage: 3u32,
+            max_bindings_per_bind_group: 11u32,
+            max_bind_groups: 1u32,
+            max_compute_workgroup_storage_size: 8192u32,
+            max_uniform_buffer_binding_size: 1072u64,
+            max_buffer_size: 1072u64,
+        }
+        let aligned = Limits { min_storage_buffer_offset_alignment: 512, ..Limits::default() };
+        let message = lacking(&aligned, "kutta", 0).unwrap_err().to_string();
+        assert!(message.contains("at most 256; this device has 512"), "{message}");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use super::control::{CONTROL_WGSL, Control};
 use super::kernel::{Access, Constants, Kernel};
 use super::settings::{Piece, Settings};
 use super::{
-    PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SETTINGS_WGSL, TRAVERSAL_WGSL,
-    WORKGROUP_SUM_WGSL,
+    FINITE_WGSL, PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SCALED_SUM_WGSL,
+    SETTINGS_WGSL, TAKE_ROOTS_WGSL, TRAVERSAL_WGSL,
 };
 use crate::plan::Choice;
 
@@ -15,8 +15,10 @@ pub(crate) const KERNEL: Kernel = Kernel {
         CONTROL_WGSL,
         SETTINGS_WGSL,
         TRAVERSAL_WGSL,
+        FINITE_WGSL,
         PARTIALS_WGSL,
-        WORKGROUP_SUM_WGSL,
+        SCALED_SUM_WGSL,
+        TAKE_ROOTS_WGSL,
         RECORD_WGSL,
         RULES_WGSL,
         include_str!("../../shaders/choose.wgsl"),

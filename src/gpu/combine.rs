@@ -6,7 +6,7 @@ use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::shape::{Binding, INPUTS, OUTPUTS, Template, load};
 use super::template::Table;
 use super::traversal::{Chunk, Traversal};
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
+use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL};
 use crate::plan::{Diagonal, Linear, Name, Operand, Scale};
 
 wgsl_struct! {
@@ -30,8 +30,8 @@ const TEMPLATE: Template = Template {
         FINITE_WGSL,
         "//: if partials\n",
         PARTIALS_WGSL,
-        WORKGROUP_SUM_WGSL,
-        PUT_PARTIAL_WGSL,
+        SCALED_SUM_WGSL,
+        PUT_ROOTS_WGSL,
         "//: end\n//: if state\n",
         MOMENTS_WGSL,
         "//: end\n",

@@ -51,7 +51,7 @@ wgsl_struct! {
         /// Attempts refused in a row.
         pub rejections: u32,
         /// Why nothing moves any more: 0 no reason, 1 h fell below its least, 2
-        /// too many attempts were refused in a row.
+        /// too many attempts were refused in a row, 3 an accepted h did not move time.
         pub failure: u32,
         /// The number of the last restart that the host asked for.
         pub restart: u32,

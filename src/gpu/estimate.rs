@@ -6,7 +6,7 @@ use super::moments::{Kinds, MOMENTS_WGSL, MOMENTUM_WGSL, Moments};
 use super::shape::{Binding, INPUTS, Template, load};
 use super::template::Table;
 use super::traversal::{Chunk, Traversal};
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
+use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL};
 use crate::ingredients::Adaptive;
 use crate::plan::{self, Diagonal, Makes};
 
@@ -34,11 +34,11 @@ const TEMPLATE: Template = Template {
         TRAVERSAL_WGSL,
         FINITE_WGSL,
         PARTIALS_WGSL,
-        WORKGROUP_SUM_WGSL,
+        SCALED_SUM_WGSL,
         MOMENTS_WGSL,
         MOMENTUM_WGSL,
         include_str!("../../shaders/estimate.wgsl"),
-        PUT_PARTIAL_WGSL,
+        PUT_ROOTS_WGSL,
     ],
     uniforms: &[
         ("control", Access::Uniform),

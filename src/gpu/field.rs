@@ -4,7 +4,7 @@ use super::control::{CONTROL_WGSL, Control};
 use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::traversal::{Chunk, Traversal};
-use super::{PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
+use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL};
 use crate::ingredients::Adaptive;
 use crate::plan::{self, Diagonal, FieldSums};
 
@@ -24,11 +24,12 @@ pub(crate) const KERNEL: Kernel = Kernel {
     text: &[
         CONTROL_WGSL,
         TRAVERSAL_WGSL,
+        FINITE_WGSL,
         PARTIALS_WGSL,
-        WORKGROUP_SUM_WGSL,
+        SCALED_SUM_WGSL,
         MOMENTS_WGSL,
         include_str!("../../shaders/field.wgsl"),
-        PUT_PARTIAL_WGSL,
+        PUT_ROOTS_WGSL,
     ],
     bindings: &[
         ("control", Access::Uniform),

@@ -3,7 +3,7 @@
 use super::control::{CONTROL_WGSL, Control};
 use super::kernel::{Access, Kernel, wgsl_struct};
 use super::settings::{Piece, Settings};
-use super::{PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SETTINGS_WGSL};
+use super::{FINITE_WGSL, PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SETTINGS_WGSL};
 
 wgsl_struct! {
     /// What bounds h.
@@ -20,6 +20,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
     text: &[
         CONTROL_WGSL,
         SETTINGS_WGSL,
+        FINITE_WGSL,
         PARTIALS_WGSL,
         RECORD_WGSL,
         RULES_WGSL,

@@ -2,7 +2,7 @@
 
 use super::kernel::{Access, Constants, Formats, Kernel, stored, wgsl_struct};
 use super::traversal::{Chunk, Traversal};
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_PARTIAL_WGSL, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
+use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL};
 use crate::plan::Operand;
 
 wgsl_struct! {
@@ -22,9 +22,9 @@ pub(crate) const KERNEL: Kernel = Kernel {
         TRAVERSAL_WGSL,
         FINITE_WGSL,
         PARTIALS_WGSL,
-        WORKGROUP_SUM_WGSL,
+        SCALED_SUM_WGSL,
         include_str!("../../shaders/guard.wgsl"),
-        PUT_PARTIAL_WGSL,
+        PUT_ROOTS_WGSL,
     ],
     bindings: &[("guard", Access::Uniform), ("partials", Access::Write), ("k", Access::Read)],
     vectors: &["k"],

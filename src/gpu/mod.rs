@@ -1,6 +1,6 @@
 //! The device, its vectors and its compiled kernels.
 
-mod adopt;
+pub(crate) mod adopt;
 pub(crate) mod average;
 pub(crate) mod choose;
 pub(crate) mod combine;
@@ -16,6 +16,7 @@ pub(crate) mod guard;
 pub mod kernel;
 pub(crate) mod moments;
 pub(crate) mod pack;
+pub(crate) mod padding;
 pub(crate) mod radius;
 pub(crate) mod registers;
 pub(crate) mod settings;
@@ -40,10 +41,12 @@ use waiting::now;
 pub(crate) const FINITE_WGSL: &str = include_str!("../../shaders/shared/finite.wgsl");
 pub(crate) const PARTIALS_WGSL: &str = include_str!("../../shaders/shared/partials.wgsl");
 pub(crate) const PREPARE_WGSL: &str = include_str!("../../shaders/shared/prepare.wgsl");
-pub(crate) const PUT_PARTIAL_WGSL: &str = include_str!("../../shaders/shared/put_partial.wgsl");
+pub(crate) const PUT_ROOTS_WGSL: &str = include_str!("../../shaders/shared/put_roots.wgsl");
 pub(crate) const RECORD_WGSL: &str = include_str!("../../shaders/shared/record.wgsl");
 pub(crate) const RULES_WGSL: &str = include_str!("../../shaders/shared/rules.wgsl");
+pub(crate) const SCALED_SUM_WGSL: &str = include_str!("../../shaders/shared/scaled_sum.wgsl");
 pub(crate) const SETTINGS_WGSL: &str = include_str!("../../shaders/shared/settings.wgsl");
+pub(crate) const TAKE_ROOTS_WGSL: &str = include_str!("../../shaders/shared/take_roots.wgsl");
 pub(crate) const TRAVERSAL_WGSL: &str = include_str!("../../shaders/shared/traversal.wgsl");
 pub(crate) const WORKGROUP_SUM_WGSL: &str = include_str!("../../shaders/shared/workgroup_sum.wgsl");
 
@@ -217,10 +220,7 @@ impl Gpu {
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, GpuError> {
         let _entered = tracing::trace_span!("buffer", label, bytes).entered();
-        let limit = self.inner.limits.max_buffer_size;
-        if bytes > limit {
-            return Err(GpuError::BufferTooLarge { what: label.into(), needed: bytes, limit });
-        }
+        self.check_buffer(label, bytes)?;
         let create = || {
             self.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),

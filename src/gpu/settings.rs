@@ -100,7 +100,7 @@ impl Settings {
             Rule::RescaledDal { c, p, .. } => (2, c, p),
             Rule::Polyak { h_max } => (3, h_max, 0.0),
             Rule::SgdG2 { h, beta } => (4, h, beta),
-            Rule::Stable { h_max, .. } => (5, h_max, 0.0),
+            Rule::Stable { fraction, h_max } => (5, h_max, fraction),
         };
         (self.rule, self.rule_0, self.rule_1) = (number, first as f32, second as f32);
         self.rule_2 = lead.abs() as f32;
@@ -108,8 +108,24 @@ impl Settings {
 
     /// Integrate to `end`, or without end.
     pub fn set_end(&mut self, end: Option<f64>) {
+        [self.end_high, self.end_low] = Self::split(end);
+    }
+
+    /// Where time ends, as a sum of two; `f32::MAX` where it does not.
+    pub(crate) fn split(end: Option<f64>) -> [f32; 2] {
         let end = end.unwrap_or(f64::from(f32::MAX));
-        self.end_high = end as f32;
-        self.end_low = (end - f64::from(self.end_high)) as f32;
+        let high = end as f32;
+        [high, (end - f64::from(high)) as f32]
+    }
+
+    /// What a time is on the device.
+    pub(crate) fn on_device(time: f64) -> f64 {
+        let [high, low] = Self::split(Some(time));
+        f64::from(high) + f64::from(low)
+    }
+
+    /// Where time ends; `f32::MAX` where it does not.
+    pub(crate) fn end(&self) -> f64 {
+        f64::from(self.end_high) + f64::from(self.end_low)
     }
 }

@@ -9,6 +9,14 @@ use super::kernel::{Constants, wgsl_struct};
 /// Lanes of a workgroup.
 pub const LANES: usize = 256;
 
+/// Workgroups of a one-dimensional grid, folded where WebGPU's promise of
+/// 65,535 per dimension is not enough.
+pub fn fold(groups: usize) -> [u32; 3] {
+    const MOST: usize = 65_535;
+    let rows = groups.div_ceil(MOST);
+    [groups.div_ceil(rows) as u32, rows as u32, 1]
+}
+
 wgsl_struct! {
     /// The part of a vector that one dispatch sees.
     pub struct Chunk {
@@ -111,6 +119,16 @@ impl Traversal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grids_beyond_one_dimension_fold() {
+        for groups in [1, 65_535, 65_536, 1_000_000] {
+            let [x, y, z] = fold(groups);
+            assert!(x <= 65_535 && y <= 65_535 && z == 1);
+            let all = x as usize * y as usize;
+            assert!(all >= groups && all < groups + y as usize, "{groups}: {x} × {y}");
+        }
+    }
 
     #[test]
     fn chunks_cover_the_vector_and_keep_the_spans() {

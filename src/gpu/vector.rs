@@ -1,6 +1,7 @@
 //! A flat vector on the device, in one buffer of its own.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Gpu;
 use super::waiting::Waiting;
@@ -18,6 +19,17 @@ pub struct Vector {
     buffer: wgpu::Buffer,
     len: usize,
     storage: Storage,
+    /// Evaluations under way whose source must not read this vector on the host.
+    kept: AtomicU32,
+}
+
+/// Keeps a vector from being read on the host, until it is dropped.
+pub(crate) struct Unread<'a>(&'a Vector);
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        self.0.kept.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Vector {
@@ -47,7 +59,7 @@ impl Vector {
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
         let buffer = gpu.buffer(label, Self::size(len, storage), usage)?;
-        Ok(Self { buffer, len, storage })
+        Ok(Self { buffer, len, storage, kept: AtomicU32::new(0) })
     }
 
     /// A vector with the given values.
@@ -100,11 +112,27 @@ impl Vector {
         (self.binding(start..range.end), (range.start - start) / 4)
     }
 
+    /// What writes this vector has been recorded and not submitted: what is in it is old.
+    pub(crate) fn keep_from_reads(&self) -> Unread<'_> {
+        self.kept.fetch_add(1, Ordering::Relaxed);
+        Unread(self)
+    }
+
+    /// Refuses to be read, or evaluated in a submit of its own, where that would show old
+    /// values.
+    pub(crate) fn check_submitted(&self) -> Result<(), GpuError> {
+        match self.kept.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            _ => Err(GpuError::NotSubmitted),
+        }
+    }
+
     /// Reads the values back, as f32 whatever they are stored as. Waits for everything
     /// submitted before.
     ///
     /// # Errors
-    /// If the device is lost.
+    /// If the device is lost; [`GpuError::NotSubmitted`] inside
+    /// [`GradientSource::evaluate`](crate::GradientSource::evaluate).
     pub fn read(&self, gpu: &Gpu) -> Result<Vec<f32>, GpuError> {
         pollster::block_on(self.read_elements(gpu, 0..self.len, Waiting::Blocks))
     }
@@ -112,15 +140,25 @@ impl Vector {
     /// As [`Vector::read`] without blocking.
     ///
     /// # Errors
-    /// If the device is lost.
+    /// If the device is lost; [`GpuError::NotSubmitted`] inside
+    /// [`GradientSource::evaluate`](crate::GradientSource::evaluate).
     pub async fn read_async(&self, gpu: &Gpu) -> Result<Vec<f32>, GpuError> {
         self.read_elements(gpu, 0..self.len, Waiting::Yields).await
+    }
+
+    pub(crate) async fn read_with(
+        &self,
+        gpu: &Gpu,
+        waiting: Waiting,
+    ) -> Result<Vec<f32>, GpuError> {
+        self.read_elements(gpu, 0..self.len, waiting).await
     }
 
     /// Reads some elements back; those beyond the end are left out. Waits.
     ///
     /// # Errors
-    /// If the device is lost.
+    /// If the device is lost; [`GpuError::NotSubmitted`] inside
+    /// [`GradientSource::evaluate`](crate::GradientSource::evaluate).
     pub fn read_range(&self, gpu: &Gpu, range: Range<usize>) -> Result<Vec<f32>, GpuError> {
         pollster::block_on(self.read_elements(gpu, range, Waiting::Blocks))
     }
@@ -128,7 +166,8 @@ impl Vector {
     /// As [`Vector::read_range`] without blocking.
     ///
     /// # Errors
-    /// If the device is lost.
+    /// If the device is lost; [`GpuError::NotSubmitted`] inside
+    /// [`GradientSource::evaluate`](crate::GradientSource::evaluate).
     pub async fn read_range_async(
         &self,
         gpu: &Gpu,
@@ -143,6 +182,7 @@ impl Vector {
         range: Range<usize>,
         waiting: Waiting,
     ) -> Result<Vec<f32>, GpuError> {
+        self.check_submitted()?;
         let range = range.start.min(self.len)..range.end.min(self.len);
         if range.is_empty() {
             return Ok(Vec::new());

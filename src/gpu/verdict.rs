@@ -5,8 +5,8 @@ use super::control::{CONTROL_WGSL, Control};
 use super::kernel::{Access, Constants, Kernel, wgsl_struct};
 use super::settings::{Piece, Settings};
 use super::{
-    PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SETTINGS_WGSL, TRAVERSAL_WGSL,
-    WORKGROUP_SUM_WGSL,
+    FINITE_WGSL, PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SCALED_SUM_WGSL,
+    SETTINGS_WGSL, TAKE_ROOTS_WGSL, TRAVERSAL_WGSL,
 };
 
 wgsl_struct! {
@@ -33,6 +33,7 @@ wgsl_struct! {
         pub(crate) radius_state: u32,
         pub(crate) cursor: u32,
         pub(crate) draws: u32,
+        pub(crate) stood: u32,
     }
 }
 
@@ -55,6 +56,7 @@ pub(crate) const BEGIN: Kernel = Kernel {
     text: &[
         CONTROL_WGSL,
         SETTINGS_WGSL,
+        FINITE_WGSL,
         PARTIALS_WGSL,
         RECORD_WGSL,
         RULES_WGSL,
@@ -77,8 +79,10 @@ pub(crate) const VERDICT: Kernel = Kernel {
         CONTROL_WGSL,
         SETTINGS_WGSL,
         TRAVERSAL_WGSL,
+        FINITE_WGSL,
         PARTIALS_WGSL,
-        WORKGROUP_SUM_WGSL,
+        SCALED_SUM_WGSL,
+        TAKE_ROOTS_WGSL,
         RECORD_WGSL,
         RULES_WGSL,
         include_str!("../../shaders/shared/controller.wgsl"),

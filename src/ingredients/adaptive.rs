@@ -117,6 +117,8 @@ impl Default for History {
 /// Bounds of one attempt's factor.
 const SHRINK: f64 = 0.2;
 const GROW: f64 = 10.0;
+/// What rounding to f32 is of a number: no tolerance is below it.
+const ROUNDING: f64 = 1.0 / (1u32 << 24) as f64;
 /// Errors in the history count as at least this.
 const FLOOR: f64 = 1e-4;
 
@@ -190,8 +192,8 @@ impl Adaptive {
         self
     }
 
-    /// h stays below `h_max`; a refusal that would make it smaller than `h_min`
-    /// ends the run with an error.
+    /// h stays below `h_max`; the first one that the device finds is `h_min` or more, and a
+    /// verdict that would make it smaller ends the run with an error.
     pub fn bounds(mut self, h_min: f64, h_max: f64) -> Self {
         (self.h_min, self.h_max) = (h_min, h_max);
         self
@@ -206,6 +208,22 @@ impl Adaptive {
     pub fn most_rejections(mut self, most: u32) -> Self {
         self.most_rejections = most;
         self
+    }
+
+    /// What [`Adaptive`] says of θ's own rounding to f32, had it been the error.
+    pub(crate) fn rounding(&self, theta: &[f32], parameters: usize) -> f64 {
+        let of = |x: &f32| self.scaled(ROUNDING * f64::from(*x), f64::from(*x), f64::from(*x));
+        let squares: f64 = theta.iter().map(of).map(|e| e * e).sum();
+        (squares / parameters as f64).sqrt()
+    }
+
+    /// The largest factor by which one attempt may raise h.
+    pub(crate) fn most_growth(&self) -> f64 {
+        match self.limiter.unwrap_or_default() {
+            Limiter::Clamp => GROW,
+            // 1 + arctan ∞.
+            Limiter::Arctan => 1.0 + std::f64::consts::FRAC_PI_2,
+        }
     }
 
     /// The factor that `error` gives, where k is its order. Takes it into the
@@ -256,8 +274,9 @@ impl Adaptive {
     }
 
     /// # Errors
-    /// Tolerances that are negative or not finite, or both zero; γ or the
-    /// controller's coefficients out of range; h_min above h_max.
+    /// Tolerances that are negative or not finite, or both zero; an rtol that is not zero and
+    /// below the 6e-8 that rounding to f32 is; γ or the controller's coefficients out of
+    /// range; h_min above h_max.
     pub fn check(&self) -> Result<(), IngredientError> {
         let out = |key: &'static str, found: f64, range: &'static str| {
             Err(IngredientError::OutOfRange { ingredient: "adaptive", key, found, range })
@@ -266,6 +285,9 @@ impl Adaptive {
             if !(found >= 0.0 && found.is_finite()) {
                 return out(key, found, "zero or more, and finite");
             }
+        }
+        if self.rtol > 0.0 && self.rtol < ROUNDING {
+            return Err(IngredientError::Tolerance { rtol: self.rtol, least: ROUNDING });
         }
         // What the device divides by is an f32.
         if self.rtol.max(self.atol) < f64::from(f32::MIN_POSITIVE) {
@@ -334,6 +356,9 @@ mod tests {
             (Adaptive::new(-1.0, 1.0), "rtol of adaptive"),
             (Adaptive::new(0.1, f64::NAN), "NaN"),
             (Adaptive::new(0.0, 0.0), "atol must be"),
+            (Adaptive::new(1e-13, 1e-6), "rtol = 1e-13"),
+            (Adaptive::new(5.9e-8, 1.0), "5.96"),
+            (good.bounds(1e-60, 1.0), "h_min of adaptive"),
             (good.safety(0.0), "safety"),
             (good.bounds(0.0, 1.0), "h_min of adaptive"),
             (good.bounds(0.2, 0.1), "0.2"),

@@ -120,7 +120,8 @@ fn check_positive(
     key: &'static str,
     found: f64,
 ) -> Result<(), IngredientError> {
-    if found > 0.0 && found.is_finite() {
+    // What the device gets is an f32.
+    if found as f32 > 0.0 && (found as f32).is_finite() {
         Ok(())
     } else {
         Err(IngredientError::OutOfRange { ingredient, key, found, range: "positive and finite" })

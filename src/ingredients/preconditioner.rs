@@ -20,8 +20,9 @@ use crate::error::IngredientError;
 /// | [`adam`](Self::adam) | v ← β₂v + (1−β₂)g² | 1/(√(v/(1−β₂ᵗ)) + ε) |
 /// | [`amsgrad`](Self::amsgrad) | also v̂ ← max(v̂, v) | 1/(√(v̂/(1−β₂ᵗ)) + ε) |
 ///
-/// t counts accepted steps from 1. A gradient whose square is beyond f32 counts
-/// as not finite.
+/// t counts accepted steps from 1. Squares become state, and state is f32: a gradient with
+/// an element beyond 1.8e19 (after clipping, where there is a clip) counts as not finite, so
+/// the attempt is skipped and its report says so; the square of an element below 1e-19 is 0.
 ///
 /// ```
 /// use kutta::Preconditioner;

@@ -110,7 +110,7 @@ impl Rule {
             }
             Self::Polyak { h_max } => check_positive("Polyak's step size", "h_max", h_max),
             Self::Stable { fraction, h_max } => {
-                if !(fraction > 0.0 && fraction <= 1.0) {
+                if !(fraction as f32 > 0.0 && fraction <= 1.0) {
                     let (key, range) = ("fraction", "above 0 and at most 1");
                     let ingredient = "the stable step size";
                     let found = fraction;

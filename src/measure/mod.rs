@@ -35,6 +35,7 @@ use crate::error::{Error, GpuError, MeasureError};
 use crate::gpu::Gpu;
 use crate::gpu::commands::Commands;
 use crate::gpu::control::Control;
+use crate::gpu::padding::Gaps;
 use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
@@ -45,10 +46,10 @@ use crate::ingredients::{
 use crate::layout::ALIGNMENT;
 use crate::method::Method;
 use crate::plan::{Fusion, Name, Op, Operand, Options, Plan, Purpose, Scale, Slot};
-use crate::recorder::{Context, Dispatch, Recorder};
+use crate::recorder::{Context, Dispatch, Recorder, most_storage_buffers};
 use crate::reference::replay::Replay;
 use crate::source::{Evaluation, GradientSource, SourceError};
-use crate::state::{RING, State};
+use crate::state::{RING, Sizes, State};
 pub(crate) use elementwise::compile;
 use elementwise::{Elementwise, Value, most_elements};
 use touches::{Touch, apart, moments, touches};
@@ -209,14 +210,16 @@ impl Bench {
         let settings = settings(&plan, method, &walk, n);
         let evaluations =
             plan.ops().iter().chain(plan.opening()).filter(|op| evaluates(op)).count();
-        let pool = Vector::zeros(gpu, "random gradients", n + evaluations * ALIGNMENT)?;
+        let pool_len = n + evaluations * ALIGNMENT;
+        check_limits(gpu, &plan, &walk, n, pool_len)?;
+        let pool = Vector::zeros(gpu, "random gradients", pool_len)?;
         upload(gpu, &pool, &|i| value(POOL, i))?;
         let theta: Vec<f32> = (0..n).map(|i| value(THETA, i)).collect();
         let mut elementwise = Elementwise::new(gpu, walk, most_elements(gpu, &plan));
         let mut made = Vec::new();
         let mut first = None;
         for _ in 0..sets.max(1) {
-            let state = State::new(gpu, &plan, &walk, &theta, &[])?;
+            let state = State::new(gpu, &plan, &walk, &theta, Gaps::default(), &[])?;
             gpu.upload(&state.settings, bytemuck::bytes_of(&settings))?;
             let recorder = Recorder::new(gpu, &plan, &state, walk, gpu.binding_elements())?;
             made.push(Set::new(&mut elementwise, &plan, state, &recorder, &pool)?);
@@ -731,6 +734,28 @@ impl Ceilings {
 }
 
 /// Whether there is room for so many sets, where that is known.
+/// Refuses what the device's limits do not allow, before anything is allocated.
+fn check_limits(
+    gpu: &Gpu,
+    plan: &Plan,
+    walk: &Traversal,
+    n: usize,
+    pool: usize,
+) -> Result<(), Error> {
+    let sizes = Sizes::of(plan, walk, n);
+    gpu.check_limits("the bench", sizes.least)?;
+    let (needed, found) = (most_storage_buffers(plan).into(), gpu.storage_bindings().into());
+    if needed > found {
+        let (what, limit) = ("the plan".into(), "max_storage_buffers_per_shader_stage");
+        return Err(GpuError::LimitTooSmall { what, limit, needed, found }.into());
+    }
+    let pool = [("random gradients", Vector::bytes(pool))];
+    for (what, bytes) in sizes.buffers().into_iter().chain(pool) {
+        gpu.check_buffer(what, bytes)?;
+    }
+    Ok(())
+}
+
 fn check_memory(gpu: &Gpu, n: usize, sets: usize, needed: u64) -> Result<(), Error> {
     match gpu.available_memory() {
         Some(available) if needed > available => {

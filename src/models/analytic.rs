@@ -1,7 +1,7 @@
 //! Problems with a formula, on the device: their own twin in f64 is
 //! [`reference::Problem`](crate::reference::Problem).
 
-use crate::error::Error;
+use crate::error::{Error, ModelError};
 use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
 use crate::gpu::traversal::{Chunk, Traversal};
 use crate::gpu::vector::Vector;
@@ -106,6 +106,9 @@ impl Analytic {
     pub fn new(gpu: &Gpu, problem: &Problem, n: usize) -> Result<Self, Error> {
         problem.check_dimension(n)?;
         let layout = ParamLayout::flat(n)?;
+        let walk = Traversal::new(n, gpu.is_software());
+        gpu.check_limits("the problem", 4 * walk.least_chunk().max(walk.partials()) as u64)?;
+        gpu.check_buffer("the problem", Vector::bytes(n))?;
         let eigenvalues = match problem {
             Problem::Quadratic { eigenvalues } => {
                 let values: Vec<f32> = eigenvalues.iter().map(|&x| x as f32).collect();
@@ -113,9 +116,7 @@ impl Analytic {
             }
             _ => None,
         };
-        let walk = Traversal::new(n, gpu.is_software());
         let most = gpu.binding_elements();
-        gpu.check_limits("the problem", 4 * walk.least_chunk().max(walk.partials()) as u64)?;
 
         use wgpu::BufferUsages as Usage;
         let stride = u64::from(gpu.limits().min_uniform_buffer_offset_alignment);
@@ -156,7 +157,34 @@ impl Analytic {
         Self::new(gpu, &Problem::Rosenbrock, n)
     }
 
-    /// One tensor `theta`.
+    /// The same problem with its coordinates named by the tensors of another layout, which
+    /// parameter groups want.
+    ///
+    /// ```
+    /// use kutta::{Gpu, Init, ParamLayout, models::Analytic, reference::Problem};
+    /// let gpu = Gpu::new()?;
+    /// let layout = ParamLayout::builder()
+    ///     .tensor("body", &[64], Init::Zeros)
+    ///     .tensor("head", &[6], Init::Zeros)
+    ///     .build()?;
+    /// let quartic = Analytic::new(&gpu, &Problem::Quartic, 70)?.with_layout(&layout)?;
+    /// assert_eq!(quartic.layout().tensors().len(), 2);
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A layout of another length; one with padding between tensors for a problem whose
+    /// gradient is not zero at zero, for it would move the padding.
+    pub fn with_layout(self, layout: &ParamLayout) -> Result<Self, Error> {
+        layout.check_len(self.layout.len())?;
+        let still = self.problem == 0 || self.problem == 2;
+        if !still && layout.parameters() != layout.len() {
+            return Err(ModelError::Padded.into());
+        }
+        Ok(Self { layout: layout.clone(), ..self })
+    }
+
+    /// One tensor `theta`, unless [`Analytic::with_layout`] gave others.
     pub fn layout(&self) -> &ParamLayout {
         &self.layout
     }
@@ -177,6 +205,14 @@ impl GradientSource for Analytic {
 
     fn gpu(&self) -> Option<&Gpu> {
         Some(&self.gpu)
+    }
+
+    fn layout(&self) -> Option<&ParamLayout> {
+        Some(&self.layout)
+    }
+
+    fn keeps_padding(&self) -> bool {
+        true
     }
 
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {

@@ -1,5 +1,6 @@
 //! The options of an optimizer, and how one is made of them.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,6 +8,7 @@ use super::hosted::Handed;
 use super::{Optimizer, Pace, Requirements, Variant};
 use crate::error::{Error, OptimizerError};
 use crate::gpu::Gpu;
+use crate::gpu::padding::Gaps;
 use crate::gpu::settings::Settings;
 use crate::gpu::timer::Timer;
 use crate::gpu::traversal::Traversal;
@@ -188,7 +190,8 @@ impl Builder {
         Ok(layout.block_groups().into_iter().map(|g| both(of(g))).collect())
     }
 
-    /// Clips the gradients of a step so that ‖g(θ_n)‖ is at most this. Default:
+    /// Clips the gradients of a step so that ‖g(θ_n)‖ is at most this. Whatever is finite
+    /// is clipped, down to a factor of 1.2e-38; below, the attempt is skipped. Default:
     /// no bound.
     pub fn clip(mut self, norm: f64) -> Self {
         self.ingredients.clip = Some(norm);
@@ -304,7 +307,7 @@ impl Builder {
     /// As [`Builder::build`], for everything but θ and the device's memory and limits.
     pub fn requirements(&self, gpu: &Gpu, layout: &ParamLayout) -> Result<Requirements, Error> {
         let Planned { plan, walk, most, .. } = self.clone().planned(gpu, layout)?;
-        Ok(Requirements::of(gpu, &plan, &walk, layout.len(), most))
+        Ok(Requirements::of(gpu, &plan, &walk, layout, most))
     }
 
     fn planned(mut self, gpu: &Gpu, layout: &ParamLayout) -> Result<Planned, Error> {
@@ -328,7 +331,7 @@ impl Builder {
         if !(1..=RING).contains(&self.per_submit) {
             return Err(OptimizerError::PerSubmit { found: self.per_submit, most: RING }.into());
         }
-        let given = gpu.limits().max_storage_buffers_per_shader_stage;
+        let given = gpu.storage_bindings();
         let bindings = self.bindings.unwrap_or(given).min(given).max(WEBGPU_BINDINGS);
         let options = Options { bindings, ..self.options };
         let plan = Plan::with_ingredients(&self.method, &self.ingredients, options)?;
@@ -342,7 +345,8 @@ impl Builder {
     ///
     /// # Errors
     /// A step size that is missing, or not positive and finite; ingredients out
-    /// of range; a `theta` of another length or with values that are not finite;
+    /// of range, or tolerances below what rounding to f32 is of `theta`; a `theta` of
+    /// another length or with values that are not finite;
     /// a device too small, with the numbers, before anything is allocated on it:
     /// limits below [`Builder::requirements`], or less memory than
     /// [`Builder::memory`] or [`Gpu::available_memory`] says. Memory that turns
@@ -358,12 +362,21 @@ impl Builder {
         let given = self.clone();
         let Planned { builder, step_size, automatic, plan, walk, most } =
             self.planned(gpu, layout)?;
+        if let Some(adaptive) = &builder.ingredients.adaptive {
+            let times = adaptive.rounding(theta, layout.parameters());
+            if times > 1.0 {
+                let (rtol, atol) = (adaptive.rtol, adaptive.atol);
+                return Err(OptimizerError::Rounding { rtol, atol, times }.into());
+            }
+        }
         let multipliers = builder.multipliers(layout)?;
-        Requirements::of(gpu, &plan, &walk, theta.len(), most)
+        Requirements::of(gpu, &plan, &walk, layout, most)
             .check(gpu, builder.memory.or_else(|| gpu.available_memory()))?;
         let Self { method, ingredients, per_submit, pace, .. } = builder;
-        let mut state = State::new(gpu, &plan, &walk, theta, &multipliers)?;
-        state.gaps = layout.gaps();
+        let theta = without_padding(layout, theta);
+        let theta = theta.as_ref();
+        let gaps = Gaps::of(layout, &walk, most);
+        let state = State::new(gpu, &plan, &walk, theta, gaps, &multipliers)?;
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
         let estimates = !plan.renewing().is_empty();
         let mut settings = Settings {
@@ -411,7 +424,9 @@ impl Builder {
             recorded: 0,
             settled: None,
             in_flight: VecDeque::new(),
+            end: None,
             driven: false,
+            landed: None,
             handed: Handed::default(),
             pacer: Pacer::new(),
             timer: Timer::new(gpu)?,
@@ -419,4 +434,15 @@ impl Builder {
         optimizer.write_settings();
         Ok(optimizer)
     }
+}
+
+/// θ with zeros between tensors, whatever was there.
+fn without_padding<'t>(layout: &ParamLayout, theta: &'t [f32]) -> Cow<'t, [f32]> {
+    let mut theta = Cow::Borrowed(theta);
+    for gap in layout.gaps() {
+        if theta[gap.clone()].iter().any(|x| x.to_bits() != 0) {
+            theta.to_mut()[gap].fill(0.0);
+        }
+    }
+    theta
 }

@@ -2,6 +2,8 @@
 //! records attempts.
 
 mod builder;
+mod check;
+mod drive;
 mod hosted;
 mod requirements;
 #[cfg(feature = "checkpoint")]
@@ -34,6 +36,8 @@ use crate::source::{Batches, GradientSource};
 use crate::state::State;
 
 pub use builder::Builder;
+pub use check::{Outcome, SourceCheck, SourceFault, SourceTest, TensorCheck};
+use drive::Goal;
 use hosted::{Deadline, Handed, Recorded, Recording, in_foreign_hands};
 pub use requirements::Requirements;
 use stages::ATTEMPTS_PER_RADIUS;
@@ -92,8 +96,12 @@ pub struct Optimizer {
     /// The control block after the newest submit that is known to be done.
     settled: Option<Control>,
     in_flight: VecDeque<Fence>,
-    /// Attempts beyond some goal change nothing, as a drive told the device.
+    /// Where time ends for all drives, as the device has it.
+    end: Option<f64>,
+    /// Attempts beyond some goal change nothing, as a drive told the device; and the control
+    /// block after the newest submit that the drive waited for.
     driven: bool,
+    landed: Option<Control>,
     /// What is in encoders of the host.
     handed: Handed,
     /// Of attempts in the host's frames.
@@ -140,8 +148,7 @@ impl Optimizer {
 
     /// What the optimizer took of its device when it was built.
     pub fn requirements(&self) -> Requirements {
-        let len = self.layout.len();
-        Requirements::of(&self.gpu, self.plan(), &self.walk, len, self.most)
+        Requirements::of(&self.gpu, self.plan(), &self.walk, &self.layout, self.most)
     }
 
     /// What one attempt does, as data; for stabilised methods with the number of
@@ -175,7 +182,8 @@ impl Optimizer {
         kept.then(|| Params::new(&self.gpu, &self.state.average, &self.layout))
     }
 
-    /// Kernels of kutta's own that one attempt dispatches.
+    /// Kernels of kutta's own that one attempt dispatches, without those that clear padding
+    /// after a source ([`GradientSource::keeps_padding`]).
     pub fn dispatches_per_attempt(&self) -> usize {
         self.recorder().attempt_dispatches().len()
     }
@@ -214,26 +222,37 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Where time ends for what is submitted or recorded from now on: the last
-    /// step is clamped to it, and attempts beyond it change nothing and report
-    /// nothing. `None`, the default: nowhere.
+    /// Where time ends for what is submitted or recorded from now on, until it is set
+    /// again: the last step is clamped to it. `None`, the default: nowhere.
+    ///
+    /// [`Optimizer::run`] and [`Optimizer::step`] stop there, and wait for what they need to
+    /// know for that. A goal beyond it is an error of [`Optimizer::run_accepted`] and
+    /// [`Optimizer::run_until`]. What the host records beyond it changes nothing and reports
+    /// nothing, but evaluates: [`Optimizer::evaluations`] counts that.
     ///
     /// # Errors
     /// [`OptimizerError::End`] for an end that is not finite or not ahead of
     /// [`Optimizer::time`].
     pub fn set_end(&mut self, t_end: Option<f64>) -> Result<(), Error> {
-        let now = self.reports.progress().time;
-        if let Some(t_end) = t_end
-            && !(t_end > now && t_end < f64::from(f32::MAX))
-        {
-            return Err(OptimizerError::End { t_end, now }.into());
+        if let Some(t_end) = t_end {
+            self.check_ahead(t_end)?;
         }
-        self.settings.set_end(t_end);
-        self.write_settings();
+        self.end = t_end.map(Settings::on_device);
+        self.driven = true;
+        self.end_drive();
         Ok(())
     }
 
-    /// One attempt in a submit of its own. Does not wait for it.
+    fn check_ahead(&self, t_end: f64) -> Result<(), OptimizerError> {
+        let now = self.reports.progress().time;
+        match t_end > now && t_end < f64::from(f32::MAX) {
+            true => Ok(()),
+            false => Err(OptimizerError::End { t_end, now }),
+        }
+    }
+
+    /// One attempt in a submit of its own. Does not wait for it, but where an end of time is
+    /// set: [`Optimizer::set_end`].
     ///
     /// # Errors
     /// An error of the source: the attempt is not recorded, the state stays.
@@ -242,7 +261,8 @@ impl Optimizer {
     }
 
     /// n attempts, in submits of some. Waits only to keep no more than two
-    /// submits ahead of the device, and not for the last of them.
+    /// submits ahead of the device, and not for the last of them. Fewer than n where time
+    /// ends: [`Optimizer::set_end`].
     ///
     /// # Errors
     /// An error of the source: the attempts before it are done, and the state
@@ -272,6 +292,14 @@ impl Optimizer {
         waiting: Waiting,
     ) -> Result<(), Error> {
         self.end_drive();
+        if self.end.is_some() {
+            self.wait_with(waiting).await?;
+            let until = self.reports.progress().attempts.saturating_add(n);
+            self.begin_drive();
+            let result = self.drive(source, Goal::Attempts(until), waiting).await;
+            self.end_drive();
+            return result;
+        }
         let mut left = n;
         while left > 0 {
             self.choose_stages(source, waiting).await?;
@@ -288,7 +316,9 @@ impl Optimizer {
     ///
     /// # Errors
     /// As [`Optimizer::run`], and [`OptimizerError::Stalled`] after 1,000
-    /// attempts in a row without an accepted one.
+    /// attempts in a row without an accepted one, [`OptimizerError::Standing`] after as many
+    /// whose h, by a rule, moves nothing. [`OptimizerError::EndReached`] where the end of
+    /// [`Optimizer::set_end`] comes first.
     pub fn run_accepted(&mut self, source: &mut impl GradientSource, n: u64) -> Result<(), Error> {
         pollster::block_on(self.run_accepted_with(source, n, Waiting::Blocks))
     }
@@ -317,10 +347,15 @@ impl Optimizer {
         // The device counts in 32 bits; more than 2³¹ steps go in pieces.
         const PIECE: u64 = 1 << 31;
         while self.reports.progress().accepted < goal {
-            let until = goal.min(self.reports.progress().accepted + PIECE);
+            let mut until = goal.min(self.reports.progress().accepted + PIECE);
+            if until as u32 == u32::MAX {
+                // That is no limit.
+                until = if until < goal { until - 1 } else { until };
+            }
             self.settings.accepted_limit = until as u32;
             self.begin_drive();
-            let result = self.drive(source, |p| until.saturating_sub(p.accepted), waiting).await;
+            let wanted = n.saturating_sub(goal - until);
+            let result = self.drive(source, Goal::Accepted { until, wanted }, waiting).await;
             self.end_drive();
             result?;
         }
@@ -332,7 +367,10 @@ impl Optimizer {
     ///
     /// # Errors
     /// As [`Optimizer::run_accepted`], and [`OptimizerError::End`] for a
-    /// `t_end` that is not finite or not ahead of [`Optimizer::time`].
+    /// `t_end` that is not finite or not ahead of [`Optimizer::time`],
+    /// [`OptimizerError::BeyondEnd`] for one beyond [`Optimizer::set_end`]'s. Before anything
+    /// runs, [`IngredientError::Unreached`](crate::error::IngredientError) where a
+    /// schedule's step sizes do not add up to it.
     pub fn run_until(&mut self, source: &mut impl GradientSource, t_end: f64) -> Result<(), Error> {
         pollster::block_on(self.run_until_with(source, t_end, Waiting::Blocks))
     }
@@ -357,85 +395,25 @@ impl Optimizer {
     ) -> Result<(), Error> {
         self.end_drive();
         self.wait_with(waiting).await?;
-        self.set_end(Some(t_end))?;
+        self.check_ahead(t_end)?;
+        if let Some(end) = self.end.filter(|end| Settings::on_device(t_end) > *end) {
+            return Err(OptimizerError::BeyondEnd { t_end, end }.into());
+        }
+        if self.plan().ingredients().adaptive.is_none() {
+            let Progress { accepted, time, .. } = self.reports.progress();
+            self.step_size.check_end(accepted, time, t_end)?;
+        }
+        self.settings.set_end(Some(t_end));
         self.begin_drive();
-        // What the device will take as the end.
-        let end = f64::from(self.settings.end_high) + f64::from(self.settings.end_low);
-        let step_size = self.step_size.clone();
-        let adaptive = self.plan().ingredients().adaptive.is_some();
-        let remaining = |p: &Progress| {
-            if p.time >= end {
-                return 0;
-            }
-            // Attempts beyond the end change nothing, and if h falls there
-            // will be more.
-            let h = match adaptive {
-                true if p.attempts > 0 => f64::from(p.next_h),
-                _ => step_size.at(p.accepted),
-            };
-            ((end - p.time) / h - 1e-6).ceil().max(1.0) as u64
-        };
-        let result = self.drive(source, remaining, waiting).await;
+        let result = self.drive(source, Goal::End, waiting).await;
         self.end_drive();
         result
     }
 
-    /// From here until `end_drive`, attempts beyond a goal change nothing.
-    fn begin_drive(&mut self) {
-        self.driven = true;
-        self.write_settings();
-    }
-
-    /// Lifts the goal of the last drive, also if its future was dropped in the middle.
-    fn end_drive(&mut self) {
-        if std::mem::take(&mut self.driven) {
-            self.settings.accepted_limit = u32::MAX;
-            self.settings.set_end(None);
-            self.write_settings();
-        }
-    }
-
-    /// Attempts as long as `remaining`, told how far the device has come, wants
-    /// more.
-    async fn drive(
-        &mut self,
-        source: &mut impl GradientSource,
-        remaining: impl Fn(&Progress) -> u64,
-        waiting: Waiting,
-    ) -> Result<(), Error> {
-        if self.paced() {
-            return self.drive_paced(source, remaining, waiting).await;
-        }
-        // What was submitted since `progress` was last exact.
-        let mut under_way = 0;
-        loop {
-            let wanted = remaining(&self.reports.progress()).saturating_sub(under_way);
-            if wanted == 0 {
-                // Refused or skipped attempts come to light here.
-                self.settle(0, waiting).await?;
-                under_way = 0;
-                if remaining(&self.reports.progress()) == 0 {
-                    return Ok(());
-                }
-                continue;
-            }
-            let fruitless = self.reports.progress().fruitless;
-            if fruitless >= MOST_FRUITLESS {
-                return Err(OptimizerError::Stalled { attempts: fruitless }.into());
-            }
-            self.know_opening(waiting).await?;
-            let before = self.reports.progress().attempts;
-            let now = wanted.min(u64::from(self.attempts_per_submit())) as u32;
-            self.submit(source, now)?;
-            under_way += u64::from(now);
-            let ahead = if self.pace == Pace::Wait { 0 } else { SUBMITS_AHEAD - 1 };
-            self.settle(ahead, waiting).await?;
-            under_way = under_way.saturating_sub(self.reports.progress().attempts - before);
-        }
-    }
-
-    /// Loss and ‖∇L‖ at the parameters, on the batch that comes next. Changes
-    /// nothing but the count of evaluations. Waits.
+    /// Gives L(θ) and ‖g‖ at the parameters, on the batch that comes next: g = ∇L(θ), or
+    /// ∇L(θ) + λθ with [`Builder::l2`], as in [`Report::grad_norm`]. Counts an evaluation
+    /// and takes a number among attempts, so that [`Report::attempt`] skips one; θ, the
+    /// state, time and the batch cursor stay as they are. Waits.
     ///
     /// # Errors
     /// An error of the source, or a lost device.
@@ -460,7 +438,7 @@ impl Optimizer {
         waiting: Waiting,
     ) -> Result<Report, Error> {
         self.end_drive();
-        self.check_source(source, true)?;
+        self.check_fits(source, true)?;
         self.wait_with(waiting).await?;
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let mut pass = None;
@@ -498,6 +476,13 @@ impl Optimizer {
     /// Time integrated, as of the newest report.
     pub fn time(&self) -> f64 {
         self.reports.progress().time
+    }
+
+    /// Gradients evaluated by the source so far, as of the newest report: those of all
+    /// attempts, of openings and measurements, and of what the host recorded beyond an end
+    /// of time. A gradient that the source averages over several batches is one.
+    pub fn evaluations(&self) -> u64 {
+        self.reports.progress().evaluations
     }
 
     /// Attempts accepted, as of the newest report.
@@ -611,7 +596,7 @@ impl Optimizer {
         let _entered = tracing::trace_span!("record", optimizer = self.id, attempts).entered();
         // Of what is in the host's hands nobody waits for the verdict.
         let waits = !hosted && self.pace == Pace::Wait;
-        self.check_source(source, waits)?;
+        self.check_fits(source, waits)?;
         let cursor = waits.then(|| self.reports.progress().cursor());
         let begun = AtomicBool::new(false);
         let timing = self.timer.as_ref().filter(|_| timed);
@@ -667,13 +652,14 @@ impl Optimizer {
 
     /// Refuses batches that a refused attempt would lose, and a source without
     /// products where the plan wants some.
-    fn check_source(
-        &self,
-        source: &impl GradientSource,
-        waits: bool,
-    ) -> Result<(), OptimizerError> {
+    fn check_fits(&self, source: &impl GradientSource, waits: bool) -> Result<(), OptimizerError> {
         if source.gpu().is_some_and(|gpu| !gpu.is(&self.gpu)) {
             return Err(OptimizerError::OtherDevice { what: "the gradient source" });
+        }
+        let names = ["in the source", "in the optimizer"];
+        let other = source.layout().and_then(|layout| layout.difference(&self.layout, names));
+        if let Some(difference) = other {
+            return Err(OptimizerError::OtherLayout { difference });
         }
         let retried = |adaptive: Adaptive| adaptive.rejection == Rejection::Retry;
         let lost = self.plan().ingredients().adaptive.is_some_and(retried)
@@ -705,11 +691,15 @@ impl Optimizer {
             let done = self.gpu.wait_for(fence.index, fence.done.receive(), waiting);
             done.instrument(span).await.ok_or_else(lost)?;
             if let Some(copy) = fence.copy
-                && self.paced()
+                && (self.paced() || self.driven)
             {
                 copy.arrived.receive().await;
                 self.reports.collect()?;
-                self.settled = self.reports.control(copy.age).or(self.settled);
+                let control = self.reports.control(copy.age);
+                self.landed = control.or(self.landed);
+                if self.paced() {
+                    self.settled = control.or(self.settled);
+                }
             }
         }
         self.take_reports()
@@ -719,7 +709,7 @@ impl Optimizer {
     /// of one.
     fn take_reports(&mut self) -> Result<(), Error> {
         self.reports.collect()?;
-        let Progress { failure, restart, last_h, last_error, rejections, next_h, .. } =
+        let Progress { failure, restart, last_h, last_error, rejections, next_h, time, .. } =
             self.reports.progress();
         let error = last_error;
         match failure {
@@ -729,7 +719,11 @@ impl Optimizer {
                 let h_min = self.settings.h_min;
                 Err(OptimizerError::StepSizeUnderflow { h: next_h, h_min, error }.into())
             }
-            _ => Err(OptimizerError::TooManyRejections { rejections, h: last_h, error }.into()),
+            2 => Err(OptimizerError::TooManyRejections { rejections, h: last_h, error }.into()),
+            _ => {
+                let remedy = "Raise rtol, atol or h_min, or take a method for stiff problems";
+                Err(OptimizerError::Standing { h: last_h, time, attempts: 1, remedy }.into())
+            }
         }
     }
 

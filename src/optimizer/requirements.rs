@@ -1,11 +1,12 @@
 //! What an optimizer needs of a device, known before anything is allocated.
 
-use crate::error::{Error, OptimizerError};
+use crate::error::{Error, GpuError, OptimizerError};
 use crate::gpu::Gpu;
+use crate::gpu::padding::Gaps;
 use crate::gpu::timer::{STAMPS_BYTES, Timer};
 use crate::gpu::traversal::Traversal;
 use crate::gpu::vector::Vector;
-use crate::layout::ALIGNMENT;
+use crate::layout::{ALIGNMENT, ParamLayout};
 use crate::plan::Plan;
 use crate::recorder::{Weights, most_storage_buffers};
 use crate::reports::Reports;
@@ -41,11 +42,19 @@ pub struct Requirements {
 }
 
 impl Requirements {
-    pub(super) fn of(gpu: &Gpu, plan: &Plan, walk: &Traversal, len: usize, most: usize) -> Self {
-        let sizes = Sizes::of(plan, walk, len);
+    pub(super) fn of(
+        gpu: &Gpu,
+        plan: &Plan,
+        walk: &Traversal,
+        layout: &ParamLayout,
+        most: usize,
+    ) -> Self {
+        let sizes = Sizes::of(plan, walk, layout.len());
+        let padding = Gaps::of(layout, walk, most).bytes();
         let weights = Weights::of(gpu, plan, walk, most);
         let mut buffers = sizes.buffers();
         buffers.push(("uniforms", weights.bytes));
+        buffers.push(("places of padding", padding));
         buffers.extend(Reports::BUFFERS.map(|bytes| ("copies of the ring", bytes)));
         if Timer::wanted(gpu) {
             buffers.push(("timestamps", STAMPS_BYTES));
@@ -58,10 +67,10 @@ impl Requirements {
             vectors: plan.slots(),
             largest_buffer,
             largest_holds,
-            largest_binding: sizes.largest_binding(plan, walk, weights.most),
+            largest_binding: sizes.largest_binding(plan, walk, weights.most).max(padding),
             storage_buffers: most_storage_buffers(plan),
             features: wgpu::Features::empty(),
-            least_binding: sizes.least,
+            least_binding: sizes.least.max(padding),
             narrow: plan.is_narrow(),
         }
     }
@@ -69,6 +78,11 @@ impl Requirements {
     /// `available` bytes are what the optimizer may take, where that is known.
     pub(super) fn check(&self, gpu: &Gpu, available: Option<u64>) -> Result<(), Error> {
         gpu.check_limits("the optimizer", self.least_binding)?;
+        let (needed, found) = (self.storage_buffers.into(), gpu.storage_bindings().into());
+        if needed > found {
+            let (what, limit) = ("the plan".into(), "max_storage_buffers_per_shader_stage");
+            return Err(GpuError::LimitTooSmall { what, limit, needed, found }.into());
+        }
         let limit = gpu.limits().max_buffer_size;
         if self.largest_buffer > limit {
             return Err(OptimizerError::BufferTooLarge {
@@ -138,7 +152,8 @@ mod tests {
         let method: Method = name.parse().unwrap();
         let plan = Plan::with_ingredients(&method, ingredients, Options::default()).unwrap();
         let walk = Traversal::new(n, gpu.is_software());
-        Requirements::of(gpu, &plan, &walk, n, gpu.binding_elements())
+        let layout = ParamLayout::flat(n).unwrap();
+        Requirements::of(gpu, &plan, &walk, &layout, gpu.binding_elements())
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{Builder, Optimizer};
 use crate::error::{Error, GpuError};
 use crate::gpu::Gpu;
 use crate::gpu::control::Control;
+use crate::gpu::settings::Settings;
 use crate::gpu::traversal::Traversal;
 use crate::gpu::waiting::Waiting;
 use crate::ingredients::Storage;
@@ -52,7 +53,7 @@ pub(crate) struct Host {
     /// The number of the last restart, and the h that it begins with.
     pub(crate) restart: u32,
     pub(crate) first_h: f32,
-    /// Where time ends, as a sum of two.
+    /// Where time ends by `set_end`, as a sum of two.
     pub(crate) end: [f32; 2],
     pub(crate) opens: bool,
     pub(crate) since_radius: u32,
@@ -400,7 +401,7 @@ impl Optimizer {
                 counts: Counts::default(),
                 restart: settings.restart,
                 first_h: settings.first_h,
-                end: [settings.end_high, settings.end_low],
+                end: Settings::split(self.end),
                 opens: self.opens,
                 since_radius: self.since_radius,
                 refused_then: self.refused_then,
@@ -434,7 +435,7 @@ impl Optimizer {
             counts: Counts::default(),
             restart: restart.wrapping_add(1),
             first_h: self.settings.first_h,
-            end: [self.settings.end_high, self.settings.end_low],
+            end: Settings::split(self.end),
             opens: self.opens,
             since_radius: 0,
             refused_then: 0,
@@ -478,6 +479,8 @@ impl Optimizer {
         self.settings.restart = host.restart;
         self.settings.first_h = host.first_h;
         [self.settings.end_high, self.settings.end_low] = host.end;
+        let end = self.settings.end();
+        self.end = (end < f64::from(f32::MAX)).then_some(end);
         self.write_settings();
         self.opens = host.opens;
         self.since_radius = host.since_radius;

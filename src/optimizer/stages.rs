@@ -1,14 +1,13 @@
 //! Methods whose number of stages varies: what is recorded for each, and which one
 //! comes next.
 
-use super::{MOST_FRUITLESS, Optimizer, Pace, Variant};
+use super::{Optimizer, Variant};
 use crate::error::{Error, OptimizerError};
 use crate::gpu::waiting::Waiting;
 use crate::ingredients::{ENLARGED, SpectralRadius};
 use crate::method::Method;
 use crate::plan::Plan;
 use crate::recorder::Recorder;
-use crate::reports::Progress;
 use crate::source::GradientSource;
 use crate::tableau::{Stabilised, Stages};
 
@@ -150,34 +149,6 @@ impl Optimizer {
         match self.paced() {
             true => (GRADIENTS_PER_SUBMIT / self.plan().evaluations()).clamp(1, self.per_submit),
             false => self.per_submit,
-        }
-    }
-
-    /// As `drive`, where a submit depends on what became of the one before the last:
-    /// only of that, and of nothing that happens to be here already, so that every
-    /// run is the same. Attempts beyond the end change nothing.
-    pub(super) async fn drive_paced(
-        &mut self,
-        source: &mut impl GradientSource,
-        remaining: impl Fn(&Progress) -> u64,
-        waiting: Waiting,
-    ) -> Result<(), Error> {
-        loop {
-            self.choose_stages(source, waiting).await?;
-            let known = self.settled.map(|control| self.reports.progress_at(&control));
-            let wanted = known.map_or(u64::MAX, |progress| remaining(&progress));
-            if wanted == 0 {
-                return self.settle(0, waiting).await;
-            }
-            let fruitless = self.reports.progress().fruitless;
-            if fruitless >= MOST_FRUITLESS {
-                return Err(OptimizerError::Stalled { attempts: fruitless }.into());
-            }
-            let now = wanted.min(u64::from(self.attempts_per_submit())) as u32;
-            self.submit(source, now)?;
-            if self.pace == Pace::Wait {
-                self.settle(0, waiting).await?;
-            }
         }
     }
 }

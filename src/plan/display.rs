@@ -6,7 +6,7 @@ use super::{
     Also, Choice, Diagonal, Estimate, FieldSums, Linear, Makes, Name, Op, Operand, Plan, Purpose,
     Registers, Scale, Weights,
 };
-use crate::ingredients::{Ingredients, Momentum};
+use crate::ingredients::{Ingredients, Momentum, Rule};
 
 fn subscript(number: u32) -> String {
     number
@@ -370,7 +370,12 @@ impl Op {
                 [what, reads, names([radius.vector].into_iter()) + written]
             }
             Op::Fit { interval, stages } => {
-                let what = format!("h ≤ {}/ρ for {stages} stages", coefficient(*interval));
+                let fraction = match ingredients.rule {
+                    Some(Rule::Stable { .. }) => "f ",
+                    _ => "",
+                };
+                let interval = coefficient(*interval);
+                let what = format!("h ≤ {fraction}{interval}/ρ for {stages} stages");
                 [what, String::new(), String::new()]
             }
             Op::Registers(registers) => registers.row(),

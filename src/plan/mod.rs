@@ -155,7 +155,7 @@ pub struct Linear {
     pub scale: Scale,
     /// Stages whose gradients nobody has checked before this operation.
     pub checks: Vec<u32>,
-    /// Sums ‖k₁‖² on the way.
+    /// Takes ‖k₁‖ on the way.
     pub norm: bool,
     pub diagonal: Diagonal,
     /// Partial sums of the same inputs, written by the same kernel.
@@ -286,7 +286,7 @@ pub enum Op {
     /// A stage point or a partial sum.
     Combine(Linear),
     /// Looks for NaN and infinity in a gradient (in its squares, if those are
-    /// what becomes state), and sums ‖k₁‖² where asked.
+    /// what becomes state), and takes ‖k₁‖ where asked.
     Reduce { gradient: Operand, stage: u32, norm: bool, squares: bool },
     /// k ← k + λ y, L2 decay at a point y.
     Decay { gradient: Operand, point: Operand },
@@ -913,7 +913,7 @@ impl Plan {
         self.unfused_words
     }
 
-    /// Whether some operation sums ‖k₁‖².
+    /// Whether some operation takes ‖k₁‖.
     pub fn sums_gradient_norm(&self) -> bool {
         self.ops.iter().any(|op| match op {
             Op::Combine(linear) | Op::Advance(linear) => linear.norm,

@@ -106,6 +106,8 @@ impl Assembly<'_> {
 pub(super) struct Shape {
     /// There is a D.
     pub(super) diagonal: bool,
+    /// k₁² must be finite.
+    pub(super) squares: bool,
     /// The step ends with a finish, not with a linear combination.
     pub(super) finish: bool,
     /// An error estimate judges a candidate before θ is written.
@@ -131,8 +133,8 @@ impl Shape {
             // With one stage nothing before the verdict writes the state.
             || (diagonal && tableau.stages() == 1);
         let same = judged && !finish && tableau.first_same_as_last();
-        let (adds, in_place) = (false, false);
-        Self { diagonal, finish, judged, same, adds, in_place, momentum, bindings }
+        let (adds, in_place, squares) = (false, false, squares(ingredients));
+        Self { diagonal, squares, finish, judged, same, adds, in_place, momentum, bindings }
     }
 
     /// Vectors that a kernel with one output reads, besides partial sums for a norm and
@@ -259,10 +261,26 @@ fn probe(sign: f64, purpose: Purpose, sums: FieldSums, choice: Choice) -> [Step;
     ]
 }
 
+/// Largest ‖k₁‖ whose square is in f32's range, with room for rounding.
+const SQUARED: f64 = 1.8e19;
+
+/// Whether k₁² must be looked at: it becomes state, and nothing clips k₁ to where its
+/// square is in range.
+fn squares(ingredients: &Ingredients) -> bool {
+    let clipped = ingredients.clip.is_some_and(|clip| clip <= SQUARED);
+    ingredients.preconditioner != Preconditioner::None && !clipped
+}
+
+/// ‖k₁‖.
+fn first_norm(ingredients: &Ingredients) -> Step {
+    let squares = squares(ingredients);
+    Step::Reduce { gradient: Name::Gradient(1), stage: 1, squares }
+}
+
 /// ‖k₁‖, and ‖v‖ and ⟨k₁, v⟩.
-fn direction(choice: Choice, sums: FieldSums) -> [Step; 4] {
+fn direction(ingredients: &Ingredients, choice: Choice, sums: FieldSums) -> [Step; 4] {
     [
-        Step::Reduce { gradient: Name::Gradient(1), stage: 1, squares: true },
+        first_norm(ingredients),
         Step::Choose(Choice::Norm),
         Step::Field { a: Name::Gradient(1), b: None, diagonal: Diagonal::None, sums },
         Step::Choose(choice),
@@ -295,10 +313,6 @@ fn ruled(
     renews: bool,
 ) -> Vec<Step> {
     let rule = ingredients.rule.filter(|rule| !matches!(rule, Rule::Stable { .. }));
-    let fraction = match ingredients.rule {
-        Some(Rule::Stable { fraction, .. }) => fraction,
-        _ => 1.0,
-    };
     let mut ruled = Vec::new();
     for step in steps {
         let stage = match step {
@@ -308,11 +322,11 @@ fn ruled(
         ruled.push(step);
         match (stage, rule) {
             (1, None) if ingredients.clip.is_some() => {
-                ruled.push(Step::Reduce { gradient: Name::Gradient(1), stage: 1, squares: true });
+                ruled.push(first_norm(ingredients));
                 ruled.push(Step::Choose(Choice::Norm));
             }
             (1, Some(rule)) => {
-                ruled.extend(direction(Choice::Direction, FieldSums::RawProduct));
+                ruled.extend(direction(ingredients, Choice::Direction, FieldSums::RawProduct));
                 let (sign, sums) = match rule {
                     Rule::SgdG2 { .. } => (1.0, FieldSums::Product),
                     _ => (-1.0, FieldSums::Second),
@@ -337,7 +351,7 @@ fn ruled(
             if renews {
                 ruled.extend(radius(ITERATIONS));
             }
-            ruled.push(Step::Fit { interval: fraction * interval, stages });
+            ruled.push(Step::Fit { interval, stages });
         }
     }
     ruled
@@ -372,10 +386,10 @@ fn opening(ingredients: &Ingredients, estimates: bool) -> Vec<Step> {
     }
     if ingredients.adaptive.is_some() {
         let sums = FieldSums::Scaled;
-        steps.extend(direction(Choice::FirstProbe, sums));
+        steps.extend(direction(ingredients, Choice::FirstProbe, sums));
         steps.extend(probe(1.0, Purpose::FirstStep, sums, Choice::FirstStep));
     } else if stages {
-        steps.extend(direction(Choice::Direction, FieldSums::RawProduct));
+        steps.extend(direction(ingredients, Choice::Direction, FieldSums::RawProduct));
         steps.extend(probe(-1.0, Purpose::Probe, FieldSums::Second, Choice::FirstCurvature));
     } else if estimates {
         steps.push(Step::Choose(Choice::Opened));
@@ -429,7 +443,7 @@ fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) 
         })
     };
     // k₁ is unread here only if the finish takes its squares.
-    let squares = |stage| shape.diagonal && stage == 1;
+    let squares = |stage| shape.squares && stage == 1;
     let reduce = |stage: usize| {
         let last = stage as u32;
         let gradient = Name::Gradient(if shape.adds { 1 } else { last });

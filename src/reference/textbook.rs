@@ -242,6 +242,7 @@ impl<'t> Trainer<'t> {
         let v = times(&g);
         let (d0, d1) = (rms(&self.theta), rms(&v));
         let h0 = if d0 < 1e-5 || d1 < 1e-5 { 1e-6 } else { 0.01 * d0 / d1 };
+        let h0 = h0.max(adaptive.h_min);
         let (clip, l2) = (self.clip(&g), self.ingredients.l2);
         let beside: Vec<f64> = self.theta.iter().zip(&v).map(|(t, v)| t - h0 * clip * v).collect();
         let there = times(&decayed(l2, gradient, 0, &beside));
@@ -253,7 +254,7 @@ impl<'t> Trainer<'t> {
         } else {
             (0.01 / most).powf(1.0 / order as f64)
         };
-        (100.0 * h0).min(h1).min(adaptive.h_max)
+        (100.0 * h0).min(h1).max(adaptive.h_min).min(adaptive.h_max)
     }
 
     /// One step, which is accepted; `gradient` as in [`step`].

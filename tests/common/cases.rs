@@ -53,7 +53,9 @@ impl Case {
     }
 
     pub fn source(&self) -> Analytic {
-        Analytic::new(gpu(), &Problem::Quartic, self.layout().len()).unwrap()
+        let layout = self.layout();
+        let source = Analytic::new(gpu(), &Problem::Quartic, layout.len()).unwrap();
+        source.with_layout(&layout).unwrap()
     }
 
     pub fn builder(&self) -> Builder {

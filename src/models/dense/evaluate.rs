@@ -57,6 +57,7 @@ impl Network {
         waiting: Waiting,
         gather: impl FnMut(&mut Steps<'_>, BatchSchedule, wgpu::BindingResource<'_>),
     ) -> Result<Evaluated, Error> {
+        params.check_submitted()?;
         let totals = self.submit_evaluation(params, rows, workspace, gather)?;
         let bytes = self.gpu.fetch_buffer(&totals, 0..size_of::<Totals>() as u64, waiting).await?;
         let totals: Totals = bytemuck::pod_read_unaligned(&bytes);

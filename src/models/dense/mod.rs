@@ -9,14 +9,16 @@ mod steps;
 mod throughput_tests;
 mod workspace;
 
+pub use crate::gpu::traversal::fold;
 pub use evaluate::{Evaluated, Rows, controls};
 pub use options::{Activation, Loss, Products};
-pub use product::{Method, SINE_WGSL, fold, quads};
+pub use product::{Method, SINE_WGSL, quads};
 pub use steps::{Step, Steps};
 pub use workspace::{Workspace, check_binding, storage, uniform};
 
 use crate::error::{Error, LayoutError, ModelError};
 use crate::gpu::Gpu;
+use crate::gpu::vector::Vector;
 use crate::layout::{Init, ParamLayout, ParamLayoutBuilder};
 use workspace::Need;
 
@@ -37,17 +39,21 @@ pub struct Network {
 }
 
 impl Network {
-    /// Room for batches of this many samples.
-    pub fn workspace(&self, samples: usize, backward: bool) -> Result<Workspace, Error> {
+    fn need(&self, backward: bool) -> Need<'_> {
         let Self { widths, activation, method, trained_inputs, .. } = self;
-        let need = Need {
+        Need {
             widths,
             activation: *activation,
             method: *method,
             backward,
             trained_inputs: backward && *trained_inputs,
-        };
-        Workspace::new(&self.gpu, need, samples)
+        }
+    }
+
+    /// Room for batches of this many samples.
+    pub fn workspace(&self, samples: usize, backward: bool) -> Result<Workspace, Error> {
+        self.check_room(samples, backward)?;
+        Workspace::new(&self.gpu, self.need(backward), samples)
     }
 
     /// Refuses parameters of another length.
@@ -55,12 +61,14 @@ impl Network {
         self.layout.check_len(found)
     }
 
-    /// Refuses tensors of the layers that one binding cannot hold.
-    pub fn check_bindings(&self) -> Result<(), ModelError> {
+    /// Refuses tensors of the layers and buffers of a workspace that one binding cannot
+    /// hold, before there are any.
+    pub fn check_room(&self, samples: usize, backward: bool) -> Result<(), Error> {
         let tensors = &self.layout.tensors()[self.first..];
-        tensors
-            .iter()
-            .try_for_each(|t| check_binding(&self.gpu, "a weight matrix", 4 * t.len() as u64))
+        let weights = tensors.iter().map(|t| ("a weight matrix", Vector::bytes(t.len())));
+        weights
+            .chain(self.need(backward).buffers(samples))
+            .try_for_each(|(what, bytes)| check_binding(&self.gpu, what, bytes))
     }
 }
 

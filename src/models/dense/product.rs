@@ -14,6 +14,7 @@
 use super::kernels::behind;
 use super::options::{Activation, Products};
 use crate::gpu::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::gpu::traversal::fold;
 use crate::gpu::{Gpu, Pipeline};
 
 const PRODUCT_WGSL: &str = include_str!("../../../shaders/shared/product.wgsl");
@@ -158,14 +159,6 @@ impl Shape {
         };
         (product, fold(tiles.div_ceil(tiles_per_group)))
     }
-}
-
-/// Workgroups of a one-dimensional grid, folded where WebGPU's promise of
-/// 65,535 per dimension is not enough.
-pub fn fold(groups: usize) -> [u32; 3] {
-    const MOST: usize = 65_535;
-    let rows = groups.div_ceil(MOST);
-    [groups.div_ceil(rows) as u32, rows as u32, 1]
 }
 
 impl Kind {
@@ -318,16 +311,6 @@ pub fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn grids_beyond_one_dimension_fold() {
-        for groups in [1, 65_535, 65_536, 1_000_000] {
-            let [x, y, z] = fold(groups);
-            assert!(x <= 65_535 && y <= 65_535 && z == 1);
-            let all = x as usize * y as usize;
-            assert!(all >= groups && all < groups + y as usize, "{groups}: {x} × {y}");
-        }
-    }
 
     #[test]
     fn tiles_cover_ragged_shapes() {

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use super::kernels::{self, BatchSchedule};
-use super::product::{Method, fold, quads};
+use super::product::{Method, quads};
 use super::workspace::{Layer, Tiled, Workspace, uniform};
 use super::{Loss, Network};
 use crate::gpu::kernel::Kernel;
+use crate::gpu::traversal::fold;
 use crate::gpu::vector::Vector;
 use crate::gpu::{Gpu, Pipeline};
 use crate::layout::ParamLayout;

@@ -18,8 +18,7 @@ pub struct Both {
 
 impl Both {
     fn new(gpu: &Gpu, what: &'static str, features: usize, samples: usize) -> Result<Self, Error> {
-        // Both counts are padded to whole vec4, so blocks of 4×4 always fit.
-        let bytes = (256 * quads(features) * quads(samples)) as u64;
+        let bytes = both_bytes(features, samples);
         let by_feature = storage(gpu, what, bytes)?;
         Ok(Self { by_feature, by_sample: storage(gpu, what, bytes)? })
     }
@@ -92,6 +91,60 @@ pub struct Need<'a> {
     pub trained_inputs: bool,
 }
 
+impl Need<'_> {
+    /// The storage buffers of a workspace that grow with anything, and their bytes, before
+    /// there are any.
+    pub fn buffers(&self, samples: usize) -> Vec<(&'static str, u64)> {
+        let Need { widths, backward, trained_inputs, .. } = *self;
+        let mut buffers =
+            vec![(ROWS, rows_bytes(samples)), (INPUTS, both_bytes(widths[0], samples))];
+        if trained_inputs {
+            buffers.push((INPUTS_GRADIENT, both_bytes(widths[0], samples)));
+        }
+        for (index, pair) in widths.windows(2).enumerate() {
+            let (inputs, outputs) = (pair[0], pair[1]);
+            buffers.push((VALUES, both_bytes(outputs, samples)));
+            if !outputs.is_multiple_of(4) {
+                buffers.push((PACKED, packed_bytes(inputs, outputs)));
+            }
+            if backward && (index > 0 || trained_inputs) {
+                buffers.push((TRANSPOSED, transposed_bytes(inputs, outputs)));
+            }
+        }
+        buffers.push((ROW_LOSSES, row_loss_bytes(samples)));
+        buffers
+    }
+}
+
+const ROWS: &str = "batch rows";
+const INPUTS: &str = "inputs of a batch";
+const INPUTS_GRADIENT: &str = "gradients of inputs";
+const VALUES: &str = "values of a layer";
+const PACKED: &str = "packed weights";
+const TRANSPOSED: &str = "transposed weights";
+const ROW_LOSSES: &str = "losses of a batch";
+
+fn rows_bytes(samples: usize) -> u64 {
+    4 + 4 * samples as u64
+}
+
+/// Both counts are padded to whole vec4, so blocks of 4×4 always fit.
+fn both_bytes(features: usize, samples: usize) -> u64 {
+    256 * quads(features) as u64 * quads(samples) as u64
+}
+
+fn packed_bytes(inputs: usize, outputs: usize) -> u64 {
+    16 * inputs as u64 * quads(outputs) as u64
+}
+
+fn transposed_bytes(inputs: usize, outputs: usize) -> u64 {
+    64 * quads(outputs) as u64 * quads(inputs) as u64
+}
+
+fn row_loss_bytes(samples: usize) -> u64 {
+    32 * quads(samples) as u64
+}
+
 impl Workspace {
     pub fn new(gpu: &Gpu, need: Need<'_>, samples: usize) -> Result<Self, Error> {
         let (first, last) = (need.widths[0], need.widths[need.widths.len() - 1]);
@@ -105,15 +158,15 @@ impl Workspace {
         };
         Ok(Self {
             samples,
-            rows: storage(gpu, "batch rows", 4 + 4 * samples as u64)?,
-            inputs: Both::new(gpu, "inputs of a batch", first, samples)?,
+            rows: storage(gpu, ROWS, rows_bytes(samples))?,
+            inputs: Both::new(gpu, INPUTS, first, samples)?,
             inputs_gradient: match need.trained_inputs {
-                true => Some(Both::new(gpu, "gradients of inputs", first, samples)?),
+                true => Some(Both::new(gpu, INPUTS_GRADIENT, first, samples)?),
                 false => None,
             },
             layers,
             loss: uniform(gpu, &loss),
-            row_loss: storage(gpu, "losses of a batch", 32 * quads(samples) as u64)?,
+            row_loss: storage(gpu, ROW_LOSSES, row_loss_bytes(samples))?,
         })
     }
 
@@ -132,7 +185,7 @@ impl Layer {
         let whole = outputs.is_multiple_of(4);
 
         let unused = Both::unused(gpu)?;
-        let values = Both::new(gpu, "values of a layer", outputs, samples)?;
+        let values = Both::new(gpu, VALUES, outputs, samples)?;
         let (values, slope) = if last {
             let by_feature = values.by_feature;
             (Both { by_feature, by_sample: unused.by_sample }, unused.by_feature)
@@ -147,12 +200,11 @@ impl Layer {
         };
         let packed = match whole {
             true => None,
-            false => Some(storage(gpu, "packed weights", (16 * inputs * quads(outputs)) as u64)?),
+            false => Some(storage(gpu, PACKED, packed_bytes(inputs, outputs))?),
         };
         let input_gradient = if backward && (index > 1 || need.trained_inputs) {
             let shape = Shape::input_gradient(inputs, outputs, samples);
-            let bytes = (64 * quads(outputs) * quads(inputs)) as u64;
-            let transposed = storage(gpu, "transposed weights", bytes)?;
+            let transposed = storage(gpu, TRANSPOSED, transposed_bytes(inputs, outputs))?;
             let kind = Kind::InputGradient { sloped: index > 1 };
             Some((transposed, Tiled::new(gpu, method, kind, shape)))
         } else {
@@ -237,10 +289,49 @@ pub fn storage(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<wgpu::Buffer
     Ok(buffer?)
 }
 
-pub fn check_binding(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<(), ModelError> {
+pub fn check_binding(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<(), Error> {
     let limit = gpu.limits().max_storage_buffer_binding_size;
     if bytes > limit {
-        return Err(ModelError::TooLarge { what, bytes, limit });
+        return Err(ModelError::TooLarge { what, bytes, limit }.into());
     }
-    Ok(())
+    Ok(gpu.check_buffer(what, bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::dense::Activation;
+    use crate::models::harness::gpu;
+
+    /// Whatever is allocated was counted, and nothing larger.
+    #[test]
+    fn the_buffers_are_known_before_there_are_any() {
+        for widths in [vec![3, 5], vec![8, 7, 12], vec![1, 64, 64, 3]] {
+            for (backward, trained_inputs) in [(false, false), (true, false), (true, true)] {
+                let activation = Activation::Relu;
+                let method = Method::Register;
+                let need = Need { widths: &widths, activation, method, backward, trained_inputs };
+                let made = Workspace::new(gpu(), need, 37).unwrap();
+                let mut found = vec![made.rows.size(), made.row_loss.size()];
+                let both = |both: &Both| [both.by_feature.size(), both.by_sample.size()];
+                found.extend(both(&made.inputs));
+                found.extend(made.inputs_gradient.iter().flat_map(both));
+                for layer in &made.layers {
+                    found.extend(both(&layer.values).into_iter().chain(both(&layer.dz)));
+                    found.push(layer.slope.size());
+                    found.extend(layer.packed.iter().map(wgpu::Buffer::size));
+                    found.extend(layer.input_gradient.iter().map(|(buffer, _)| buffer.size()));
+                }
+                // Stubs are 16 bytes.
+                let sorted = |mut sizes: Vec<u64>| {
+                    sizes.retain(|&size| size > 16);
+                    sizes.sort_unstable();
+                    sizes.dedup();
+                    sizes
+                };
+                let counted = need.buffers(37).into_iter().map(|(_, bytes)| bytes).collect();
+                assert_eq!(sorted(found), sorted(counted), "{widths:?} {backward}");
+            }
+        }
+    }
 }

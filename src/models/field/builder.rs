@@ -6,6 +6,7 @@ use super::points::{Batch, Surroundings, schedule};
 use super::{NeuralField, Points, Target};
 use crate::error::{Error, ModelError};
 use crate::gpu::Gpu;
+use crate::gpu::vector::Vector;
 use crate::layout::{Init, ParamLayout};
 use crate::models::BindCache;
 use crate::models::dense::{
@@ -93,7 +94,7 @@ impl FieldBuilder {
         }
         let layout = layers(layout, &widths, activation).build()?;
         let grid = layout.tensors()[..first].last().map_or(0, |tensor| tensor.range().end);
-        check_binding(gpu, "a hash grid", 4 * grid as u64)?;
+        check_binding(gpu, "a hash grid", Vector::bytes(grid))?;
         let network = Network {
             gpu: gpu.clone(),
             widths,
@@ -104,13 +105,19 @@ impl FieldBuilder {
             first,
             trained_inputs: first > 0,
         };
-        network.check_bindings()?;
-        let texels = storage(gpu, "texels of a target", 4 * target.values().len() as u64)?;
+        network.check_room(rows, true)?;
+        let anywhere = matches!(points, Points::Anywhere(_));
+        let texel_bytes = 4 * target.values().len() as u64;
+        let mut needs = vec![("texels of a target", texel_bytes)];
+        needs.extend(Batch::buffers(rows, target.channels(), anywhere));
+        for (what, bytes) in needs {
+            check_binding(gpu, what, bytes)?;
+        }
+        let texels = storage(gpu, "texels of a target", texel_bytes)?;
         gpu.upload(&texels, bytemuck::cast_slice(target.values()))?;
         let surroundings =
             Surroundings { extent: target.extent().into(), channels: target.channels(), texels };
         let encoder = Encoder::new(gpu, encoding, dimensions, &network.layout)?;
-        let anywhere = matches!(points, Points::Anywhere(_));
         let batch = Batch::new(&network, rows, true, anywhere)?;
         Ok(NeuralField {
             schedule: schedule(points, target.texels(), rows, seed),
@@ -132,7 +139,8 @@ impl Points {
     /// Rows of a batch over this many texels.
     fn rows(self, texels: usize) -> Result<usize, ModelError> {
         // So that rows times corners of a cell stay far below 2³¹.
-        const MOST: usize = 1 << 24;
+        // A workgroup does 256 rows, and there are 65,535 of them.
+        const MOST: usize = 65_535 << 8;
         let (rows, most) = match self {
             Points::Texels(rows) => (rows, texels.min(MOST)),
             Points::Anywhere(rows) => (rows, MOST),

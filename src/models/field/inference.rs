@@ -44,6 +44,7 @@ impl NeuralField {
         }
         let count = texels(extent)?;
         let channels = surroundings.channels;
+        network.check_room(ROWS.min(count), false)?;
         let values = storage(gpu, "values of a field", 4 * (count * channels) as u64)?;
         let batch = Batch::new(network, ROWS.min(count), false, false)?;
         let schedule = BatchSchedule::in_order(count, batch.workspace.samples);

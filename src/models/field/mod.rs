@@ -214,6 +214,14 @@ impl GradientSource for NeuralField {
         Some(&self.network.gpu)
     }
 
+    fn layout(&self) -> Option<&ParamLayout> {
+        Some(&self.network.layout)
+    }
+
+    fn keeps_padding(&self) -> bool {
+        true
+    }
+
     fn writes(&self, _: Storage) -> bool {
         true
     }

@@ -44,6 +44,12 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Buffers beside those of the workspace, and their bytes: points, and targets.
+    pub fn buffers(rows: usize, channels: usize, anywhere: bool) -> [(&'static str, u64); 2] {
+        let targets = if anywhere { 4 * rows as u64 * channels as u64 } else { 0 };
+        [("points of a batch", 16 * rows as u64), ("targets of a batch", targets)]
+    }
+
     pub fn new(
         network: &Network,
         rows: usize,
@@ -52,11 +58,11 @@ impl Batch {
     ) -> Result<Self, Error> {
         let gpu = &network.gpu;
         let channels = network.widths[network.widths.len() - 1];
-        let targets = if anywhere { 4 * rows * channels } else { 0 };
+        let [points, targets] = Self::buffers(rows, channels, anywhere);
         Ok(Self {
             workspace: network.workspace(rows, backward)?,
-            points: storage(gpu, "points of a batch", 16 * rows as u64)?,
-            targets: storage(gpu, "targets of a batch", targets as u64)?,
+            points: storage(gpu, points.0, points.1)?,
+            targets: storage(gpu, targets.0, targets.1)?,
             anywhere,
         })
     }

@@ -176,7 +176,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
 /// Holds loss and gradient of some batches against the reference.
 fn check(field: &mut NeuralField, target: &Target, wanted: &[u32]) {
     let theta = parameters(field);
-    let device = Device::new(field.layout().len());
+    let device = Device::new(NeuralField::layout(field).len());
     for &batch in wanted {
         let (loss, found) = device.evaluate(field, (1, Purpose::Stage(1)), &theta, batch);
         let reference = Reference { field, target };
@@ -189,7 +189,9 @@ fn check(field: &mut NeuralField, target: &Target, wanted: &[u32]) {
         );
         let points = reference.points(batch);
         let mean = |at: &[f64]| reference.loss(at, &points);
-        for (name, most) in check_gradient(field.layout(), &theta, (loss, &found), mean, &what) {
+        for (name, most) in
+            check_gradient(NeuralField::layout(field), &theta, (loss, &found), mean, &what)
+        {
             assert!(most > 1e-4, "{what}: the gradient by {name} vanishes, {most}");
         }
     }
@@ -572,7 +574,7 @@ fn bad_input_is_refused_with_its_numbers() {
         (plain().activation(Activation::Sine { omega: -1.0 }), "-1.0"),
         (plain().points(Points::Texels(0)), "a batch of 0 points"),
         (plain().points(Points::Texels(31)), "1 to 30"),
-        (plain().points(Points::Anywhere(1 << 25)), "16777216"),
+        (plain().points(Points::Anywhere(1 << 25)), "16776960"),
     ];
     for (builder, words) in faults {
         let error = builder.build(gpu(), &image).unwrap_err();

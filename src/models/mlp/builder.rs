@@ -7,7 +7,9 @@ use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
-use crate::models::dense::{Activation, Loss, Method, Network, Products, check_widths, layers};
+use crate::models::dense::{
+    Activation, Loss, Method, Network, Products, check_binding, check_widths, layers,
+};
 
 /// Builds an [`Mlp`].
 #[derive(Clone, Debug)]
@@ -68,7 +70,10 @@ impl MlpBuilder {
             trained_inputs: false,
         };
         check_data(&network, batches.samples())?;
-        network.check_bindings()?;
+        network.check_room(batches.batch(), true)?;
+        for (what, bytes) in Resident::sizes(batches.samples()) {
+            check_binding(gpu, what, bytes)?;
+        }
         let workspace = network.workspace(batches.batch(), true)?;
         let resident = Resident::upload(gpu, batches.samples())?;
         Ok(Mlp {

@@ -3,7 +3,7 @@
 use crate::data::{Inputs, Samples, Targets};
 use crate::error::Error;
 use crate::gpu::Gpu;
-use crate::models::dense::{quads, storage};
+use crate::models::dense::{check_binding, quads, storage};
 
 /// Samples that lie on the device: bytes stay bytes, four to a word. Made by
 /// [`Mlp::upload`](super::Mlp::upload); cheap to clone.
@@ -39,35 +39,45 @@ impl Resident {
         self.outputs
     }
 
-    pub(super) fn upload(gpu: &Gpu, samples: &Samples) -> Result<Self, Error> {
-        let width = samples.width();
+    /// What the samples take, before anything is allocated: inputs, and targets.
+    pub(super) fn sizes(samples: &Samples) -> [(&'static str, u64); 2] {
         // Rows of whole words or vec4, zero beyond the width.
-        let row = quads(width) * 4;
+        let values = samples.len() as u64 * 4 * quads(samples.width()) as u64;
         let inputs = match samples.inputs() {
-            Inputs::Bytes(values) => {
-                let bytes = (samples.len() * row) as u64;
-                let buffer = storage(gpu, "inputs as bytes", bytes)?;
-                gpu.upload(&buffer, &padded_rows(values, width, row))?;
-                buffer
-            }
-            Inputs::F32(values) => {
-                let bytes = (samples.len() * row * 4) as u64;
-                let buffer = storage(gpu, "inputs in f32", bytes)?;
-                gpu.upload(&buffer, bytemuck::cast_slice(&padded_rows(values, width, row)))?;
-                buffer
-            }
+            Inputs::Bytes(_) => ("inputs as bytes", values),
+            Inputs::F32(_) => ("inputs in f32", 4 * values),
         };
-        let (targets, outputs, dense) = match samples.targets() {
+        let targets = match samples.targets() {
+            Targets::Labels { labels, .. } => ("labels", 4 * quads(labels.len()) as u64),
+            Targets::Dense { values, .. } => ("targets", 4 * values.len() as u64),
+        };
+        [inputs, targets]
+    }
+
+    pub(super) fn upload(gpu: &Gpu, samples: &Samples) -> Result<Self, Error> {
+        let sizes = Self::sizes(samples);
+        for (what, bytes) in sizes {
+            check_binding(gpu, what, bytes)?;
+        }
+        let [inputs, targets] = sizes.map(|(what, bytes)| storage(gpu, what, bytes));
+        let (inputs, targets) = (inputs?, targets?);
+        let width = samples.width();
+        let row = quads(width) * 4;
+        match samples.inputs() {
+            Inputs::Bytes(values) => gpu.upload(&inputs, &padded_rows(values, width, row))?,
+            Inputs::F32(values) => {
+                gpu.upload(&inputs, bytemuck::cast_slice(&padded_rows(values, width, row)))?;
+            }
+        }
+        let (outputs, dense) = match samples.targets() {
             Targets::Labels { labels, classes } => {
                 let words = padded_rows(labels, labels.len(), labels.len().next_multiple_of(4));
-                let buffer = storage(gpu, "labels", words.len() as u64)?;
-                gpu.upload(&buffer, &words)?;
-                (buffer, *classes, false)
+                gpu.upload(&targets, &words)?;
+                (*classes, false)
             }
             Targets::Dense { values, width } => {
-                let buffer = storage(gpu, "targets", 4 * values.len() as u64)?;
-                gpu.upload(&buffer, bytemuck::cast_slice(values))?;
-                (buffer, *width, true)
+                gpu.upload(&targets, bytemuck::cast_slice(values))?;
+                (*width, true)
             }
         };
         let bytes = matches!(samples.inputs(), Inputs::Bytes(_));

@@ -92,8 +92,8 @@ fn parameters(mlp: &Mlp) -> Vec<f32> {
 /// Holds loss and gradient of the given batches against the reference.
 fn check(mlp: &mut Mlp, batches: &Batches, wanted: &[u32]) {
     let theta = parameters(mlp);
-    let device = Device::new(mlp.layout().len());
-    let layout = mlp.layout().clone();
+    let device = Device::new(Mlp::layout(mlp).len());
+    let layout = Mlp::layout(mlp).clone();
     let (widths, activation, loss) =
         (mlp.network.widths.clone(), mlp.network.activation, mlp.network.loss);
     let samples = batches.samples();

@@ -1,0 +1,123 @@
+//! Evaluations of a source on buffers of their own, beside those of an optimizer.
+
+use crate::error::Error;
+use crate::gpu::Gpu;
+use crate::gpu::commands::Commands;
+use crate::gpu::control::Control;
+use crate::gpu::vector::Vector;
+use crate::gpu::verdict::NO_LOSS;
+use crate::gpu::waiting::Waiting;
+use crate::ingredients::Storage;
+use crate::plan::Purpose;
+use crate::source::{self, BatchTicket, Cursor, Evaluation, GradientSource};
+
+/// Buffers of one kind of evaluation.
+pub(super) struct Buffers {
+    point: Vector,
+    gradient: Vector,
+    control: wgpu::Buffer,
+    loss: wgpu::Buffer,
+    samples: wgpu::Buffer,
+}
+
+/// What is asked of a source.
+pub(super) struct Ask<'a> {
+    pub purpose: Purpose,
+    pub batch: u64,
+    pub ticket: BatchTicket,
+    pub theta: &'a [f32],
+    /// What every element of the gradient, padding left out, is beforehand.
+    pub before: f32,
+    pub adds: bool,
+    pub direction: Option<&'a Vector>,
+}
+
+/// What it gave.
+pub(super) struct Answer {
+    pub loss: Option<f32>,
+    /// With its padding, also behind the last tensor.
+    pub gradient: Vec<f32>,
+}
+
+impl Buffers {
+    pub fn new(gpu: &Gpu, len: usize, storage: Storage) -> Result<Self, Error> {
+        use wgpu::BufferUsages as Usage;
+        let usage = Usage::STORAGE | Usage::UNIFORM | Usage::COPY_SRC | Usage::COPY_DST;
+        let small = |label: &str, bytes| gpu.buffer(label, bytes, usage);
+        Ok(Self {
+            point: Vector::zeros(gpu, "point of a check", len)?,
+            gradient: Vector::stored(gpu, "gradient of a check", len, storage)?,
+            control: small("control of a check", size_of::<Control>() as u64)?,
+            loss: small("loss of a check", 4)?,
+            samples: small("samples of a check", 4)?,
+        })
+    }
+
+    /// Fills the gradient: `before` in tensors, zeros in padding. Narrow ones are filled
+    /// with NaN.
+    pub fn fill(
+        &self,
+        gpu: &Gpu,
+        parts: &[std::ops::Range<usize>],
+        before: f32,
+    ) -> Result<(), Error> {
+        let bytes = self.gradient.buffer().size() as usize;
+        if self.gradient.storage().is_narrow() {
+            return Ok(gpu.upload(self.gradient.buffer(), &vec![0xff; bytes])?);
+        }
+        let mut values = vec![0.0; bytes / 4];
+        parts.iter().for_each(|part| values[part.clone()].fill(before));
+        Ok(gpu.upload(self.gradient.buffer(), bytemuck::cast_slice(&values))?)
+    }
+
+    /// Has the source evaluate, and submits it.
+    pub fn record(
+        &self,
+        gpu: &Gpu,
+        source: &mut impl GradientSource,
+        ask: &Ask<'_>,
+    ) -> Result<(), Error> {
+        gpu.upload(self.point.buffer(), bytemuck::cast_slice(ask.theta))?;
+        gpu.upload(&self.loss, bytemuck::bytes_of(&NO_LOSS))?;
+        let low = ask.batch as u32;
+        let control =
+            Control { alive: 1, batch: low, cursor: low, stride: 1, ..Control::default() };
+        gpu.upload(&self.control, bytemuck::bytes_of(&control))?;
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let mut pass = None;
+        let commands = Commands::new(&mut encoder, &mut pass);
+        let mut evaluation = Evaluation::alone(
+            gpu,
+            (&self.point, &self.gradient),
+            &self.control,
+            (&self.loss, &self.samples),
+            commands,
+        );
+        evaluation.purpose = ask.purpose;
+        evaluation.ticket = ask.ticket;
+        evaluation.adds = ask.adds;
+        evaluation.direction = ask.direction;
+        // Not by the purpose: `PerStage` would show a later stage another batch, rightly.
+        evaluation.draw = 0;
+        let (batch, cursor) = (ask.batch, ask.batch);
+        evaluation.cursor = Some(Cursor { batch, cursor, stride: 1 });
+        let recorded = source::recorded(source, &mut evaluation);
+        drop(evaluation);
+        drop(pass);
+        recorded?;
+        gpu.queue().submit([encoder.finish()]);
+        Ok(())
+    }
+
+    pub async fn loss(&self, gpu: &Gpu, waiting: Waiting) -> Result<Option<f32>, Error> {
+        let bytes = gpu.fetch_buffer(&self.loss, 0..4, waiting).await?;
+        let bits: u32 = bytemuck::pod_read_unaligned(&bytes);
+        Ok((bits != NO_LOSS).then(|| f32::from_bits(bits)))
+    }
+
+    pub async fn gradient(&self, gpu: &Gpu, waiting: Waiting) -> Result<Vec<f32>, Error> {
+        let buffer = self.gradient.buffer();
+        let bytes = gpu.fetch_buffer(buffer, 0..buffer.size(), waiting).await?;
+        Ok(self.gradient.storage().widen(&bytes))
+    }
+}
