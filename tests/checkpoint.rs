@@ -450,6 +450,42 @@ fn by_the_clock_and_while_training_goes_on() {
     }
 }
 
+/// Links are followed, and what is no regular file is refused by name.
+#[cfg(unix)]
+#[test]
+fn saving_replaces_nothing_but_a_regular_file() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut optimizer = builder("rk4")
+        .step_size(StepSize::constant(0.1))
+        .build(gpu(), quartic(10).layout(), &[1.0; 10])
+        .unwrap();
+    std::fs::create_dir(at("elsewhere")).unwrap();
+    std::fs::write(at("elsewhere/old"), "before").unwrap();
+    for name in ["old", "new"] {
+        symlink(format!("elsewhere/{name}"), at(name)).unwrap();
+        optimizer.save(at(name)).unwrap();
+        assert!(std::fs::symlink_metadata(at(name)).unwrap().is_symlink());
+        assert_eq!(Checkpoint::open(at("elsewhere").join(name)).unwrap().attempts(), 0);
+    }
+    let fifo = at("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    symlink("/dev/null", at("device")).unwrap();
+    for (name, words) in [
+        ("fifo", "a named pipe"),
+        ("device", "`/dev/null`, which is a device"),
+        ("elsewhere", "a folder"),
+        ("missing/file", "there is no folder"),
+    ] {
+        let message = optimizer.save(at(name)).unwrap_err().to_string();
+        assert!(message.contains(words) && message.contains(name), "{message}");
+    }
+    assert!(std::fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+    assert!(std::fs::symlink_metadata(at("device")).unwrap().is_symlink());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5);
+}
+
 #[test]
 fn names_of_the_format_are_refused() {
     for name in ["kutta.control", "__metadata__", "kutta.mine"] {

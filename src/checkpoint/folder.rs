@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::write::{TEMPORARY, io_error};
+use super::whole::{TEMPORARY, make_folder};
+use super::write::io_error;
 use super::{Checkpoint, CheckpointError, Snapshot};
 use crate::error::Error;
 use crate::optimizer::Optimizer;
@@ -119,7 +120,7 @@ impl Checkpoints {
     /// A folder that cannot be made or read.
     pub fn new(folder: impl Into<PathBuf>) -> Result<Self, Error> {
         let folder = folder.into();
-        fs::create_dir_all(&folder).map_err(|error| io_error(&folder, "made", &error))?;
+        make_folder(&folder).map_err(|error| io_error(&folder, "made", &error))?;
         let made = Self {
             folder,
             every: None,

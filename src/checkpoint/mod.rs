@@ -30,6 +30,7 @@ mod error;
 mod folder;
 mod format;
 mod read;
+mod whole;
 mod write;
 
 use std::path::Path;
