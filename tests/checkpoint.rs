@@ -238,7 +238,8 @@ fn a_snapshot_is_of_its_point_of_the_queue() {
     assert_eq!(checkpoint.evaluations(), 40);
     assert_eq!((checkpoint.note("seed"), checkpoint.note("other")), (Some("4"), None));
     assert_eq!(checkpoint.version(), env!("CARGO_PKG_VERSION"));
-    assert!(checkpoint.adapter().contains(&gpu().info().name), "{}", checkpoint.adapter());
+    let adapter: serde_json::Value = serde_json::from_str(checkpoint.adapter()).unwrap();
+    assert_eq!(adapter["name"], gpu().info().name);
     assert_eq!(checkpoint.method(), &Method::rk4());
     assert!((checkpoint.time() - 10.0 * f64::from(0.1f32)).abs() < 1e-6);
 }
@@ -403,8 +404,9 @@ fn a_folder_keeps_the_newest_few_and_finds_the_newest_whole_one() {
     // A damaged newest one is passed over, says what is wrong, and never comes back.
     let newest = folder.path().join(at(80));
     let mut bytes = std::fs::read(&newest).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 4;
+    // Of the data, just before the hash: what comes before is text with the adapter's name.
+    let last = bytes.len() - 40;
+    bytes[last] ^= 4;
     std::fs::write(&newest, &bytes).unwrap();
     std::fs::write(folder.path().join(format!(".{}.1-1.kutta-part", at(90))), "part").unwrap();
     let mut saving = checkpoints().keep(1);
@@ -419,10 +421,95 @@ fn a_folder_keeps_the_newest_few_and_finds_the_newest_whole_one() {
     assert_eq!(names(), [at(75), format!("{}.damaged", at(80))]);
     drop(saving);
 
-    // None that is whole: an error with what is wrong, and no training anew over it.
+    // None that is whole: an error with what is wrong, each time, and no training anew over
+    // it.
     std::fs::write(folder.path().join(at(75)), &bytes[..100]).unwrap();
+    std::fs::write(folder.path().join(at(74)), "").unwrap();
+    for _ in 0..2 {
+        let error = checkpoints().newest().unwrap_err().to_string();
+        for part in ["no whole checkpoint", "000000000074", "000000000075", "another folder"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(names(), [at(74), at(75), format!("{}.damaged", at(80))]);
+    }
+    // Nor over what was set aside for a whole one that somebody took away.
+    for n in [74, 75] {
+        std::fs::remove_file(folder.path().join(at(n))).unwrap();
+    }
     let error = checkpoints().newest().unwrap_err().to_string();
-    assert!(error.contains("no whole checkpoint") && error.contains("000000000075"), "{error}");
+    assert!(error.contains("000000000080") && error.contains("was damaged"), "{error}");
+}
+
+/// A file that is not what its name says is passed over, and stays.
+#[test]
+fn a_folder_goes_by_what_is_in_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |n: u64| folder.path().join(format!("attempt-{n:012}.safetensors"));
+    let mut optimizer = builder("rk4")
+        .step_size(StepSize::constant(0.1))
+        .build(gpu(), quartic(10).layout(), &[1.0; 10])
+        .unwrap();
+    let checkpoints = || Checkpoints::new(folder.path()).unwrap();
+    checkpoints().finish(&mut optimizer).unwrap();
+    std::fs::copy(at(0), at(7)).unwrap();
+    let found = checkpoints().newest().unwrap().unwrap();
+    assert_eq!((found.checkpoint.attempts(), found.passed_over.len()), (0, 1));
+    let error = found.passed_over[0].1.to_string();
+    assert!(error.contains("as if 7 attempts") && error.contains("000000000007"), "{error}");
+    assert!(at(7).exists());
+    // One set aside before is not replaced by the next one of this name.
+    for text in ["first", "second"] {
+        std::fs::write(at(9), text).unwrap();
+        checkpoints().newest().unwrap();
+    }
+    for (name, text) in [("damaged", "first"), ("2.damaged", "second")] {
+        let aside = std::path::PathBuf::from(format!("{}.{name}", at(9).display()));
+        assert_eq!(std::fs::read_to_string(aside).unwrap(), text);
+    }
+    #[cfg(unix)]
+    {
+        assert!(std::process::Command::new("mkfifo").arg(at(11)).status().unwrap().success());
+        let found = checkpoints().newest().unwrap().unwrap();
+        let error = found.passed_over[0].1.to_string();
+        assert!(error.contains("a named pipe"), "{error}");
+    }
+}
+
+/// Whoever asks for a file gets it, or the reason why there is none; and again.
+#[test]
+fn a_failed_write_is_told_until_there_is_a_file() {
+    let parent = tempfile::tempdir().unwrap();
+    let [folder, elsewhere] = ["run", "elsewhere"].map(|name| parent.path().join(name));
+    let mut optimizer = builder("rk4")
+        .step_size(StepSize::constant(0.1))
+        .build(gpu(), quartic(100).layout(), &noise(100, 4))
+        .unwrap();
+    let mut saving = Checkpoints::new(&folder).unwrap().every(Every::Steps(10));
+    saving.run(&mut optimizer, &mut quartic(100), 10).unwrap();
+    // A file in the folder's place: that stops root, too.
+    std::fs::rename(&folder, &elsewhere).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    for _ in 0..3 {
+        let error = saving.finish(&mut optimizer).unwrap_err().to_string();
+        assert!(error.contains("000000000010") && error.contains("is no folder"), "{error}");
+    }
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&elsewhere, &folder).unwrap();
+    let written = saving.finish(&mut optimizer).unwrap();
+    assert_eq!(written, [folder.join("attempt-000000000010.safetensors")]);
+    assert_eq!(Checkpoint::open(&written[0]).unwrap().attempts(), 10);
+    assert_eq!(saving.finish(&mut optimizer).unwrap(), Vec::<std::path::PathBuf>::new());
+
+    // One before it that failed matters no more.
+    saving.run(&mut optimizer, &mut quartic(100), 10).unwrap();
+    std::fs::rename(&folder, &elsewhere).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let again = saving.run(&mut optimizer, &mut quartic(100), 10);
+    assert!(again.unwrap_err().to_string().contains("is no folder"));
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&elsewhere, &folder).unwrap();
+    let written = saving.finish(&mut optimizer).unwrap();
+    assert_eq!(written, [folder.join("attempt-000000000030.safetensors")]);
 }
 
 #[test]

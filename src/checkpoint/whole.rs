@@ -232,6 +232,21 @@ fn names_no_file(path: &Path) -> bool {
     path.file_name().is_none() || path.to_string_lossy().ends_with(std::path::is_separator)
 }
 
+/// That a path leads to a regular file, if to anything.
+///
+/// # Errors
+/// What it leads to.
+#[allow(dead_code)] // Not everyone who includes this file reads.
+pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("it is {}, and no regular file", kind(&found.file_type())),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// In words, with an article.
 fn kind(of: &fs::FileType) -> &'static str {
     #[cfg(unix)]

@@ -74,6 +74,15 @@ impl Builder {
         &self.method
     }
 
+    /// Whether ρ is estimated, by a power iteration whose vector stays.
+    #[cfg(feature = "checkpoint")]
+    pub(crate) fn estimates_radius(&self) -> bool {
+        let rule = self.step_size.as_ref().and_then(StepSize::rule);
+        let bounded = matches!(self.method, Method::Stabilised(_))
+            || matches!(rule, Some(crate::ingredients::Rule::Stable { .. }));
+        bounded && self.ingredients.radius == SpectralRadius::Estimated
+    }
+
     /// Whether steps are made in the same way.
     #[cfg(feature = "checkpoint")]
     pub(crate) fn steps_as(&self, other: &Self) -> bool {
