@@ -232,7 +232,7 @@ fn train_goes_on_from_its_checkpoints() {
     for (folder, more, words) in [
         (&whole, &[][..], "--resume"),
         (&whole, &["--resume", "--seed", "8"], "--seed 7, not 8"),
-        (&whole, &["--resume", "--hidden", "5"], "another network"),
+        (&whole, &["--resume", "--hidden", "5"], "--hidden 6, not 5"),
         (&whole, &["--resume"], "ask for more"),
     ] {
         let options: Vec<&str> = more.to_vec();

@@ -84,8 +84,17 @@ pub fn usage(fault: impl fmt::Display) -> Box<dyn Error> {
 }
 
 /// Reads the command line, runs, says what failed, and gives the exit code.
+#[allow(dead_code)] // Or `main_with`.
 pub fn main<A: Parser>(run: impl FnOnce(A) -> Result<(), Box<dyn Error>>) -> ExitCode {
-    let args = match A::try_parse() {
+    main_with(A::try_parse, run)
+}
+
+/// The same for a command that reads its line in a way of its own.
+pub fn main_with<A>(
+    read: impl FnOnce() -> Result<A, clap::Error>,
+    run: impl FnOnce(A) -> Result<(), Box<dyn Error>>,
+) -> ExitCode {
+    let args = match read() {
         Ok(args) => args,
         Err(error) => {
             // --help goes to standard output, and is no error.
