@@ -119,7 +119,10 @@ fn what_cannot_be_is_refused_before_anything_is_read() {
         (&["--method", "rk5"], &["rk5", "ssprk33"]),
         (&["--step-size", "0,5"], &["0,5"]),
         (&["--step-size=-1"], &["-1"]),
-        (&["--adaptive", "rtol=1e-3", "--method", "dp5", "--step-size", "polyak"], &["error estimate"]),
+        (
+            &["--adaptive", "rtol=1e-3", "--method", "dp5", "--step-size", "polyak"],
+            &["error estimate"],
+        ),
         (&["--clip=-2"], &["-2"]),
         (&["--batch", "0"], &["--batch", "at least 1"]),
         (&["--hidden", "4,0"], &["--hidden", "at least 1"]),

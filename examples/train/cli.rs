@@ -165,6 +165,7 @@ pub struct Args {
 }
 
 /// An option that a training depends on.
+#[derive(Debug)]
 pub struct Trained {
     id: &'static str,
     /// Whether a training may go on with another value.
@@ -213,6 +214,7 @@ pub const TRAINING: [Trained; 20] = [
 ];
 
 /// An option that is not as in the checkpoint.
+#[derive(Debug)]
 pub struct Change {
     pub option: &'static Trained,
     pub now: String,
