@@ -343,6 +343,13 @@ fn pythons_safetensors_opens_theta_by_name_and_shape() {
     let text = String::from_utf8(output.stdout).unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}{stderr}");
+    // As the documentation says, of a file with bf16 in it.
+    let docs = include_str!("../docs/checkpoint.md");
+    let example = docs.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let example = example.replace("run/attempt-000000001000.safetensors", path.to_str().unwrap());
+    let example = format!("{example}\nassert weight.shape == (3, 6), weight.shape");
+    let output = std::process::Command::new(&python).args(["-c", &example]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // name, shape, and the bits of the first and last element.
     let mut seen = 0;
     for tensor in optimizer.layout().tensors() {
@@ -456,7 +463,17 @@ fn a_folder_goes_by_what_is_in_its_files() {
     assert_eq!((found.checkpoint.attempts(), found.passed_over.len()), (0, 1));
     let error = found.passed_over[0].1.to_string();
     assert!(error.contains("as if 7 attempts") && error.contains("000000000007"), "{error}");
-    assert!(at(7).exists());
+    // It may be whole for somebody else: neither rotation nor a file of its name takes it.
+    let mut saving = checkpoints().every(Every::Steps(7)).keep(1);
+    let mut resumed = saving.newest().unwrap().unwrap().checkpoint.resume(gpu()).unwrap();
+    saving.run(&mut resumed, &mut quartic(10), 6).unwrap();
+    saving.finish(&mut resumed).unwrap();
+    assert_eq!(Checkpoint::open(at(7)).unwrap().attempts(), 0);
+    saving.run(&mut resumed, &mut quartic(10), 2).unwrap();
+    saving.finish(&mut resumed).unwrap();
+    let aside = std::path::PathBuf::from(format!("{}.passed-over", at(7).display()));
+    assert_eq!(Checkpoint::open(aside).unwrap().attempts(), 0);
+    assert_eq!(saving.files().unwrap(), [at(8)]);
     // One set aside before is not replaced by the next one of this name.
     for text in ["first", "second"] {
         std::fs::write(at(9), text).unwrap();

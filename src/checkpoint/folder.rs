@@ -19,6 +19,8 @@ const BEFORE: &str = "attempt-";
 const AFTER: &str = ".safetensors";
 /// Appended to the name of a file that was found to be damaged.
 const ASIDE: &str = ".damaged";
+/// And to that of another one that was passed over, when its place is wanted.
+const PASSED_OVER: &str = ".passed-over";
 
 /// Checkpoints that [`Checkpoints`] keeps unless told otherwise.
 const KEPT: usize = 3;
@@ -110,6 +112,8 @@ pub struct Checkpoints {
     writer: Option<JoinHandle<Result<(u64, PathBuf), Error>>>,
     /// The attempts of the newest file, as far as it is known to be on the disk.
     saved: Option<u64>,
+    /// Whole or not, they could not be read here: another kutta may.
+    passed_over: Vec<PathBuf>,
 }
 
 impl Checkpoints {
@@ -130,6 +134,7 @@ impl Checkpoints {
             coming: None,
             writer: None,
             saved: None,
+            passed_over: Vec::new(),
         };
         // What a process left that was killed while it wrote.
         for path in made.entries()? {
@@ -214,8 +219,11 @@ impl Checkpoints {
             match found {
                 Ok(checkpoint) => {
                     for (path, error) in &passed_over {
-                        if let Error::Checkpoint(CheckpointError::Damaged { .. }) = error {
-                            set_aside(path);
+                        match error {
+                            Error::Checkpoint(CheckpointError::Damaged { .. }) => {
+                                set_aside(path, ASIDE);
+                            }
+                            _ => self.passed_over.push(path.clone()),
                         }
                     }
                     self.saved = Some(number);
@@ -328,6 +336,9 @@ impl Checkpoints {
         {
             let attempts = snapshot.attempts()?;
             let path = self.folder.join(format!("{BEFORE}{attempts:012}{AFTER}"));
+            if let Some(at) = self.passed_over.iter().position(|other| *other == path) {
+                set_aside(&self.passed_over.swap_remove(at), PASSED_OVER);
+            }
             self.writer = Some(std::thread::spawn(move || {
                 snapshot.write(&path)?;
                 Ok((attempts, path))
@@ -345,11 +356,13 @@ impl Checkpoints {
     }
 
     /// Removes files older than the newest few, up to the one just written: what is newer
-    /// than that is nobody's to judge here.
+    /// than that is nobody's to judge here, nor is what could not be read.
     fn rotate(&self) -> Result<(), Error> {
         let newest = self.saved.unwrap_or(u64::MAX);
         let files = self.numbered()?;
-        let known: Vec<_> = files.iter().filter(|(number, _)| *number <= newest).collect();
+        let own = |path| !self.passed_over.contains(path);
+        let known: Vec<_> =
+            files.iter().filter(|(number, path)| *number <= newest && own(path)).collect();
         for (_, path) in known.iter().rev().skip(self.keep) {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -381,13 +394,13 @@ impl Checkpoints {
 }
 
 /// In a folder that cannot be written to it stays where it is.
-fn set_aside(path: &Path) {
+fn set_aside(path: &Path, ending: &str) {
     let named = |number: u32| {
         let mut aside = path.to_owned().into_os_string();
         if number > 1 {
             aside.push(format!(".{number}"));
         }
-        aside.push(ASIDE);
+        aside.push(ending);
         PathBuf::from(aside)
     };
     // One that was set aside before under this name stays, too.
