@@ -260,6 +260,60 @@ fn what_is_counted_is_what_was_done() {
     let fresh = [&budget[..], &["--batch-per-stage"]].concat();
     check("a budget, a batch for each stage", &with(&fresh), [60, 240, 20 * SAMPLES]);
     check("a batch for each stage", &with(&["--epochs", "2", "--batch-per-stage"]), [6, 24, 92]);
+    // Stages that are another step's first draw none of their own: three of bs3's four, six
+    // of dp5's seven.
+    let fresh = |method| ["--method", method, "--epochs", "3", "--batch-per-stage"];
+    check("bs3", &fresh("bs3"), [12, 36, 3 * SAMPLES]);
+    check("dp5", &fresh("dp5"), [6, 36, 3 * SAMPLES]);
+    // Twelve batches by five are three steps, which draw three more.
+    let more = |more| SAMPLES + u64::from(BATCH.parse::<u32>().unwrap()) * more;
+    check("micro-batches", &with(&["--epochs", "1", "--accumulate", "5"]), [3, 60, more(3)]);
+    // A step draws four times two: two steps draw four beyond the twelve.
+    let both = with(&["--epochs", "1", "--accumulate", "2", "--batch-per-stage"]);
+    check("micro-batches for each stage", &both, [2, 16, more(4)]);
+    let both = with(&["--epochs", "2", "--accumulate", "3", "--budget", "evaluations"]);
+    check("a budget of micro-batches", &both, [2, 24, 6 * 4]);
+}
+
+/// Refused attempts cost gradients, and draw nothing further; a resumed training draws on.
+#[test]
+fn refusals_take_no_samples() {
+    let place = Place::new();
+    let folder = place.at("run");
+    let options = ["--method", "bs3", "--adaptive", "rtol=1e-2,atol=1e-4", "--step-size", "4"];
+    let run = place.told(&[&options[..], &["--epochs", "2"]].concat());
+    let accepted = |run: &Value| {
+        let all = run["steps"].as_array().unwrap();
+        all.iter().filter(|step| step["accepted"] == true).count() as u64
+    };
+    assert!(steps(&run) > accepted(&run), "nothing was refused");
+    assert_eq!([accepted(&run), count(&run, "samples")], [2 * BATCHES, 2 * SAMPLES]);
+    // Once more in two processes.
+    let saving = ["--checkpoint", string(&folder), "--resume"];
+    let parts = ["1", "2"].map(|epochs| {
+        let run = place.told(&[&options[..], &saving, &["--epochs", epochs]].concat());
+        assert_eq!([accepted(&run), count(&run, "samples")], [BATCHES, SAMPLES]);
+        run
+    });
+    assert_eq!(steps(&parts[0]) + steps(&parts[1]), steps(&run));
+    assert_eq!(count(&parts[1], "evaluations"), count(&run, "evaluations"));
+    // A batch for each of the four stages that an estimate takes, refused or not.
+    let run = place.told(&[&options[..], &["--epochs", "2", "--batch-per-stage"]].concat());
+    assert_eq!(accepted(&run), 2 * BATCHES / 4);
+    assert_eq!(count(&run, "samples"), 2 * SAMPLES);
+}
+
+/// Methods of different costs side by side: each goes through the epochs.
+#[test]
+fn methods_compared_with_a_batch_for_each_stage_see_as_many() {
+    let place = Place::new();
+    let json = place.at("run.json");
+    let options = ["--compare", "euler,rk4", "--batch-per-stage", "--epochs", "2"];
+    fine(&place.run(&[&options[..], &["--json", string(&json)]].concat()));
+    let all: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    for (run, expected) in [(&all["runs"][0], 2 * BATCHES), (&all["runs"][1], 2 * BATCHES / 4)] {
+        assert_eq!([steps(run), count(run, "samples")], [expected, 2 * SAMPLES]);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ pub struct Run {
     pub method: String,
     /// Of the checkpoint that it went on from, if it did.
     pub before: Before,
-    /// Gradient evaluations, those before among them.
+    /// Gradient evaluations, those before among them: one for each micro-batch.
     pub evaluations: u64,
     /// Time spent training, tests of the accuracy left out.
     pub seconds: f64,

@@ -4,11 +4,9 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use kutta::batching::{Accumulated, PerStage};
-use kutta::checkpoint::Checkpoint;
 use kutta::models::{Mlp, Resident};
 use kutta::{
-    Draws, Error, Evaluation, Gpu, GradientSource, Method, Optimizer, SourceError, Storage,
-    Verdict,
+    Draws, Error, Evaluation, Gpu, GradientSource, Method, Optimizer, SourceError, Storage, Verdict,
 };
 use serde::Serialize;
 
@@ -72,9 +70,8 @@ impl Trainer<'_> {
         let mut schedule =
             Schedule::new(args.budget, args.epochs, self.epoch, network.costs(&optimizer));
         if let Some(checkpoint) = saving.found() {
-            run.before =
-                Before { steps: checkpoint.attempts(), evaluations: checkpoint.evaluations() };
-            run.evaluations = checkpoint.evaluations();
+            run.evaluations = network.evaluations(checkpoint.evaluations());
+            run.before = Before { steps: checkpoint.attempts(), evaluations: run.evaluations };
             let drawn = network.drawn(checkpoint.draws()).end;
             schedule.go_on(checkpoint.attempts(), drawn, run.evaluations);
             if schedule.next(1).is_none() {
@@ -134,7 +131,7 @@ impl Training<'_> {
                     grad_norm: report.grad_norm.filter(|norm| norm.is_finite()),
                     accepted: report.verdict == Verdict::Accepted,
                 });
-                run.evaluations = report.evaluations;
+                run.evaluations = self.network.evaluations(report.evaluations);
             }
             // Stabilised methods have changed their mind about what an attempt costs.
             let costs = self.network.costs(&self.optimizer);
@@ -190,12 +187,7 @@ struct Costs {
 }
 
 impl<'a> Network<'a> {
-    fn new(
-        gpu: &Gpu,
-        mlp: &'a mut Mlp,
-        args: &Args,
-        optimizer: &Optimizer,
-    ) -> Result<Self, Error> {
+    fn new(gpu: &Gpu, mlp: &'a mut Mlp, args: &Args, optimizer: &Optimizer) -> Result<Self, Error> {
         let (layout, parts) = (optimizer.layout(), args.accumulate);
         let source = match (args.batch_per_stage, parts > 1) {
             (false, false) => Wrapped::OneBatch(mlp),
@@ -219,9 +211,15 @@ impl<'a> Network<'a> {
         }
     }
 
+    /// What was evaluated for so many gradients of the optimizer's: one for each
+    /// micro-batch.
+    fn evaluations(&self, gradients: u64) -> u64 {
+        gradients * self.micro_batches
+    }
+
     fn costs(&self, optimizer: &Optimizer) -> Costs {
         let plan = optimizer.plan();
-        let evaluations = u64::from(plan.evaluations()).max(1);
+        let evaluations = self.evaluations(u64::from(plan.evaluations()).max(1));
         let stages = if self.per_stage { u64::from(plan.stage_gradients()).max(1) } else { 1 };
         Costs { evaluations, batches: stages * self.micro_batches }
     }
