@@ -101,12 +101,11 @@ impl Saving {
                 return Err(fault(words).into());
             }
         }
-        let folder = folder.every(args.every).keep(args.keep as usize).note(DATA, data);
-        let noted = |folder: Checkpoints, option| {
-            let option: &crate::cli::Trained = option;
-            folder.note(option.name(), args.text(option))
-        };
-        self.folder = Some(TRAINING.iter().fold(folder, noted));
+        let mut folder = folder.every(args.every).keep(args.keep as usize).note(DATA, data);
+        for option in &TRAINING {
+            folder = folder.note(option.name(), args.text(option));
+        }
+        self.folder = Some(folder);
         Ok(())
     }
 
