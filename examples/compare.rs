@@ -209,7 +209,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         }
         let figure = Figure {
             title: format!("mnist: {inputs}-128-10, batch {batch}"),
-            steps_per_epoch: per_epoch,
+            steps_per_epoch: Some(per_epoch),
             runs: &runs,
             against: &[Against::Evaluations, Against::Seconds],
         };
@@ -243,15 +243,7 @@ fn train(
     warm.run(mlp, 2)?;
     warm.wait()?;
     let mut optimizer = build(mlp)?;
-    let mut run = Run {
-        method: recipe.name.clone(),
-        evaluations: 0,
-        seconds: 0.0,
-        samples: 0.0,
-        steps: Vec::new(),
-        tests: Vec::new(),
-        average: None,
-    };
+    let mut run = Run::new(recipe.name.clone());
     const TESTS: u64 = 20;
     for part in 0..=TESTS {
         let goal = budget * part / TESTS;

@@ -239,7 +239,8 @@ fn a_snapshot_is_of_its_point_of_the_queue() {
     assert_eq!(checkpoint.evaluations(), 40);
     assert_eq!((checkpoint.note("seed"), checkpoint.note("other")), (Some("4"), None));
     assert_eq!(checkpoint.version(), env!("CARGO_PKG_VERSION"));
-    assert!(checkpoint.adapter().contains(&gpu().info().name), "{}", checkpoint.adapter());
+    let adapter: serde_json::Value = serde_json::from_str(checkpoint.adapter()).unwrap();
+    assert_eq!(adapter["name"], gpu().info().name);
     assert_eq!(checkpoint.method(), &Method::rk4());
     assert!((checkpoint.time() - 10.0 * f64::from(0.1f32)).abs() < 1e-6);
 }
@@ -343,6 +344,13 @@ fn pythons_safetensors_opens_theta_by_name_and_shape() {
     let text = String::from_utf8(output.stdout).unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}{stderr}");
+    // As the documentation says, of a file with bf16 in it.
+    let docs = include_str!("../docs/checkpoint.md");
+    let example = docs.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let example = example.replace("run/attempt-000000001000.safetensors", path.to_str().unwrap());
+    let example = format!("{example}\nassert weight.shape == (3, 6), weight.shape");
+    let output = std::process::Command::new(&python).args(["-c", &example]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // name, shape, and the bits of the first and last element.
     let mut seen = 0;
     for tensor in optimizer.layout().tensors() {
@@ -404,8 +412,9 @@ fn a_folder_keeps_the_newest_few_and_finds_the_newest_whole_one() {
     // A damaged newest one is passed over, says what is wrong, and never comes back.
     let newest = folder.path().join(at(80));
     let mut bytes = std::fs::read(&newest).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 4;
+    // Of the data, just before the hash: what comes before is text with the adapter's name.
+    let last = bytes.len() - 40;
+    bytes[last] ^= 4;
     std::fs::write(&newest, &bytes).unwrap();
     std::fs::write(folder.path().join(format!(".{}.1-1.kutta-part", at(90))), "part").unwrap();
     let mut saving = checkpoints().keep(1);
@@ -420,10 +429,105 @@ fn a_folder_keeps_the_newest_few_and_finds_the_newest_whole_one() {
     assert_eq!(names(), [at(75), format!("{}.damaged", at(80))]);
     drop(saving);
 
-    // None that is whole: an error with what is wrong, and no training anew over it.
+    // None that is whole: an error with what is wrong, each time, and no training anew over
+    // it.
     std::fs::write(folder.path().join(at(75)), &bytes[..100]).unwrap();
+    std::fs::write(folder.path().join(at(74)), "").unwrap();
+    for _ in 0..2 {
+        let error = checkpoints().newest().unwrap_err().to_string();
+        for part in ["no whole checkpoint", "000000000074", "000000000075", "another folder"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(names(), [at(74), at(75), format!("{}.damaged", at(80))]);
+    }
+    // Nor over what was set aside for a whole one that somebody took away.
+    for n in [74, 75] {
+        std::fs::remove_file(folder.path().join(at(n))).unwrap();
+    }
     let error = checkpoints().newest().unwrap_err().to_string();
-    assert!(error.contains("no whole checkpoint") && error.contains("000000000075"), "{error}");
+    assert!(error.contains("000000000080") && error.contains("was damaged"), "{error}");
+}
+
+/// A file that is not what its name says is passed over, and stays.
+#[test]
+fn a_folder_goes_by_what_is_in_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |n: u64| folder.path().join(format!("attempt-{n:012}.safetensors"));
+    let mut optimizer = builder("rk4")
+        .step_size(StepSize::constant(0.1))
+        .build(gpu(), quartic(10).layout(), &[1.0; 10])
+        .unwrap();
+    let checkpoints = || Checkpoints::new(folder.path()).unwrap();
+    checkpoints().finish(&mut optimizer).unwrap();
+    std::fs::copy(at(0), at(7)).unwrap();
+    let found = checkpoints().newest().unwrap().unwrap();
+    assert_eq!((found.checkpoint.attempts(), found.passed_over.len()), (0, 1));
+    let error = found.passed_over[0].1.to_string();
+    assert!(error.contains("as if 7 attempts") && error.contains("000000000007"), "{error}");
+    // It may be whole for somebody else: neither rotation nor a file of its name takes it.
+    let mut saving = checkpoints().every(Every::Steps(7)).keep(1);
+    let mut resumed = saving.newest().unwrap().unwrap().checkpoint.resume(gpu()).unwrap();
+    saving.run(&mut resumed, &mut quartic(10), 6).unwrap();
+    saving.finish(&mut resumed).unwrap();
+    assert_eq!(Checkpoint::open(at(7)).unwrap().attempts(), 0);
+    saving.run(&mut resumed, &mut quartic(10), 2).unwrap();
+    saving.finish(&mut resumed).unwrap();
+    let aside = std::path::PathBuf::from(format!("{}.passed-over", at(7).display()));
+    assert_eq!(Checkpoint::open(aside).unwrap().attempts(), 0);
+    assert_eq!(saving.files().unwrap(), [at(8)]);
+    // One set aside before is not replaced by the next one of this name.
+    for text in ["first", "second"] {
+        std::fs::write(at(9), text).unwrap();
+        checkpoints().newest().unwrap();
+    }
+    for (name, text) in [("damaged", "first"), ("2.damaged", "second")] {
+        let aside = std::path::PathBuf::from(format!("{}.{name}", at(9).display()));
+        assert_eq!(std::fs::read_to_string(aside).unwrap(), text);
+    }
+    #[cfg(unix)]
+    {
+        assert!(std::process::Command::new("mkfifo").arg(at(11)).status().unwrap().success());
+        let found = checkpoints().newest().unwrap().unwrap();
+        let error = found.passed_over[0].1.to_string();
+        assert!(error.contains("a named pipe"), "{error}");
+    }
+}
+
+/// Whoever asks for a file gets it, or the reason why there is none; and again.
+#[test]
+fn a_failed_write_is_told_until_there_is_a_file() {
+    let parent = tempfile::tempdir().unwrap();
+    let [folder, elsewhere] = ["run", "elsewhere"].map(|name| parent.path().join(name));
+    let mut optimizer = builder("rk4")
+        .step_size(StepSize::constant(0.1))
+        .build(gpu(), quartic(100).layout(), &noise(100, 4))
+        .unwrap();
+    let mut saving = Checkpoints::new(&folder).unwrap().every(Every::Steps(10));
+    saving.run(&mut optimizer, &mut quartic(100), 10).unwrap();
+    // A file in the folder's place: that stops root, too.
+    std::fs::rename(&folder, &elsewhere).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    for _ in 0..3 {
+        let error = saving.finish(&mut optimizer).unwrap_err().to_string();
+        assert!(error.contains("000000000010") && error.contains("is no folder"), "{error}");
+    }
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&elsewhere, &folder).unwrap();
+    let written = saving.finish(&mut optimizer).unwrap();
+    assert_eq!(written, [folder.join("attempt-000000000010.safetensors")]);
+    assert_eq!(Checkpoint::open(&written[0]).unwrap().attempts(), 10);
+    assert_eq!(saving.finish(&mut optimizer).unwrap(), Vec::<std::path::PathBuf>::new());
+
+    // One before it that failed matters no more.
+    saving.run(&mut optimizer, &mut quartic(100), 10).unwrap();
+    std::fs::rename(&folder, &elsewhere).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let again = saving.run(&mut optimizer, &mut quartic(100), 10);
+    assert!(again.unwrap_err().to_string().contains("is no folder"));
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&elsewhere, &folder).unwrap();
+    let written = saving.finish(&mut optimizer).unwrap();
+    assert_eq!(written, [folder.join("attempt-000000000030.safetensors")]);
 }
 
 #[test]
@@ -449,6 +553,42 @@ fn by_the_clock_and_while_training_goes_on() {
             "{file:?}"
         );
     }
+}
+
+/// Links are followed, and what is no regular file is refused by name.
+#[cfg(unix)]
+#[test]
+fn saving_replaces_nothing_but_a_regular_file() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut optimizer = builder("rk4")
+        .step_size(StepSize::constant(0.1))
+        .build(gpu(), quartic(10).layout(), &[1.0; 10])
+        .unwrap();
+    std::fs::create_dir(at("elsewhere")).unwrap();
+    std::fs::write(at("elsewhere/old"), "before").unwrap();
+    for name in ["old", "new"] {
+        symlink(format!("elsewhere/{name}"), at(name)).unwrap();
+        optimizer.save(at(name)).unwrap();
+        assert!(std::fs::symlink_metadata(at(name)).unwrap().is_symlink());
+        assert_eq!(Checkpoint::open(at("elsewhere").join(name)).unwrap().attempts(), 0);
+    }
+    let fifo = at("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    symlink("/dev/null", at("device")).unwrap();
+    for (name, words) in [
+        ("fifo", "a named pipe"),
+        ("device", "`/dev/null`, which is a device"),
+        ("elsewhere", "a folder"),
+        ("missing/file", "there is no folder"),
+    ] {
+        let message = optimizer.save(at(name)).unwrap_err().to_string();
+        assert!(message.contains(words) && message.contains(name), "{message}");
+    }
+    assert!(std::fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+    assert!(std::fs::symlink_metadata(at("device")).unwrap().is_symlink());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5);
 }
 
 #[test]

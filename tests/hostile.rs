@@ -135,10 +135,10 @@ fn forged_files_are_refused_by_what_is_wrong_with_them() {
         (
             "\\\"momentum\\\":{\\\"average\\\":{\\\"beta\\\":0.9}}",
             "\\\"momentum\\\":\\\"none\\\"",
-            "belong",
+            "`kutta.momentum.layer0.bias` is neither",
         ),
         ("\\\"momentum\\\":\\\"bf16\\\"", "\\\"momentum\\\":\\\"f32\\\"", "kutta.momentum.layer0"),
-        ("\\\"average\\\":0.9", "\\\"average\\\":null", "belong"),
+        ("\\\"average\\\":0.9", "\\\"average\\\":null", "`kutta.average.layer0.bias` is neither"),
     ] {
         let bytes = forged(from, to);
         let length = bytes.len();
@@ -147,6 +147,54 @@ fn forged_files_are_refused_by_what_is_wrong_with_them() {
         assert!(message.contains(words), "{from} -> {to}: {message:?} lacks {words:?}");
         assert!(largest <= length, "{from} -> {to}: {largest} bytes for {length}");
     }
+}
+
+/// Whole files whose tensors are declared otherwise than they were written: as many bytes,
+/// another meaning. A reader that goes by bytes alone would take them.
+#[test]
+fn tensors_declared_otherwise_are_refused_by_name() {
+    let weight = |of: &str, shape: &str| {
+        let offsets = if of.is_empty() { "[0,72]" } else { "[208,280]" };
+        format!(r#""{of}layer0.weight":{{"data_offsets":{offsets},"dtype":"F32","shape":{shape}}}"#)
+    };
+    let control = r#""kutta.control":{"data_offsets":[416,592],"dtype":"U32","shape":[44]}"#;
+    let bias = r#""layer0.bias":{"data_offsets":[72,96],"dtype":"F32","shape":[6]}"#;
+    let momentum = r#"{"data_offsets":[592,628],"dtype":"BF16","shape":[3,6]}"#;
+    let twice = format!("{},{bias}", bias.replace("[6]", "[2,3]"));
+    for (from, to, words) in [
+        (&*weight("", "[3,6]"), &*weight("", "[6,3]"), &["`layer0.weight`", "[6, 3]"][..]),
+        (&weight("", "[3,6]"), &weight("", "[18]"), &["`layer0.weight`", "[18]"]),
+        (&weight("", "[3,6]"), &weight("", "[1,3,6]"), &["`layer0.weight`", "[1, 3, 6]"]),
+        (
+            &weight("kutta.average.", "[3,6]"),
+            &weight("kutta.average.", "[6,3]"),
+            &["`kutta.average.layer0.weight`", "[6, 3]"],
+        ),
+        (momentum, &momentum.replace("[3,6]", "[6,3]"), &["`kutta.momentum.layer0.weight`"]),
+        (momentum, &momentum.replace("BF16", "F16"), &["`kutta.momentum.layer0.weight`", "F16"]),
+        (bias, &bias.replace("F32", "U32"), &["`layer0.bias`", "U32"]),
+        (control, &control.replace("[44]", "[4,11]"), &["`kutta.control`", "[4, 11]"]),
+        (control, &control.replace("U32", "F32"), &["`kutta.control`", "F32"]),
+        (bias, &bias.replace("layer0.bias", "kutta.eigenvector"), &["layer0.bias"]),
+        (bias, &twice, &["`layer0.bias` is there twice"]),
+        (
+            r#""note.seed":"7""#,
+            r#""note.seed":"7","note.seed":"8""#,
+            &["`note.seed` is there twice"],
+        ),
+        (r#""note.seed":"7""#, r#""kutta.more":"7""#, &["`kutta.more`", "unknown"]),
+        (r#""note.seed":"7""#, r#""seed":"7""#, &["`seed`", "unknown"]),
+        (r#"\"opens\":true"#, r#"\"opens\":true,\"opens\":false"#, &["kutta.host", "twice"]),
+        (r#"\"name\": \"dp5\""#, r#"\"name\": \"a\", \"name\": \"dp5\""#, &["options", "twice"]),
+    ] {
+        let found = Checkpoint::from_bytes(forged(from, to));
+        let message = found.map(|_| ()).unwrap_err().to_string();
+        for part in words {
+            assert!(message.contains(part), "{to}: {message:?} lacks {part:?}");
+        }
+    }
+    let hash = Checkpoint::from_bytes(forged("\"shape\":[32]", "\"shape\":[4,8]"));
+    assert!(hash.unwrap_err().to_string().contains("kutta.sha256"));
 }
 
 /// Options that can be read and cannot be built with: that is said before a device is

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use kutta::checkpoint::Checkpoint;
 use kutta::{Findings, Method};
 
 const FILE: &str = "examples/methods/butcher5.json";
@@ -210,11 +211,16 @@ fn train_goes_on_from_its_checkpoints() {
         names.sort();
         names
     };
-    // Six batches make an epoch.
+    // Six batches make an epoch, and refused attempts draw none.
     let at = |n: u64| format!("attempt-{n:012}.safetensors");
-    assert_eq!(names(&parts), [at(14), at(21), at(24)]);
+    let open = |folder: &Path, name: &str| Checkpoint::open(folder.join(name)).unwrap();
+    let newest = names(&parts).pop().unwrap();
+    let end = open(&parts, &newest);
+    assert_eq!(end.batch(), 4 * 6);
+    let before = (end.attempts() - 1) / 7 * 7;
+    assert_eq!(names(&parts), [at(before - 7), at(before), at(end.attempts())]);
     // A damaged newest one: it says so, and goes on from the one before.
-    let newest = parts.join(at(24));
+    let newest = parts.join(newest);
     let mut bytes = fs::read(&newest).unwrap();
     let last = bytes.len() - 40;
     bytes[last] ^= 1;
@@ -222,9 +228,13 @@ fn train_goes_on_from_its_checkpoints() {
     let resumed = run(&parts, "9", &["--resume"]);
     fine(&resumed);
     let said = text(&resumed.stderr);
-    assert!(said.contains("SHA-256") && said.contains("21 steps"), "{said}");
-    let [a, b] = [&whole, &parts]
-        .map(|folder| kutta::checkpoint::Checkpoint::open(folder.join(at(54))).unwrap());
+    assert!(said.contains("SHA-256") && said.contains(&format!("{before} steps")), "{said}");
+    let last = |folder: &Path| {
+        let whole = |name: &String| name.ends_with(".safetensors");
+        open(folder, &names(folder).into_iter().rfind(whole).unwrap())
+    };
+    let (a, b) = (last(&whole), last(&parts));
+    assert_eq!((a.batch(), a.attempts()), (9 * 6, b.attempts()));
     let differing = a.tensors_differing(&b);
     assert!(differing.iter().all(|name| name == "kutta.control"), "{differing:?}");
     assert_eq!(a.evaluations(), b.evaluations());
@@ -232,7 +242,7 @@ fn train_goes_on_from_its_checkpoints() {
     for (folder, more, words) in [
         (&whole, &[][..], "--resume"),
         (&whole, &["--resume", "--seed", "8"], "--seed 7, not 8"),
-        (&whole, &["--resume", "--hidden", "5"], "another network"),
+        (&whole, &["--resume", "--hidden", "5"], "--hidden 6, not 6,5"),
         (&whole, &["--resume"], "ask for more"),
     ] {
         let options: Vec<&str> = more.to_vec();

@@ -1,13 +1,18 @@
 //! The options.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::{Debug, Display};
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use kutta::checkpoint::Every;
 use kutta::models::Activation;
+use kutta::optimizer::Builder;
 use kutta::{
-    Adaptive, Ingredients, Method, Momentum, Preconditioner, SpectralRadius, StepSize, Stored,
+    Adaptive, Ingredients, Method, Momentum, Optimizer, Preconditioner, SpectralRadius, StepSize,
+    Stored,
 };
 use serde::{Serialize, Serializer};
 
@@ -86,26 +91,27 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub accumulate: u32,
 
-    /// Gives every stage of a step a batch of its own
-    #[arg(long, conflicts_with_all = ["accumulate", "compare"])]
+    /// Gives every stage of a step a batch of its own, or --accumulate micro-batches
+    #[arg(long)]
     pub batch_per_stage: bool,
 
     /// Samples in a batch, or in a micro-batch
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
     pub batch: usize,
 
-    /// How often to go through the training set
+    /// How often to go through the training set: until its batches have been drawn so
+    /// often, by whatever steps; a refused step draws no further ones
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub epochs: u64,
 
     /// What the epochs count for every method: epochs themselves, or as many
-    /// gradient evaluations as those epochs have batches, so that a method of
-    /// s stages takes 1/s of the steps
+    /// gradient evaluations as those epochs have batches of --batch samples, so that
+    /// a method of s stages takes 1/s of the steps, whatever batches they see
     #[arg(long, value_enum, default_value_t = Budget::Epochs)]
     pub budget: Budget,
 
     /// Widths of the hidden layers
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "128")]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "128", value_parser = positive)]
     pub hidden: Vec<usize>,
 
     /// What a hidden layer does with its sums
@@ -116,7 +122,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub seed: u64,
 
-    /// Folder for train.svg and train.png
+    /// Folder for train.svg and train.png, made if it is missing
     #[arg(long, value_name = "DIR", default_value = "target/train")]
     pub out: PathBuf,
 
@@ -133,13 +139,94 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 3, requires = "checkpoint", value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: u32,
 
-    /// Goes on from the newest whole checkpoint in the folder, if there is one
+    /// Goes on from the newest whole checkpoint in the folder, if there is one, with the
+    /// options that it was made with where others are not given
     #[arg(long, requires = "checkpoint")]
     pub resume: bool,
 
     /// Also writes the options and the whole curve to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// What was read.
+    #[arg(skip)]
+    #[serde(skip)]
+    line: Vec<OsString>,
+
+    /// The options of [`TRAINING`], as they were written, and whether they were.
+    #[arg(skip)]
+    #[serde(skip)]
+    texts: BTreeMap<&'static str, (String, bool)>,
+
+    /// The method of a checkpoint, which no file need define any more.
+    #[arg(skip)]
+    #[serde(skip)]
+    trained: Option<Method>,
+}
+
+/// An option that a training depends on.
+#[derive(Debug)]
+pub struct Trained {
+    id: &'static str,
+    /// Whether a training may go on with another value.
+    pub may_change: bool,
+}
+
+impl Trained {
+    const fn fixed(id: &'static str) -> Self {
+        Self { id, may_change: false }
+    }
+
+    const fn free(id: &'static str) -> Self {
+        Self { id, may_change: true }
+    }
+
+    /// As on the command line, without its dashes.
+    pub fn name(&self) -> String {
+        self.id.replace('_', "-")
+    }
+}
+
+/// A checkpoint keeps them all. Where other values would ask for state that it has not,
+/// the optimizer refuses; where they would mean other samples, they are fixed. Of the data
+/// there is a hash beside their folder.
+pub const TRAINING: [Trained; 20] = [
+    Trained::free("method"),
+    Trained::free("step_size"),
+    Trained::free("adaptive"),
+    Trained::free("spectral_radius"),
+    Trained::free("clip"),
+    Trained::free("preconditioner"),
+    Trained::free("momentum"),
+    Trained::free("storage"),
+    Trained::free("weight_decay"),
+    Trained::free("l2"),
+    Trained::free("average"),
+    Trained::fixed("accumulate"),
+    Trained::fixed("batch_per_stage"),
+    Trained::fixed("batch"),
+    Trained::free("epochs"),
+    Trained::free("budget"),
+    Trained::fixed("hidden"),
+    Trained::fixed("activation"),
+    Trained::fixed("seed"),
+    Trained::free("data"),
+];
+
+/// An option that is not as in the checkpoint.
+#[derive(Debug)]
+pub struct Change {
+    pub option: &'static Trained,
+    pub now: String,
+    pub before: String,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(0) => Err("0 is too small; at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err(format!("`{text}` is no whole number")),
+    }
 }
 
 fn adaptive(text: &str) -> Result<Adaptive, String> {
@@ -181,6 +268,91 @@ impl From<ActivationName> for Activation {
 }
 
 impl Args {
+    /// # Errors
+    /// What clap says of a line.
+    pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let line: Vec<OsString> = line.into_iter().collect();
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(&line)?;
+        let mut args = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
+        args.texts = TRAINING.iter().map(|option| (option.id, text(&matches, option.id))).collect();
+        args.line = line;
+        Ok(args)
+    }
+
+    /// As it was written, or its default; empty where it has none.
+    pub fn text(&self, option: &Trained) -> &str {
+        self.texts.get(option.id).map_or("", |(text, _)| text)
+    }
+
+    /// Whether it was written.
+    pub fn is_given(&self, option: &Trained) -> bool {
+        self.texts.get(option.id).is_some_and(|(_, given)| *given)
+    }
+
+    /// These options where they were given, and those of a checkpoint where not; with what
+    /// that changes, but for folders of data and for methods, which files may define.
+    ///
+    /// # Errors
+    /// An option that the checkpoint does not tell, or that cannot be read.
+    pub fn resumed<'a>(
+        &self,
+        saved: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<(Self, Vec<Change>), String> {
+        let (mut all, mut missing) = (vec![OsString::from("train")], self.line.clone());
+        for option in &TRAINING {
+            let name = option.name();
+            let text = saved(&name).ok_or_else(|| {
+                format!("it does not tell its --{name}, so that no `train` of this kind made it")
+            })?;
+            let argument = match (option.id, text) {
+                (_, "") | ("batch_per_stage", "false") => continue,
+                ("batch_per_stage", _) => format!("--{name}"),
+                _ => format!("--{name}={text}"),
+            };
+            if !self.is_given(option) {
+                missing.push((&argument).into());
+            }
+            all.push(argument.into());
+        }
+        let [theirs, merged] = [all, missing].map(|line| {
+            Self::read(line).map_err(|error| format!("its options cannot be read: {error}"))
+        });
+        let (theirs, mut merged) = (theirs?, merged?);
+        let changed = |option: &&'static Trained| {
+            !["method", "data"].contains(&option.id) && merged.value(option) != theirs.value(option)
+        };
+        let said = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
+        let changes = TRAINING.iter().filter(changed).map(|option| Change {
+            option,
+            now: said(merged.text(option)),
+            before: said(theirs.text(option)),
+        });
+        let changes: Vec<Change> = changes.collect();
+        for option in &TRAINING {
+            // The checkpoint's words, unless others mean something else.
+            let changes = changes.iter().any(|change| change.option.id == option.id);
+            let folder = ["method", "data"].contains(&option.id);
+            let given = self.is_given(option);
+            let words = if changes || folder && given { &merged } else { &theirs };
+            let words = words.text(option).to_owned();
+            merged.texts.insert(option.id, (words, given));
+        }
+        Ok((merged, changes))
+    }
+
+    /// What an option means, however it was written.
+    fn value(&self, option: &Trained) -> String {
+        match (option.id, self.step_size()) {
+            ("step_size", Ok(step_size)) => format!("{step_size:?}"),
+            ("step_size", Err(_)) => self.step_size.clone(),
+            (id, _) => serde_json::to_value(self)
+                .ok()
+                .and_then(|all| all.get(id).map(ToString::to_string))
+                .unwrap_or_default(),
+        }
+    }
+
     /// What the methods to train with are asked for by.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let names = match self.compare.as_slice() {
@@ -195,6 +367,9 @@ impl Args {
     /// # Errors
     /// A name that is unknown or there twice, or a file that holds no method.
     pub fn methods(&self) -> Result<Vec<Method>, String> {
+        if let Some(method) = &self.trained {
+            return Ok(vec![method.clone()]);
+        }
         let mut methods: Vec<Method> = Vec::new();
         for name in self.names() {
             let method = Method::load(name).map_err(|e| format!("{e}"))?;
@@ -205,6 +380,18 @@ impl Args {
             methods.push(method);
         }
         Ok(methods)
+    }
+
+    /// Trains with this method, whatever `--method` names.
+    pub fn trained_with(&mut self, method: Method) {
+        self.trained = Some(method);
+    }
+
+    /// Those of the methods that files of their own define.
+    pub fn own<'a>(&self, methods: &'a [Method]) -> impl Iterator<Item = &'a Method> {
+        let named = self.trained.is_none();
+        let files: Vec<bool> = self.names().map(|name| named && Method::is_path(name)).collect();
+        methods.iter().zip(files).filter_map(|(method, own)| own.then_some(method))
     }
 
     /// # Errors
@@ -229,6 +416,20 @@ impl Args {
         }
     }
 
+    /// How to build an optimizer of one of the methods.
+    ///
+    /// # Errors
+    /// A step size that is none, or options that do not go together with this method.
+    pub fn builder(&self, method: &Method) -> Result<Builder, kutta::Error> {
+        let builder = Optimizer::builder(method.clone())
+            .step_size(self.step_size()?)
+            // Micro-batches are added up in f32.
+            .writes_narrow(self.accumulate <= 1)
+            .ingredients(self.ingredients());
+        builder.check()?;
+        Ok(builder)
+    }
+
     /// Widths of all layers, from inputs to classes.
     pub fn layers(&self, inputs: usize, classes: usize) -> Vec<usize> {
         let mut layers = vec![inputs];
@@ -238,12 +439,60 @@ impl Args {
     }
 }
 
+/// Values that were split at commas are put together again.
+fn text(matches: &ArgMatches, id: &str) -> (String, bool) {
+    let values = matches.get_raw(id).into_iter().flatten();
+    let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+    let given = matches.value_source(id) == Some(ValueSource::CommandLine);
+    (values.join(","), given)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Args, clap::Error> {
-        Args::try_parse_from(std::iter::once("train").chain(line.split_whitespace()))
+        Args::read(std::iter::once("train").chain(line.split_whitespace()).map(Into::into))
+    }
+
+    fn notes(args: &Args) -> BTreeMap<String, String> {
+        TRAINING.iter().map(|option| (option.name(), args.text(option).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_checkpoints_options_hold_where_none_are_given() {
+        let line = "--method mine.json --step-size cosine:from=0.5,to=0.01,steps=40 --hidden 6,7 \
+                    --adaptive rtol=1e-2,atol=1e-3 --batch-per-stage --clip 2.50 --seed 8 \
+                    --preconditioner adam:beta2=0.99 --budget evaluations";
+        let saved = parse(line).unwrap();
+        let notes = notes(&saved);
+        let saved = |key: &str| notes.get(key).map(String::as_str);
+        let resumed = |line: &str| parse(line).unwrap().resumed(saved).unwrap();
+        let (all, changes) = resumed("--checkpoint x --resume");
+        assert_eq!(self::notes(&all), notes);
+        assert!(changes.is_empty() && all.resume && all.batch_per_stage);
+        assert!(TRAINING.iter().all(|option| !all.is_given(option)));
+        assert_eq!((all.clip, all.hidden.as_slice()), (Some(2.5), &[6, 7][..]));
+
+        // The same in other words is no change; others are, in the order of the table.
+        let (_, changes) = resumed(
+            "--checkpoint x --resume --clip 2.5 --hidden 6,7 --seed 8 --step-size \
+             cosine:from=.5,to=.01,steps=40 --adaptive rtol=0.01,atol=0.001",
+        );
+        assert_eq!(changes.len(), 0);
+        let (all, changes) = resumed("--checkpoint x --resume --seed 9 --l2 0.1 --average 0.9");
+        let said: Vec<_> = changes
+            .iter()
+            .map(|change| (change.option.name(), &*change.now, &*change.before))
+            .collect();
+        let expected = [("l2", "0.1", "0"), ("average", "0.9", "none"), ("seed", "9", "8")];
+        assert_eq!(said, expected.map(|(name, now, before)| (name.to_owned(), now, before)));
+        let may: Vec<bool> = changes.iter().map(|change| change.option.may_change).collect();
+        assert_eq!(may, [true, true, false]);
+        assert_eq!(all.seed, 9);
+        let missing = |key: &str| notes.get(key).filter(|_| key != "clip").map(String::as_str);
+        let message = parse("--checkpoint x --resume").unwrap().resumed(missing).unwrap_err();
+        assert!(message.contains("--clip"), "{message}");
     }
 
     #[test]
@@ -266,6 +515,7 @@ mod tests {
                 "--checkpoint x --keep 0",
             ])
             .chain(["--checkpoint x --compare euler,rk4", "--checkpoint x --every 2h"])
+            .chain(["--batch 0", "--hidden 0", "--hidden 4,0", "--accumulate 0"])
         {
             assert!(parse(line).is_err(), "{line}");
         }

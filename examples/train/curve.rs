@@ -6,16 +6,27 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
     pub method: String,
-    /// Gradient evaluations.
+    /// Of the checkpoint that it went on from, if it did.
+    pub before: Before,
+    /// Gradient evaluations, those before among them: one for each micro-batch.
     pub evaluations: u64,
     /// Time spent training, tests of the accuracy left out.
     pub seconds: f64,
-    /// Samples trained on; each of a batch counts once for all stages.
+    /// Samples drawn in this time; those of a batch count once for all gradients and
+    /// retries.
     pub samples: f64,
     pub steps: Vec<Step>,
     pub tests: Vec<Test>,
     /// Accuracy of the averaged parameters, at the end.
     pub average: Option<f64>,
+}
+
+/// What other processes did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Before {
+    /// Attempts.
+    pub steps: u64,
+    pub evaluations: u64,
 }
 
 /// One attempt.
@@ -45,6 +56,25 @@ pub struct Test {
 }
 
 impl Run {
+    /// Nothing yet.
+    pub fn new(method: String) -> Self {
+        Self {
+            method,
+            before: Before::default(),
+            evaluations: 0,
+            seconds: 0.0,
+            samples: 0.0,
+            steps: Vec::new(),
+            tests: Vec::new(),
+            average: None,
+        }
+    }
+
+    /// Gradient evaluations of this process.
+    pub fn own_evaluations(&self) -> u64 {
+        self.evaluations - self.before.evaluations
+    }
+
     pub fn last_test(&self) -> Option<&Test> {
         self.tests.last()
     }
@@ -54,7 +84,7 @@ impl Run {
     }
 
     pub fn evaluations_per_second(&self) -> f64 {
-        self.evaluations as f64 / self.seconds.max(1e-9)
+        self.own_evaluations() as f64 / self.seconds.max(1e-9)
     }
 
     /// Attempts that changed nothing.

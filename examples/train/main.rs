@@ -7,6 +7,10 @@
 //! cargo run --release --example train -- --checkpoint run --every 30s --resume
 //! ```
 
+#[macro_use]
+#[path = "../shared/output.rs"]
+mod output;
+
 mod cli;
 mod curve;
 mod files;
@@ -18,73 +22,78 @@ mod summary;
 mod training;
 
 use std::error::Error;
-use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use kutta::data::Idx;
 use kutta::models::{Loss, Mlp};
-use kutta::{Findings, Gpu, Method};
+use kutta::{Findings, Gpu};
 
 use cli::Args;
+use curve::Run;
+use numbers::grouped;
+use output::usage;
+use saving::Saving;
 use training::Trainer;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        }
-    };
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    output::main_with(|| Args::read(std::env::args_os()), run)
 }
 
-/// Batches that a step takes from the epoch.
-fn batches_per_step(args: &Args, methods: &[Method]) -> u64 {
-    match (args.batch_per_stage, methods) {
-        (true, [method]) => method.stages() as u64,
-        _ => u64::from(args.accumulate),
+fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    // First everything that can be wrong, then everything that takes time.
+    let (args, mut saving) = Saving::resumed(args)?;
+    let methods = args.methods().map_err(usage)?;
+    args.step_size().map_err(usage)?;
+    for method in &methods {
+        args.builder(method).map_err(usage)?;
     }
-}
+    let findings = args.own(&methods).map(Findings::of).collect::<Result<Vec<_>, _>>()?;
+    let files = files::Files::prepare(&args)?;
+    for findings in findings {
+        output::print(findings);
+    }
 
-fn run(args: &Args) -> Result<(), Box<dyn Error>> {
-    let methods = args.methods()?;
-    args.step_size()?;
-    for (_, method) in args.names().zip(&methods).filter(|(name, _)| Method::is_path(name)) {
-        write!(std::io::stdout(), "{}", Findings::of(method)?)?;
-    }
-    // Nobody wants to hear after the training that it cannot be saved.
-    let files = files::Outputs::prepare(&args.out, args.json.as_deref())?;
+    note!("reading {}", args.data.display());
     let data = Idx::open(&args.data)?;
-    let gpu = Gpu::new()?;
-
     let batches = data.train(args.batch)?.seed(args.seed);
+    saving.begin(&args, batches.samples())?;
+    let gpu = Gpu::new()?;
     let epoch = training::Epoch {
-        batches: u64::from(batches.per_epoch()).div_ceil(batches_per_step(args, &methods)),
+        batches: u64::from(batches.per_epoch()),
         samples: batches.samples().len() as u64,
     };
+    note!(
+        "{} samples in {} batches; compiling shaders for {}",
+        grouped(epoch.samples as f64),
+        grouped(epoch.batches as f64),
+        gpu.info().name
+    );
     let layers = args.layers(batches.samples().width(), data.classes());
     let mut mlp = Mlp::builder(&layers)
         .activation(args.activation.into())
         .loss(Loss::CrossEntropy)
         .build(&gpu, batches)?;
+    for method in &methods {
+        args.builder(method)?.requirements(&gpu, mlp.layout())?;
+    }
     let test = mlp.upload(&data.test())?;
 
-    let mut trainer = Trainer { gpu: &gpu, mlp: &mut mlp, test: &test, args, epoch };
+    let mut trainer = Trainer { gpu: &gpu, mlp: &mut mlp, test: &test, args: &args, epoch };
     let mut runs = Vec::new();
     for method in &methods {
-        runs.push(trainer.train(method)?);
+        let mut run = Run::new(method.to_string());
+        // What it has come to is shown all the same, and so is what others come to.
+        if let Err(error) = trainer.train(method, &mut saving, &mut run) {
+            output::fault(format_args!("{method}: {error}"));
+        }
+        runs.extend(Some(run).filter(|run| !run.tests.is_empty()));
+    }
+    if runs.is_empty() {
+        return Ok(());
     }
 
     let summary = summary::Summary {
-        options: args,
+        options: &args,
         layers: &layers,
         adapter: &gpu.info().name,
         epoch,
@@ -92,12 +101,11 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     };
     let drawn = plot::Figure {
         title: summary.title(),
-        steps_per_epoch: epoch.batches,
+        steps_per_epoch: trainer.steps_per_epoch(&methods),
         runs: &runs,
         against: if runs.len() > 1 { plot::TOGETHER } else { plot::ALONE },
     };
-    files.write(&drawn, &summary)?;
-    // A closed pipe is no reason to fail now.
-    let _ = write!(std::io::stdout(), "{summary}{files}");
+    output::print(&summary);
+    files.write(&drawn, &summary);
     Ok(())
 }

@@ -6,7 +6,7 @@ use kutta::{Momentum, Preconditioner, Stored};
 use serde::Serialize;
 
 use crate::cli::Args;
-use crate::curve::Run;
+use crate::curve::{Before, Run};
 use crate::numbers::{grouped, per_cent, short};
 use crate::training::Epoch;
 
@@ -56,6 +56,9 @@ impl Summary<'_> {
         if self.options.accumulate > 1 {
             title += &format!(", {} micro-batches", self.options.accumulate);
         }
+        if self.options.batch_per_stage {
+            title += ", a batch for each stage";
+        }
         title
     }
 }
@@ -79,7 +82,7 @@ impl fmt::Display for Summary<'_> {
             table.push([
                 run.method.clone(),
                 grouped(run.steps.len() as f64),
-                grouped(run.evaluations as f64),
+                grouped(run.own_evaluations() as f64),
                 format!("{:.1} s", run.seconds),
                 grouped(run.samples_per_second()),
                 grouped(run.evaluations_per_second()),
@@ -98,6 +101,15 @@ impl fmt::Display for Summary<'_> {
                 write!(f, "  {cell:>width$}")?;
             }
             writeln!(f)?;
+        }
+        for run in self.runs.iter().filter(|run| run.before != Before::default()) {
+            let Before { steps, evaluations } = run.before;
+            let [steps, gradients] = [steps, evaluations].map(|n| grouped(n as f64));
+            writeln!(
+                f,
+                "{}: went on from {steps} steps and {gradients} gradients, which the table leaves out",
+                run.method
+            )?;
         }
         for run in self.runs.iter().filter(|run| run.not_accepted() > 0) {
             let (lost, all) = (run.not_accepted(), run.steps.len());

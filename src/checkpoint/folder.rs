@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::write::{TEMPORARY, io_error};
+use super::whole::{TEMPORARY, make_folder};
+use super::write::io_error;
 use super::{Checkpoint, CheckpointError, Snapshot};
 use crate::error::Error;
 use crate::optimizer::Optimizer;
@@ -18,6 +19,8 @@ const BEFORE: &str = "attempt-";
 const AFTER: &str = ".safetensors";
 /// Appended to the name of a file that was found to be damaged.
 const ASIDE: &str = ".damaged";
+/// And to that of another one that was passed over, when its place is wanted.
+const PASSED_OVER: &str = ".passed-over";
 
 /// Checkpoints that [`Checkpoints`] keeps unless told otherwise.
 const KEPT: usize = 3;
@@ -106,9 +109,11 @@ pub struct Checkpoints {
     last: Option<(u64, Instant)>,
     /// Made, and not yet here.
     coming: Option<Snapshot>,
-    writer: Option<JoinHandle<Result<PathBuf, Error>>>,
-    /// The attempts of the newest file.
+    writer: Option<JoinHandle<Result<(u64, PathBuf), Error>>>,
+    /// The attempts of the newest file, as far as it is known to be on the disk.
     saved: Option<u64>,
+    /// Whole or not, they could not be read here: another kutta may.
+    passed_over: Vec<PathBuf>,
 }
 
 impl Checkpoints {
@@ -119,7 +124,7 @@ impl Checkpoints {
     /// A folder that cannot be made or read.
     pub fn new(folder: impl Into<PathBuf>) -> Result<Self, Error> {
         let folder = folder.into();
-        fs::create_dir_all(&folder).map_err(|error| io_error(&folder, "made", &error))?;
+        make_folder(&folder).map_err(|error| io_error(&folder, "made", &error))?;
         let made = Self {
             folder,
             every: None,
@@ -129,6 +134,7 @@ impl Checkpoints {
             coming: None,
             writer: None,
             saved: None,
+            passed_over: Vec::new(),
         };
         // What a process left that was killed while it wrote.
         for path in made.entries()? {
@@ -194,34 +200,57 @@ impl Checkpoints {
     ///
     /// # Errors
     /// A folder that cannot be read; or one with files of which none is whole, with what
-    /// is wrong with each: training anew over them is for the caller to decide.
+    /// is wrong with each: they stay where they are, and the error comes again each time,
+    /// for training anew over them is for the caller to decide.
     pub fn newest(&mut self) -> Result<Option<Found>, Error> {
-        let mut passed_over = Vec::new();
+        let mut passed_over: Vec<(PathBuf, Error)> = Vec::new();
         for (number, path) in self.numbered()?.into_iter().rev() {
-            match Checkpoint::open(&path) {
+            let found = Checkpoint::open(&path).and_then(|checkpoint| {
+                // By its name it would be taken for newer, or older, than it is.
+                match checkpoint.attempts() {
+                    made if made == number => Ok(checkpoint),
+                    made => Err(self.fault(format!(
+                        "`{}` is named as if {number} attempts had led to it, and {made} did; \
+                         name it as it was",
+                        path.display()
+                    ))),
+                }
+            });
+            match found {
                 Ok(checkpoint) => {
+                    for (path, error) in &passed_over {
+                        match error {
+                            Error::Checkpoint(CheckpointError::Damaged { .. }) => {
+                                set_aside(path, ASIDE);
+                            }
+                            _ => self.passed_over.push(path.clone()),
+                        }
+                    }
                     self.saved = Some(number);
                     self.last = Some((checkpoint.attempts(), Instant::now()));
                     return Ok(Some(Found { path, checkpoint, passed_over }));
                 }
                 Err(error) => passed_over.push((path, error)),
             }
-            // Else it would be taken for the newest by rotation too.
-            if let Some((path, Error::Checkpoint(CheckpointError::Damaged { .. }))) =
-                passed_over.last()
-            {
-                let mut aside = path.clone().into_os_string();
-                aside.push(ASIDE);
-                // In a folder that cannot be written to it stays where it is.
-                let _ = fs::rename(path, aside);
-            }
         }
-        if passed_over.is_empty() {
+        let mut faults: Vec<String> = passed_over.iter().map(|(_, e)| e.to_string()).collect();
+        if faults.is_empty() {
+            // Somebody took the whole ones away that these were passed over for.
+            let aside = |path: &PathBuf| path.to_string_lossy().ends_with(ASIDE);
+            let left = self.entries()?.into_iter().filter(aside);
+            faults = left.map(|path| format!("`{}` was damaged", path.display())).collect();
+        }
+        if faults.is_empty() {
             return Ok(None);
         }
-        let faults: Vec<String> = passed_over.iter().map(|(_, e)| e.to_string()).collect();
-        let (folder, fault) = (self.folder.clone(), faults.join("; "));
-        Err(CheckpointError::Folder { folder, fault }.into())
+        faults.sort();
+        let remedy = "none of them can be resumed from; move them away, or take another folder, \
+                      to begin anew";
+        Err(self.fault(format!("{}; {remedy}", faults.join("; "))))
+    }
+
+    fn fault(&self, fault: String) -> Error {
+        CheckpointError::Folder { folder: self.folder.clone(), fault }.into()
     }
 
     /// n attempts, as [`Optimizer::run`] makes them, with a checkpoint whenever one is due:
@@ -307,10 +336,12 @@ impl Checkpoints {
         {
             let attempts = snapshot.attempts()?;
             let path = self.folder.join(format!("{BEFORE}{attempts:012}{AFTER}"));
-            self.saved = Some(attempts);
+            if let Some(at) = self.passed_over.iter().position(|other| *other == path) {
+                set_aside(&self.passed_over.swap_remove(at), PASSED_OVER);
+            }
             self.writer = Some(std::thread::spawn(move || {
                 snapshot.write(&path)?;
-                Ok(path)
+                Ok((attempts, path))
             }));
         }
         if waits { self.join(written) } else { Ok(()) }
@@ -318,16 +349,20 @@ impl Checkpoints {
 
     fn join(&mut self, written: &mut Vec<PathBuf>) -> Result<(), Error> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
-        written.push(writer.join().map_err(|_| CheckpointError::Writer)??);
+        let (attempts, path) = writer.join().map_err(|_| CheckpointError::Writer)??;
+        self.saved = Some(attempts);
+        written.push(path);
         self.rotate()
     }
 
     /// Removes files older than the newest few, up to the one just written: what is newer
-    /// than that is nobody's to judge here.
+    /// than that is nobody's to judge here, nor is what could not be read.
     fn rotate(&self) -> Result<(), Error> {
         let newest = self.saved.unwrap_or(u64::MAX);
         let files = self.numbered()?;
-        let known: Vec<_> = files.iter().filter(|(number, _)| *number <= newest).collect();
+        let own = |path| !self.passed_over.contains(path);
+        let known: Vec<_> =
+            files.iter().filter(|(number, path)| *number <= newest && own(path)).collect();
         for (_, path) in known.iter().rev().skip(self.keep) {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -340,18 +375,38 @@ impl Checkpoints {
     }
 
     /// Saves now, unless there is a file of this very attempt already, and waits until it
-    /// is on the disk, and those on their way before it.
+    /// is on the disk, and those on their way before it. One of those that failed matters no
+    /// more once this one is there.
     ///
     /// # Errors
-    /// What kept a checkpoint from being written.
+    /// What kept this checkpoint from being written.
     pub fn finish(&mut self, optimizer: &mut Optimizer) -> Result<Vec<PathBuf>, Error> {
         let mut written = Vec::new();
-        self.collect(true, &mut written)?;
-        if self.saved != Some(optimizer.attempts_asked()) {
-            self.take(optimizer)?;
-            self.collect(true, &mut written)?;
+        let before = self.collect(true, &mut written);
+        if self.saved == Some(optimizer.attempts_asked()) {
+            before?;
+            return Ok(written);
         }
+        self.take(optimizer)?;
+        self.collect(true, &mut written)?;
         Ok(written)
+    }
+}
+
+/// In a folder that cannot be written to it stays where it is.
+fn set_aside(path: &Path, ending: &str) {
+    let named = |number: u32| {
+        let mut aside = path.to_owned().into_os_string();
+        if number > 1 {
+            aside.push(format!(".{number}"));
+        }
+        aside.push(ending);
+        PathBuf::from(aside)
+    };
+    // One that was set aside before under this name stays, too.
+    let free = (1..).map(named).find(|aside| fs::symlink_metadata(aside).is_err());
+    if let Some(aside) = free {
+        let _ = fs::rename(path, aside);
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) mod key {
     pub(crate) const OPTIONS: &str = "kutta.options";
     pub(crate) const HOST: &str = "kutta.host";
     pub(crate) const CONTROL: &str = "kutta.control";
+    /// All of these.
+    pub(crate) const ALL: [&str; 7] = [FORMAT, VERSION, ADAPTER, LAYOUT, OPTIONS, HOST, CONTROL];
     /// Before the keys of the user's own notes.
     pub(crate) const NOTE: &str = "note.";
 }

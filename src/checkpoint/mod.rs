@@ -29,7 +29,9 @@ mod error;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
 mod format;
+mod header;
 mod read;
+mod whole;
 mod write;
 
 use std::path::Path;

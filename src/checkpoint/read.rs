@@ -1,18 +1,17 @@
 //! Reading a checkpoint: everything is checked before anything is built.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors};
-use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
+use safetensors::Dtype;
 
 use super::CheckpointError;
-use super::format::{self, CONTROL, CONTROL_WORDS, FORMAT, HASH, HASH_BYTES, LENGTH, SETTLED, key};
+use super::format::{self, CONTROL, CONTROL_WORDS, FORMAT, SETTLED, key};
+use super::header::{About, Header, Kept, json};
+use super::whole;
 use super::write::io_error;
 use crate::error::Error;
 use crate::gpu::Gpu;
@@ -35,9 +34,10 @@ use crate::optimizer::{Builder, Optimizer};
 #[derive(Debug)]
 pub struct Checkpoint {
     bytes: Vec<u8>,
-    /// Where each tensor's bytes are, and what they are.
-    tensors: BTreeMap<String, (Dtype, Range<usize>)>,
+    tensors: BTreeMap<String, Kept>,
     layout: ParamLayout,
+    /// The shape of its flat vector.
+    flat: [usize; 1],
     builder: Builder,
     host: Host,
     control: Control,
@@ -45,19 +45,6 @@ pub struct Checkpoint {
     version: String,
     adapter: String,
     notes: BTreeMap<String, String>,
-}
-
-/// Makes errors about one file.
-struct About<'a>(&'a str);
-
-impl About<'_> {
-    fn damaged(&self, fault: impl Display) -> CheckpointError {
-        CheckpointError::Damaged { what: self.0.to_owned(), fault: fault.to_string() }
-    }
-
-    fn content(&self, fault: impl Display) -> CheckpointError {
-        CheckpointError::Content { what: self.0.to_owned(), fault: fault.to_string() }
-    }
 }
 
 impl Checkpoint {
@@ -70,6 +57,8 @@ impl Checkpoint {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let unreadable = |error: std::io::Error| io_error(path, "read", &error);
+        // A named pipe would wait for somebody to write.
+        whole::check_regular(path).map_err(unreadable)?;
         let mut file = File::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
         let mut bytes = Vec::new();
@@ -93,7 +82,7 @@ impl Checkpoint {
 
     fn parse(bytes: Vec<u8>, what: &str) -> Result<Self, Error> {
         let about = About(what);
-        let (metadata, tensors) = verified(&bytes, &about)?;
+        let Header { metadata, tensors } = Header::verified(&bytes, &about)?;
         let text = |key: &str| {
             let missing = || about.content(format!("its header has no `{key}`"));
             metadata.get(key).map(String::as_str).ok_or_else(missing)
@@ -119,21 +108,26 @@ impl Checkpoint {
         }
         let host: Host = json(text(key::HOST)?, key::HOST, &about)?;
         let block = |name: &str| {
-            tensors
-                .get(name)
-                .map(|(_, range)| bytemuck::pod_read_unaligned::<Control>(&bytes[range.clone()]))
+            let read = |kept: &Kept| {
+                let words = kept.dtype == Dtype::U32 && kept.shape == [CONTROL_WORDS];
+                words.then(|| bytemuck::pod_read_unaligned::<Control>(&bytes[kept.range.clone()]))
+            };
+            let wrong = |kept: &Kept| {
+                about.content(format!(
+                    "tensor `{name}` is {:?} of shape {:?}; a control block is U32 of shape \
+                     [{CONTROL_WORDS}]",
+                    kept.dtype, kept.shape,
+                ))
+            };
+            tensors.get(name).map(|kept| read(kept).ok_or_else(|| wrong(kept))).transpose()
         };
-        let own = |name: &str| name == CONTROL || name == SETTLED;
-        let wrong = |(name, (dtype, range)): (&String, &(Dtype, Range<usize>))| {
-            own(name) && (*dtype != Dtype::U32 || range.len() != 4 * CONTROL_WORDS)
-        };
-        if tensors.iter().any(wrong) {
-            return Err(about.content(format!("control blocks have {CONTROL_WORDS} words")).into());
-        }
-        let Some(control) = block(CONTROL) else {
+        let Some(control) = block(CONTROL)? else {
             return Err(about.content(format!("there is no tensor `{CONTROL}`")).into());
         };
-        let settled = block(SETTLED);
+        let settled = block(SETTLED)?;
+        if let Some(settled) = &settled {
+            check_flags(settled, SETTLED, &about)?;
+        }
         check_control(&control, &host, &about)?;
         let notes = metadata.iter().filter_map(|(key, value)| {
             Some((key.strip_prefix(key::NOTE)?.to_owned(), value.clone()))
@@ -143,6 +137,7 @@ impl Checkpoint {
             version: text(key::VERSION)?.to_owned(),
             adapter: text(key::ADAPTER)?.to_owned(),
             tensors,
+            flat: [layout.len()],
             layout,
             builder,
             host,
@@ -154,16 +149,13 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Storages of the parts that there should be, by the options; of the eigenvector the
-    /// options do not tell.
+    /// Storages of the parts that there should be, by the options.
     fn expected(&self, part: Part) -> Option<Storage> {
         let ingredients = self.builder.asked();
         match part {
             Part::Theta => Some(Storage::F32),
             Part::Average => ingredients.average.map(|_| Storage::F32),
-            Part::Eigenvector => {
-                self.tensors.contains_key(&format::name(part, "")).then_some(Storage::F32)
-            }
+            Part::Eigenvector => self.builder.estimates_radius().then_some(Storage::F32),
             Part::Momentum => (ingredients.momentum != crate::Momentum::None)
                 .then_some(ingredients.stored.momentum),
             Part::Second => {
@@ -177,28 +169,27 @@ impl Checkpoint {
 
     /// Whether there are the tensors that there should be, and no others.
     fn check_tensors(&self, about: &About<'_>) -> Result<(), CheckpointError> {
-        let mut seen = 1 + usize::from(self.settled.is_some());
+        let mut belong = BTreeSet::from([CONTROL.to_owned(), SETTLED.to_owned()]);
         for part in Part::ALL {
             let Some(storage) = self.expected(part) else { continue };
-            for (name, _, length) in self.names(part) {
-                let Some((dtype, range)) = self.tensors.get(&name) else {
+            for (name, _, shape) in self.names(part) {
+                let Some(Kept { dtype, shape: found, .. }) = self.tensors.get(&name) else {
                     return Err(about.content(format!("there is no tensor `{name}`")));
                 };
-                if *dtype != format::dtype(storage)
-                    || range.len() != length.saturating_mul(storage.bytes())
-                {
+                if *dtype != format::dtype(storage) || *found != shape {
                     let fault = format!(
-                        "tensor `{name}` has {} bytes of {dtype:?}, not {length} elements of \
-                         {storage}",
-                        range.len(),
+                        "tensor `{name}` is {dtype:?} of shape {found:?}, where layout and options \
+                         ask for {storage} of shape {shape:?}",
                     );
                     return Err(about.content(fault));
                 }
-                seen += 1;
+                belong.insert(name);
             }
         }
-        if seen != self.tensors.len() {
-            let fault = format!("{} tensors, where {seen} belong", self.tensors.len());
+        if let Some(name) = self.tensors.keys().find(|name| !belong.contains(*name)) {
+            let fault = format!(
+                "tensor `{name}` is neither of its layout nor of the state that its options ask for"
+            );
             return Err(about.content(fault));
         }
         for tensor in self.layout.tensors() {
@@ -212,18 +203,18 @@ impl Checkpoint {
     }
 
     /// The tensors that hold a part, with the elements of the flat vector that they are
-    /// and how many.
-    fn names(&self, part: Part) -> Vec<(String, Range<usize>, usize)> {
+    /// and their shapes.
+    fn names(&self, part: Part) -> Vec<(String, Range<usize>, &[usize])> {
         if part == Part::Eigenvector {
             let n = self.layout.len();
-            return vec![(format::name(part, ""), 0..n, n)];
+            return vec![(format::name(part, ""), 0..n, &self.flat)];
         }
         let tensors = self.layout.tensors().iter();
-        tensors.map(|t| (format::name(part, t.name()), t.range(), t.len())).collect()
+        tensors.map(|t| (format::name(part, t.name()), t.range(), t.shape())).collect()
     }
 
     fn bytes(&self, name: &str) -> &[u8] {
-        self.tensors.get(name).map_or(&[], |(_, range)| &self.bytes[range.clone()])
+        self.tensors.get(name).map_or(&[], |kept| &self.bytes[kept.range.clone()])
     }
 
     fn values(&self, name: &str) -> impl Iterator<Item = f32> {
@@ -335,9 +326,9 @@ impl Checkpoint {
     pub fn tensors_differing(&self, other: &Self) -> Vec<String> {
         let names = self.tensors.keys().chain(other.tensors.keys());
         let differ = |name: &&String| {
-            self.tensors.get(*name).map(|(dtype, _)| dtype)
-                != other.tensors.get(*name).map(|(dtype, _)| dtype)
-                || self.bytes(name) != other.bytes(name)
+            let kind =
+                |of: &Self| of.tensors.get(*name).map(|kept| (kept.dtype, kept.shape.clone()));
+            kind(self) != kind(other) || self.bytes(name) != other.bytes(name)
         };
         let mut differing: Vec<String> = names.filter(differ).cloned().collect();
         differing.sort();
@@ -435,53 +426,17 @@ impl Builder {
     }
 }
 
-type Verified = (BTreeMap<String, String>, BTreeMap<String, (Dtype, Range<usize>)>);
-
-/// The header of bytes that are as they were written.
-fn verified(bytes: &[u8], about: &About<'_>) -> Result<Verified, CheckpointError> {
-    let length = bytes.len();
-    let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
-        about.damaged(format!("its {length} bytes are no safetensors file: {error}"))
-    })?;
-    let data = LENGTH + header;
-    let place = |info: &safetensors::tensor::TensorInfo| {
-        data + info.data_offsets.0..data + info.data_offsets.1
-    };
-    let last = length.saturating_sub(HASH_BYTES);
-    let hash = metadata
-        .info(HASH)
-        .filter(|info| info.dtype == Dtype::U8 && place(info) == (last..length) && last >= data);
-    if hash.is_none() {
-        let fault = format!("its last {HASH_BYTES} bytes are no tensor `{HASH}`");
-        return Err(about.damaged(fault));
-    }
-    let found: [u8; HASH_BYTES] = Sha256::digest(&bytes[..last]).into();
-    if found != bytes[last..] {
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let fault = format!(
-            "`{HASH}` says {}, and the SHA-256 of the {last} bytes before it is {}; some byte is \
-             not as it was written",
-            hex(&bytes[last..]),
-            hex(&found),
-        );
-        return Err(about.damaged(fault));
-    }
-    let tensors = metadata.tensors().into_iter().filter(|(name, _)| name != HASH);
-    let tensors = tensors.map(|(name, info)| (name, (info.dtype, place(info)))).collect();
-    let texts = metadata.metadata().iter().flatten();
-    Ok((texts.map(|(k, v)| (k.clone(), v.clone())).collect(), tensors))
-}
-
-fn json<T: DeserializeOwned>(
-    text: &str,
-    key: &str,
-    about: &About<'_>,
-) -> Result<T, CheckpointError> {
-    serde_json::from_str(text).map_err(|error| about.content(format!("`{key}`: {error}")))
-}
-
 /// Numbers that kernels index with, or that the host counts by.
 fn check_control(control: &Control, host: &Host, about: &About<'_>) -> Result<(), CheckpointError> {
+    check_flags(control, CONTROL, about)?;
+    if !host.counts.agrees(control) {
+        let fault = format!("its control block does not count {:?}", host.counts);
+        return Err(about.content(fault));
+    }
+    Ok(())
+}
+
+fn check_flags(control: &Control, block: &str, about: &About<'_>) -> Result<(), CheckpointError> {
     let flags = [
         ("alive", control.alive, 1),
         ("accept", control.accept, 1),
@@ -494,11 +449,7 @@ fn check_control(control: &Control, host: &Host, about: &About<'_>) -> Result<()
         ("stride", control.stride, 1),
     ];
     if let Some((name, found, most)) = flags.into_iter().find(|(_, found, most)| found > most) {
-        let fault = format!("`{name}` of the control block is {found}; it can be at most {most}");
-        return Err(about.content(fault));
-    }
-    if !host.counts.agrees(control) {
-        let fault = format!("its control block does not count {:?}", host.counts);
+        let fault = format!("`{name}` of `{block}` is {found}; it can be at most {most}");
         return Err(about.content(fault));
     }
     Ok(())

@@ -1,11 +1,9 @@
 //! A snapshot of an optimizer, and how it becomes a file.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use safetensors::Dtype;
 use serde_json::json;
@@ -13,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::CheckpointError;
 use super::format::{self, CONTROL, CONTROL_WORDS, FORMAT, HASH, HASH_BYTES, SETTLED, key};
+use super::whole::Destination;
 use crate::error::{Error, GpuError};
 use crate::gpu::control::Control;
 use crate::optimizer::saved::{Captured, Part, Place};
@@ -78,10 +77,13 @@ impl Snapshot {
 
     /// Writes a file beside `path`, flushes it to the disk, and gives it the name `path`:
     /// under that name there is the file of before, or this one, and never a part of one.
-    /// Waits for the copy, unless it is here.
+    /// Where `path` is a symbolic link, all that happens where it leads to. Waits for the
+    /// copy, unless it is here.
     ///
     /// # Errors
-    /// A lost device, or a file that cannot be written; what was at `path` is still there.
+    /// A lost device; a `path` at which there is a folder, a named pipe, a device or
+    /// whatever else is no regular file; a file that cannot be written. What was at `path` is
+    /// still there.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.captured.wait()?;
         atomically(path.as_ref(), |file| self.encode(file))
@@ -243,46 +245,14 @@ pub(super) fn io_error(path: &Path, what: &'static str, error: &io::Error) -> Ch
     CheckpointError::Io { path: path.into(), what, reason: error.to_string() }
 }
 
-/// Ending of files that are not yet whole.
-pub(super) const TEMPORARY: &str = ".kutta-part";
-
-static NEXT: AtomicU64 = AtomicU64::new(0);
-
 fn atomically(
     path: &Path,
     encode: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
 ) -> Result<(), Error> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let beside = format!(".{name}.{}-{number}{TEMPORARY}", std::process::id());
-    let part = path.with_file_name(beside);
-    let file = OpenOptions::new().write(true).create_new(true).open(&part);
-    let file = file.map_err(|error| io_error(path, "written", &error))?;
-    let written = whole(file, encode).and_then(|()| Ok(fs::rename(&part, path)?));
-    if let Err(failure) = written {
-        // What is left of it is nobody's.
-        let _ = fs::remove_file(&part);
-        return Err(failure.at(path));
-    }
-    sync_folder(path).map_err(|error| io_error(path, "written for good", &error))?;
-    Ok(())
-}
-
-fn whole(
-    file: File,
-    encode: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut out = BufWriter::with_capacity(1 << 16, file);
-    encode(&mut out)?;
-    out.flush()?;
-    Ok(out.get_ref().sync_all()?)
-}
-
-/// A name is on the disk when its folder is. Windows has no handles of folders to flush.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.map_or_else(|| PathBuf::from("."), Path::to_owned))?.sync_all()?;
-    }
-    Ok(())
+    let whole = || {
+        let mut draft = Destination::of(path)?.begin()?;
+        encode(&mut draft)?;
+        Ok(draft.finish()?)
+    };
+    whole().map_err(|failure: Failure| failure.at(path))
 }

@@ -76,6 +76,15 @@ impl Builder {
         &self.method
     }
 
+    /// Whether ρ is estimated, by a power iteration whose vector stays.
+    #[cfg(feature = "checkpoint")]
+    pub(crate) fn estimates_radius(&self) -> bool {
+        let rule = self.step_size.as_ref().and_then(StepSize::rule);
+        let bounded = matches!(self.method, Method::Stabilised(_))
+            || matches!(rule, Some(crate::ingredients::Rule::Stable { .. }));
+        bounded && self.ingredients.radius == SpectralRadius::Estimated
+    }
+
     /// Whether steps are made in the same way.
     #[cfg(feature = "checkpoint")]
     pub(crate) fn steps_as(&self, other: &Self) -> bool {
@@ -310,7 +319,36 @@ impl Builder {
         Ok(Requirements::of(gpu, &plan, &walk, layout, most))
     }
 
-    fn planned(mut self, gpu: &Gpu, layout: &ParamLayout) -> Result<Planned, Error> {
+    /// Checks what needs neither device nor layout: every option, and that the method has a
+    /// plan with them. For whoever wants to hear it before there is anything to train.
+    ///
+    /// ```
+    /// use kutta::{Adaptive, Method, Optimizer};
+    /// let adaptive = |method| Optimizer::builder(method).adaptive(Adaptive::new(1e-3, 1e-6));
+    /// adaptive("dp5".parse()?).check()?;
+    /// // There is no embedded pair to estimate an error with.
+    /// assert!(adaptive(Method::rk4()).check().is_err());
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Builder::build`], but for θ, groups that the layout lacks, and the device.
+    pub fn check(&self) -> Result<(), Error> {
+        self.groups.iter().enumerate().try_for_each(|(i, group)| group.check(i))?;
+        self.clone().chosen(WEBGPU_BINDINGS).map(drop)
+    }
+
+    fn planned(self, gpu: &Gpu, layout: &ParamLayout) -> Result<Planned, Error> {
+        let given = gpu.storage_bindings();
+        let (builder, step_size, automatic, plan) = self.chosen(given)?;
+        let walk = Traversal::new(layout.len(), gpu.is_software());
+        let most = gpu.binding_elements().min(builder.most_per_binding.unwrap_or(usize::MAX));
+        Ok(Planned { builder, step_size, automatic, plan, walk, most })
+    }
+
+    /// What the options come to where kernels can bind `given` buffers: with the step size,
+    /// and whether the device finds the first one.
+    fn chosen(mut self, given: u32) -> Result<(Self, StepSize, bool, Plan), Error> {
         self.ingredients.check()?;
         let automatic = self.step_size.is_none() && self.ingredients.adaptive.is_some();
         let step_size = match self.step_size.take() {
@@ -331,13 +369,10 @@ impl Builder {
         if !(1..=RING).contains(&self.per_submit) {
             return Err(OptimizerError::PerSubmit { found: self.per_submit, most: RING }.into());
         }
-        let given = gpu.storage_bindings();
         let bindings = self.bindings.unwrap_or(given).min(given).max(WEBGPU_BINDINGS);
         let options = Options { bindings, ..self.options };
         let plan = Plan::with_ingredients(&self.method, &self.ingredients, options)?;
-        let walk = Traversal::new(layout.len(), gpu.is_software());
-        let most = gpu.binding_elements().min(self.most_per_binding.unwrap_or(usize::MAX));
-        Ok(Planned { builder: self, step_size, automatic, plan, walk, most })
+        Ok((self, step_size, automatic, plan))
     }
 
     /// Allocates the state on the device and compiles the kernels. `theta` has

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use plotters::backend::DrawingBackend as _;
+use image::ImageEncoder;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -22,20 +22,26 @@ pub trait Picture {
         B::ErrorType: 'static;
 }
 
-/// # Errors
-/// If the file cannot be written.
-pub fn svg(picture: &impl Picture, path: &Path) -> Outcome {
-    style::register_font()?;
-    let area = SVGBackend::new(path, picture.size()).into_drawing_area();
-    picture.draw(&area, 1.0)?;
-    Ok(area.present()?)
-}
-
-/// Twice the size of the SVG, for sharp screens.
+/// The picture as the text of an SVG file.
 ///
 /// # Errors
-/// If the file cannot be written.
-pub fn png(picture: &impl Picture, path: &Path) -> Outcome {
+/// What cannot be drawn.
+pub fn to_svg(picture: &impl Picture) -> Result<Vec<u8>, Box<dyn Error>> {
+    style::register_font()?;
+    let mut text = String::new();
+    {
+        let area = SVGBackend::with_string(&mut text, picture.size()).into_drawing_area();
+        picture.draw(&area, 1.0)?;
+        area.present()?;
+    }
+    Ok(text.into_bytes())
+}
+
+/// The picture as a PNG file, of twice the size of the SVG, for sharp screens.
+///
+/// # Errors
+/// What cannot be drawn.
+pub fn to_png(picture: &impl Picture) -> Result<Vec<u8>, Box<dyn Error>> {
     // Thick lines of a bitmap have hard edges: it is drawn twice as large
     // and averaged.
     const SCALE: u32 = 2;
@@ -51,9 +57,24 @@ pub fn png(picture: &impl Picture, path: &Path) -> Outcome {
         area.present()?;
     }
     let pixels = averaged(&pixels, large.0 as usize, OVER as usize);
-    let mut file = BitMapBackend::new(path, (width, height));
-    file.blit_bitmap((0, 0), (width, height), &pixels)?;
-    Ok(file.present()?)
+    let mut file = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut file);
+    encoder.write_image(&pixels, width, height, image::ExtendedColorType::Rgb8)?;
+    Ok(file)
+}
+
+/// # Errors
+/// If the file cannot be written.
+#[allow(dead_code)] // Of commands that write through no `output`.
+pub fn svg(picture: &impl Picture, path: &Path) -> Outcome {
+    Ok(std::fs::write(path, to_svg(picture)?)?)
+}
+
+/// # Errors
+/// If the file cannot be written.
+#[allow(dead_code)]
+pub fn png(picture: &impl Picture, path: &Path) -> Outcome {
+    Ok(std::fs::write(path, to_png(picture)?)?)
 }
 
 /// Means over squares of `over` x `over` RGB pixels.
