@@ -320,11 +320,18 @@ fn ruled(
             _ => 0,
         };
         ruled.push(step);
-        match (stage, rule) {
-            (1, None) if ingredients.clip.is_some() => {
+        if stage == 1 {
+            let renews = renews && bound.is_some();
+            if ingredients.clip.is_some() && (rule.is_none() || renews) {
                 ruled.push(first_norm(ingredients));
                 ruled.push(Step::Choose(Choice::Norm));
             }
+            if renews {
+                // Before a rule, whose probe lies where this iteration looks.
+                ruled.extend(radius(ITERATIONS));
+            }
+        }
+        match (stage, rule) {
             (1, Some(rule)) => {
                 ruled.extend(direction(ingredients, Choice::Direction, FieldSums::RawProduct));
                 let (sign, sums) = match rule {
@@ -348,9 +355,6 @@ fn ruled(
         if stage == 1
             && let Some(Bound { interval, stages }) = bound
         {
-            if renews {
-                ruled.extend(radius(ITERATIONS));
-            }
             ruled.push(Step::Fit { interval, stages });
         }
     }
@@ -382,6 +386,11 @@ fn opening(ingredients: &Ingredients, estimates: bool) -> Vec<Step> {
     let stages = ingredients.rule.and_then(|rule| rule.curvature()) == Some(Curvature::Stages);
     let mut steps = vec![first];
     if estimates {
+        if ingredients.clip.is_some() {
+            // The iteration takes k₁ into the state of D, as it is clipped.
+            steps.push(first_norm(ingredients));
+            steps.push(Step::Choose(Choice::Norm));
+        }
         steps.extend(radius(FIRST_ITERATIONS));
     }
     if ingredients.adaptive.is_some() {

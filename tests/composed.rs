@@ -1,0 +1,191 @@
+//! What is composed is right: sources, wrappers, methods, ingredients, step rules, storages
+//! and ways of driving, by pairs, each against a computation in f64 that shares no code with
+//! the device side and knows no plan.
+//!
+//! A case that fails prints itself as one line. `KUTTA_COMPOSED` runs one alone, by that line
+//! or by `seed:index`:
+//!
+//! ```text
+//! KUTTA_COMPOSED='source=own wrapper=per-stage method=rk4 seed=3' \
+//!     cargo test --release --test composed -- --nocapture alone
+//! ```
+
+#[path = "composed/check.rs"]
+mod check;
+mod common;
+#[path = "composed/draw.rs"]
+mod draw;
+#[path = "composed/drive.rs"]
+mod drive;
+#[path = "composed/oracle/mod.rs"]
+mod oracle;
+#[path = "composed/own.rs"]
+mod own;
+#[path = "composed/recipe.rs"]
+mod recipe;
+#[path = "composed/setup.rs"]
+mod setup;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use check::Outcome;
+use recipe::Case;
+
+/// Of the cases that are always run.
+const SEED: u64 = 1;
+
+/// What earlier draws found, as they would be drawn no more.
+const FOUND: &[&str] = &[
+    // The iteration for ρ took the first gradient into D's state before it was clipped.
+    "source=quartic method=rkc2 preconditioner=amsgrad:beta2=0.8,eps=0.1 clip=tight seed=40932",
+    "source=quartic method=rkc2:stages=4 rule=adaptive-own \
+     preconditioner=amsgrad:beta2=0.8,eps=0.1 clip=tight seed=40932",
+    // The iteration for ρ, renewed, wrote over the h that SGD-G2 keeps for its next attempt.
+    "method=rkc1:stages=5 rule=sgd-g2 drive=long seed=30683",
+    "method=rkc1:stages=5 rule=sgd-g2 drive=dropped seed=30683",
+    "source=quartic rule=sgd-g2 method=rkc2:stages=4 clip=tight drive=long \
+     preconditioner=adam:beta2=0.9,eps=0.1 seed=5",
+];
+
+/// What came of many cases.
+#[derive(Default)]
+struct Tally {
+    cases: usize,
+    attempts: usize,
+    refused: usize,
+    /// How far off the worst was, in units of what it may be.
+    largest: f64,
+    worst: String,
+    /// Cases whose condition allows more than a thousandth.
+    loose: usize,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    fn take(&mut self, case: &Case, outcome: Result<Outcome, String>) {
+        self.cases += 1;
+        match outcome {
+            Err(fault) => self.failures.push(format!("{case}\n    {fault}")),
+            Ok(outcome) => {
+                self.attempts += outcome.attempts;
+                self.refused += outcome.refused;
+                self.loose += usize::from(outcome.allowed > 1e-3);
+                if outcome.off > self.largest {
+                    (self.largest, self.worst) = (outcome.off, case.to_string());
+                }
+            }
+        }
+    }
+
+    fn end(self) {
+        let Self { cases, attempts, refused, largest, worst, loose, failures } = self;
+        println!(
+            "{cases} compositions, {attempts} attempts, {refused} refused; {loose} may be off by \
+             more than 1e-3; the worst is off by {largest:.2} of what it may be: {worst}"
+        );
+        assert!(
+            failures.is_empty(),
+            "{} of {cases} compositions are wrong:\n{}",
+            failures.len(),
+            failures.join("\n")
+        );
+        // Else nothing would be held.
+        assert!(loose * 5 <= cases, "{loose} of {cases} say nothing");
+    }
+}
+
+/// On two threads: one computes in f64 while the other's device works.
+fn check_all(cases: &[Case]) -> Tally {
+    let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = check::check(case);
+                    if let Err(fault) = &outcome {
+                        println!("{case}\n    {fault}");
+                    }
+                    tally.lock().unwrap().take(case, outcome);
+                }
+            });
+        }
+    });
+    tally.into_inner().unwrap()
+}
+
+#[test]
+fn every_pair_that_can_be_composed_is_right() {
+    let (cases, pairs) = draw::all(SEED);
+    println!("{pairs} pairs in {} compositions", cases.len());
+    check_all(&cases).end();
+}
+
+#[test]
+fn what_was_wrong_stays_right() {
+    let cases: Vec<Case> = FOUND.iter().map(|text| text.parse().unwrap()).collect();
+    assert!(cases.iter().all(Case::is_legal));
+    check_all(&cases).end();
+}
+
+/// What `KUTTA_COMPOSED` says, or nothing.
+#[test]
+fn alone() {
+    let Ok(text) = std::env::var("KUTTA_COMPOSED") else { return };
+    let indexed = text.split_once(':').and_then(|(seed, index)| {
+        let (seed, index): (u64, usize) = (seed.parse().ok()?, index.parse().ok()?);
+        draw::all(seed).0.get(index).copied()
+    });
+    let case = indexed.unwrap_or_else(|| text.parse().unwrap_or_else(|e| panic!("{e}")));
+    assert!(case.is_legal(), "the public interface does not allow {case}");
+    println!("{case}");
+    let outcome = check::check(&case);
+    println!("{outcome:?}");
+    if let Err(fault) = outcome {
+        let (least, fault) = shrunk(case, fault);
+        panic!("{case} is wrong, and so is\n    {least}\n    {fault}");
+    }
+}
+
+/// The plainest case that is wrong like this one: one level after another made the usual.
+fn shrunk(mut case: Case, mut fault: String) -> (Case, String) {
+    let mut again = true;
+    while std::mem::take(&mut again) {
+        for i in 0..case.levels.len() {
+            let mut plainer = case;
+            plainer.levels[i] = 0;
+            let plainer = plainer.settled();
+            if plainer == case || !plainer.is_legal() {
+                continue;
+            }
+            if let Err(other) = check::check(&plainer) {
+                (case, fault, again) = (plainer, other, true);
+            }
+        }
+    }
+    (case, fault)
+}
+
+#[test]
+#[ignore = "as long as scripts/soak.sh asks for"]
+fn compositions_drawn_for_ever() {
+    let number = |name: &str, usual: u64| {
+        std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+    };
+    let time = Duration::from_secs(60 * number("KUTTA_SOAK_MINUTES", 60));
+    let seed = number("KUTTA_SOAK_SEED", 1);
+    let begun = Instant::now();
+    let mut random = draw::Random::new(seed);
+    let mut tally = Tally::default();
+    while begun.elapsed() < time {
+        let case = draw::one(&mut random);
+        let outcome = check::check(&case);
+        if let Err(fault) = &outcome {
+            println!("{case}\n    {fault}");
+        }
+        tally.take(&case, outcome);
+    }
+    println!("seed {seed}");
+    tally.end();
+}
