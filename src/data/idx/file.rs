@@ -5,8 +5,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
-
+use super::gzip::Members;
 use crate::error::DataError;
 
 const UNSIGNED_BYTE: u8 = 0x08;
@@ -25,7 +24,7 @@ impl<const N: usize> Array<N> {
         let mut file = BufReader::new(file);
         let start = file.fill_buf().map_err(|e| read_error(path, false, 0, &e))?;
         if start.starts_with(&[0x1f, 0x8b]) {
-            Self::parse(path, true, MultiGzDecoder::new(file))
+            Self::parse(path, true, Members::new(file))
         } else {
             Self::parse(path, false, file)
         }

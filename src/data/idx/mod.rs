@@ -1,6 +1,7 @@
 //! Folders of IDX files: MNIST and the sets made in its image.
 
 mod file;
+mod gzip;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +37,8 @@ impl Idx {
     /// Reads `{train,t10k}-images-idx3-ubyte` and `…-labels-idx1-ubyte` of a
     /// folder. Each may end in `.gz`, which is taken if both are there: it is
     /// the published form and carries a checksum. Whether a file is gzip is
-    /// told by its content, since browsers unpack `.gz` and keep the name.
+    /// told by its content, since browsers unpack `.gz` and keep the name. Zero bytes
+    /// behind a gzip stream, which fill up a block, are passed over.
     ///
     /// There are as many classes as the largest training label says.
     ///

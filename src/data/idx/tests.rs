@@ -88,6 +88,21 @@ fn the_content_decides_what_is_gzip() {
 }
 
 #[test]
+fn zeros_behind_a_gzip_stream_are_no_content() {
+    let packed = gzip(&images(4, 3, 2));
+    // More than what is buffered, too.
+    for zeros in [1, 4 + 512, 100_000] {
+        let padded = [packed.clone(), vec![0; zeros]].concat();
+        let data = open_with(TEST[0], &padded).unwrap();
+        assert_eq!(data.test().inputs(), &Inputs::Bytes((0..24).collect()), "{zeros} zeros");
+    }
+    // What comes after them is no padding, and what is no zero never was.
+    let followed = [packed.clone(), vec![0; 9], packed.clone()].concat();
+    assert_fault(open_with(TEST[0], &followed), &["damaged", "9 zero bytes"]);
+    assert_fault(open_with(TEST[0], &[packed, vec![7; 9]].concat()), &["damaged"]);
+}
+
+#[test]
 fn missing_folder_and_files_say_what_was_looked_for() {
     assert_fault(Idx::open("no/such/folder"), &["`no/such/folder`", TRAIN[0], TEST[1], ".gz"]);
     let data = folder(|_| {});
