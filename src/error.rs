@@ -236,6 +236,11 @@ pub enum LayoutError {
 pub enum GpuError {
     #[error("no GPU adapter{wanted}: {found}. {remedy}")]
     NoAdapter { wanted: String, found: String, remedy: &'static str },
+    #[error(
+        "the environment variable {variable} is `{value}`: {fault}. It takes {known}, or several \
+         with commas between; without it all of them are looked at"
+    )]
+    Environment { variable: &'static str, value: String, fault: String, known: String },
     #[error("adapter `{adapter}` gave no device: {reason}")]
     NoDevice { adapter: String, reason: String },
     #[error(

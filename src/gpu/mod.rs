@@ -1,5 +1,6 @@
 //! The device, its vectors and its compiled kernels.
 
+mod adapter;
 mod adopt;
 pub(crate) mod average;
 pub(crate) mod choose;
@@ -34,6 +35,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::GpuError;
 use crate::ingredients::Rounding;
+pub use adapter::backends_asked_for;
 use kernel::{Constants, Formats, Kernel};
 use waiting::now;
 
@@ -122,7 +124,8 @@ impl Gpu {
     /// the driver.
     ///
     /// # Errors
-    /// No adapter; the message says what to install on this system.
+    /// No adapter, where the message says what to install on this system; or a
+    /// `WGPU_BACKEND` that names no backend: see [`backends_asked_for`].
     pub fn new() -> Result<Self, GpuError> {
         Self::with_options(&GpuOptions::default())
     }
@@ -148,7 +151,7 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::with_options`].
     pub async fn with_options_async(options: &GpuOptions) -> Result<Self, GpuError> {
-        let adapter = choose_adapter(options).await?;
+        let adapter = adapter::choose(options).await?;
         let info = adapter.get_info();
         let required_limits = match options.limits {
             LimitsWanted::Adapter => adapter.limits(),
@@ -366,64 +369,6 @@ impl Gpu {
 fn available_in(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-async fn choose_adapter(options: &GpuOptions) -> Result<wgpu::Adapter, GpuError> {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
-    let backends = descriptor.backends;
-    let instance = wgpu::Instance::new(descriptor);
-    let wanted = options.adapter.clone().or_else(|| std::env::var("KUTTA_ADAPTER").ok());
-    let wanted = wanted.filter(|name| !name.is_empty());
-
-    let mut adapters: Vec<_> = instance
-        .enumerate_adapters(backends)
-        .await
-        .into_iter()
-        .filter(|a| {
-            a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-        })
-        .collect();
-    // The sort is stable: among equals the instance's own order stands.
-    adapters.sort_by_key(|a| match a.get_info().device_type {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu => 2,
-        wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
-    });
-    let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
-    let fits = |a: &wgpu::Adapter| {
-        wanted.as_ref().is_none_or(|w| a.get_info().name.to_lowercase().contains(&w.to_lowercase()))
-    };
-    adapters.into_iter().find(fits).ok_or_else(|| GpuError::NoAdapter {
-        wanted: wanted.as_ref().map_or(String::new(), |w| format!(" whose name contains `{w}`")),
-        found: match names.as_slice() {
-            [] => format!("none found among the backends {backends:?}"),
-            names => format!("found {}", names.join(", ")),
-        },
-        remedy: if names.is_empty() {
-            remedy()
-        } else {
-            "Set KUTTA_ADAPTER to part of one of these names"
-        },
-    })
-}
-
-fn remedy() -> &'static str {
-    if cfg!(target_os = "linux") {
-        "Install the GPU vendor's Vulkan driver, or a software one: `apt-get install \
-         mesa-vulkan-drivers` (Debian, Ubuntu), `dnf install mesa-vulkan-drivers` (Fedora), \
-         `pacman -S vulkan-swrast` (Arch)"
-    } else if cfg!(target_os = "windows") {
-        "Update the GPU driver, or enable the optional feature `Graphics Tools` for the software adapter WARP"
-    } else if cfg!(target_os = "macos") {
-        "Metal needs macOS 10.14 or later; a virtual machine needs GPU pass-through"
-    } else if cfg!(target_arch = "wasm32") {
-        "Use a browser with WebGPU enabled"
-    } else {
-        "Install a Vulkan driver for this system"
-    }
 }
 
 #[cfg(test)]
