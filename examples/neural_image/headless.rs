@@ -10,7 +10,7 @@ use kutta::models::{Inference, NeuralField, Points};
 use kutta::{Gpu, Optimizer, Report, Verdict};
 
 use crate::cli::Args;
-use crate::picture::{Picture, bytes, decibels};
+use crate::picture::{Picture, above, bytes, decibels, said};
 use crate::recipe::Recipe;
 
 /// The field of the command line.
@@ -64,13 +64,14 @@ pub fn run(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<(), Box<dyn Erro
     let inference = field.inference(run.optimizer.params(), &picture.extent())?;
     let (bar, small) = picture.bicubic(parameters);
     println!(
-        "{} on {}: {} x {}, {parameters} parameters; bicubic from {} x {}: {bar:.2} dB",
+        "{} on {}: {} x {}, {parameters} parameters; bicubic from {} x {}: {}",
         recipe.name,
         gpu.info().name,
         picture.extent()[0],
         picture.extent()[1],
         small[0],
-        small[1]
+        small[1],
+        said(bar),
     );
 
     let mut animation = Animation::new(&args.out.join("animation.png"), picture, args.frames)?;
@@ -94,14 +95,15 @@ pub fn run(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<(), Box<dyn Erro
         let [width, height] = picture.extent().map(|n| n as u32);
         image::save_buffer(&path, &bytes(&values), width, height, image::ColorType::Rgb8)?;
         animation.add(&values)?;
-        println!("step {done:5}  {:6.1} s  {psnr:6.2} dB", start.elapsed().as_secs_f64());
+        println!("step {done:5}  {:6.1} s  {:>9}", start.elapsed().as_secs_f64(), said(psnr));
     }
     csv.flush()?;
     animation.end()?;
     let psnr = run.psnr(&mut field)?;
     println!(
-        "{psnr:.2} dB, {:+.2} dB to bicubic, {:.1} s of training; files are in {}",
-        psnr - bar,
+        "{}{}, {:.1} s of training; files are in {}",
+        said(psnr),
+        above(psnr, bar).map_or(String::new(), |above| format!(", {above} dB to bicubic")),
         run.training.as_secs_f64(),
         args.out.display()
     );
@@ -128,8 +130,8 @@ fn write_row(
         training.as_secs_f64(),
         report.h,
         loss.map_or(String::new(), |loss| format!("{loss:e}")),
-        text(loss.map(decibels), 3),
-        text(psnr, 3),
+        text(loss.map(decibels).filter(|x| x.is_finite()), 3),
+        text(psnr.filter(|x| x.is_finite()), 3),
     )
 }
 

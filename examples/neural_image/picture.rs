@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use image::imageops::{FilterType, resize};
-use image::{DynamicImage, ImageReader, Limits, Rgb32FImage};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder as _, ImageReader, Limits, Rgb32FImage};
 use kutta::models::Target;
 
 /// The photograph that comes with the example; `data/README.md` says whose it is.
@@ -15,15 +16,33 @@ const INCLUDED: &[u8] = include_bytes!("data/photograph.png");
 const MOST_BYTES: u64 = 1 << 30;
 /// Most texels along a side: so many that decoding one row never hurts.
 const MOST_SIDE: u32 = 1 << 16;
+/// Fewest texels along a side.
+pub const LEAST_SIDE: u32 = 8;
 
 /// Why an image cannot be fitted.
 #[derive(Debug)]
 pub enum PictureError {
-    Read { path: PathBuf, reason: String },
-    Empty { path: PathBuf },
-    Decode { path: PathBuf, reason: String },
-    TooLarge { path: PathBuf, reason: String },
-    Shape { width: u32, height: u32 },
+    Read {
+        path: PathBuf,
+        reason: String,
+    },
+    Empty {
+        path: PathBuf,
+    },
+    Decode {
+        path: PathBuf,
+        reason: String,
+    },
+    TooLarge {
+        path: PathBuf,
+        reason: String,
+    },
+    /// Width and height as they are, and scaled down to a longest side.
+    Shape {
+        path: PathBuf,
+        found: [u32; 2],
+        scaled: [u32; 2],
+    },
 }
 
 impl fmt::Display for PictureError {
@@ -46,10 +65,22 @@ impl fmt::Display for PictureError {
                  {MOST_BYTES} bytes decoded are read, and then scaled down",
                 path.display()
             ),
-            Self::Shape { width, height } => write!(
-                f,
-                "the image is {width} x {height} texels; a side needs at least 8 to be fitted"
-            ),
+            Self::Shape { path, found, scaled } => {
+                let (path, [w, h]) = (path.display(), *found);
+                let least = LEAST_SIDE;
+                write!(f, "`{path}` is {w} x {h} texels")?;
+                if w.min(h) < least {
+                    return write!(f, "; a side needs at least {least} to be fitted: enlarge it");
+                }
+                // That many leave the shorter side its texels.
+                let most = (u64::from(least) * u64::from(w.max(h))).div_ceil(w.min(h).into());
+                write!(
+                    f,
+                    ", and {} x {} scaled down; a side needs at least {least} to be fitted: take \
+                     --most {most}, or cut it",
+                    scaled[0], scaled[1]
+                )
+            }
         }
     }
 }
@@ -71,8 +102,9 @@ impl Picture {
         Self::decode(Path::new("photograph.png"), INCLUDED, u32::MAX)
     }
 
-    /// A PNG or JPEG of any depth: grey becomes RGB, what is transparent is laid over
-    /// black, and longer sides than `most` are scaled down to it.
+    /// A PNG or JPEG of any depth: it is turned as its EXIF says, grey becomes RGB, what
+    /// is transparent is laid over black, and longer sides than `most` are scaled down
+    /// to it.
     pub fn open(path: &Path, most: u32) -> Result<Self, PictureError> {
         let fault =
             |e: std::io::Error| PictureError::Read { path: path.into(), reason: e.to_string() };
@@ -95,21 +127,40 @@ impl Picture {
         limits.max_image_width = Some(MOST_SIDE);
         limits.max_image_height = Some(MOST_SIDE);
         limits.max_alloc = Some(MOST_BYTES);
-        reader.limits(limits);
+        reader.limits(limits.clone());
         let reader = reader.with_guessed_format().map_err(|e| decode(e.into()))?;
-        let mut image = reader.decode().map_err(decode)?;
+        let mut decoder = reader.into_decoder().map_err(decode)?;
+        limits.reserve(decoder.total_bytes()).map_err(decode)?;
+        // An EXIF that cannot be read turns nothing.
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut image = DynamicImage::from_decoder(decoder).map_err(decode)?;
+        image.apply_orientation(orientation);
         let (width, height) = (image.width(), image.height());
+        if image.color().has_alpha() {
+            let bytes = u64::from(width) * u64::from(height) * 12;
+            if bytes > MOST_BYTES {
+                let reason = format!("{bytes} bytes as colours over black");
+                return Err(PictureError::TooLarge { path: path.into(), reason });
+            }
+            // Before it is scaled: what hides behind alpha must not bleed into its neighbours.
+            image = over_black(image).into();
+        }
         let mut note = None;
         if width.max(height) > most {
             image = image.resize(most, most, FilterType::CatmullRom);
             let (w, h) = (image.width(), image.height());
             note = Some(format!("scaled from {width} x {height} to {w} x {h}"));
         }
-        if image.width().min(image.height()) < 8 {
-            return Err(PictureError::Shape { width: image.width(), height: image.height() });
+        let scaled = [image.width(), image.height()];
+        if scaled[0].min(scaled[1]) < LEAST_SIDE {
+            let found = [width, height];
+            return Err(PictureError::Shape { path: path.into(), found, scaled });
         }
+        let mut image = image.into_rgb32f();
+        // Bicubic filters overshoot at edges.
+        image.iter_mut().for_each(|x| *x = x.clamp(0.0, 1.0));
         let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
-        Ok(Self { name, image: over_black(&image), note })
+        Ok(Self { name, image, note })
     }
 
     pub fn extent(&self) -> [usize; 2] {
@@ -134,11 +185,11 @@ impl Picture {
     }
 }
 
-/// Colours times alpha, without it. `image` gives them in [0, 1], whatever their depth.
-fn over_black(image: &DynamicImage) -> Rgb32FImage {
-    let rgba = image.to_rgba32f();
+/// Colours times alpha, without it, in [0, 1]. Sixteen bits hold every depth of a PNG.
+fn over_black(image: DynamicImage) -> Rgb32FImage {
+    let rgba = image.into_rgba16();
     Rgb32FImage::from_fn(rgba.width(), rgba.height(), |x, y| {
-        let [r, g, b, a] = rgba.get_pixel(x, y).0;
+        let [r, g, b, a] = rgba.get_pixel(x, y).0.map(|x| f32::from(x) / 65_535.0);
         image::Rgb([r * a, g * a, b * a])
     })
 }
@@ -148,9 +199,25 @@ fn mean_square(a: impl Iterator<Item = f32>, b: &[f32]) -> f64 {
     sum / b.len() as f64
 }
 
-/// Peak signal-to-noise ratio of a mean square error of values in [0, 1].
+/// Peak signal-to-noise ratio of a mean square error of values in [0, 1]; infinite
+/// where there is no error.
 pub fn decibels(mean_square: f64) -> f64 {
     -10.0 * mean_square.log10()
+}
+
+/// Decibels as people read them.
+pub fn said(decibels: f64) -> String {
+    match decibels {
+        x if x.is_finite() => format!("{x:.2} dB"),
+        f64::INFINITY => "exact".into(),
+        _ => "no number of dB".into(),
+    }
+}
+
+/// How far one of them is above the other, where both have a number.
+pub fn above(decibels: f64, other: f64) -> Option<String> {
+    let difference = decibels - other;
+    difference.is_finite().then(|| format!("{difference:+.2}"))
 }
 
 /// Bytes of values in [0, 1], rounded.
@@ -223,6 +290,9 @@ mod tests {
             let message = decoded(bytes).unwrap_err().to_string();
             assert!(message.contains(words), "{message:?} lacks {words:?}");
         }
+        // What to do depends on what it is.
+        let message = decoded(&tiny).unwrap_err().to_string();
+        assert!(message.contains("`some/image.png`") && message.contains("enlarge"), "{message}");
         let message = Picture::open(Path::new("nowhere.png"), 512).unwrap_err().to_string();
         assert!(message.contains("`nowhere.png` cannot be read"), "{message}");
     }

@@ -8,7 +8,7 @@ use kutta::{Gpu, Method, Momentum, Preconditioner, StepSize};
 
 use crate::cli::Args;
 use crate::headless::{Run, field};
-use crate::picture::Picture;
+use crate::picture::{Picture, above, said};
 use crate::recipe::Recipe;
 
 /// Attempts between looks at how far it has come.
@@ -45,7 +45,7 @@ pub fn run(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<(), Box<dyn Erro
         "`cargo run --release --example neural_image -- {command}`, {}, {}.\n\n\
          `{}`, {width} x {height}; {}, hidden widths {:?}, {}: {parameters} parameters. \
          Batches of {} texels, seed {}. Bicubic from {} x {} texels, as many values: \
-         {bar:.2} dB.\n\n\
+         {}.\n\n\
          | optimizer | D | h | gradients | steps | PSNR, dB | to bicubic, dB | training, s |\n\
          |---|---|---|---|---|---|---|---|",
         gpu.info().name,
@@ -58,6 +58,7 @@ pub fn run(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<(), Box<dyn Erro
         args.seed,
         small[0],
         small[1],
+        said(bar),
     )?;
     print!("{text}");
     for (name, method, preconditioner, momentum, h) in rows() {
@@ -83,8 +84,9 @@ pub fn run(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<(), Box<dyn Erro
         }
         let psnr = run.psnr(&mut field)?;
         let row = format!(
-            "| {name} | `{preconditioner}` | {h} | {gradients} | {accepted} | {psnr:.2} | {:+.2} | {:.0} |",
-            psnr - bar,
+            "| {name} | `{preconditioner}` | {h} | {gradients} | {accepted} | {} | {} | {:.0} |",
+            said(psnr).trim_end_matches(" dB"),
+            above(psnr, bar).unwrap_or("–".into()),
             run.training.as_secs_f64(),
         );
         println!("{row}");
