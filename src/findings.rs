@@ -6,6 +6,7 @@ use crate::error::PlanError;
 use crate::ingredients::{Adaptive, Ingredients};
 use crate::method::Method;
 use crate::plan::{Options, Plan};
+use crate::tableau::printable;
 
 /// What a method is and what it costs, all of it computed from its coefficients
 /// and from its plans.
@@ -122,8 +123,8 @@ impl fmt::Display for Findings {
         let last = if self.first_same_as_last { ", the last is the next step's first" } else { "" };
         let embedded = self.embedded_order.map(|p| format!(", embedded {p}")).unwrap_or_default();
         let limits = [self.real_limit, self.imaginary_limit].map(decimals);
-        writeln!(f, "method     {}", self.name)?;
-        writeln!(f, "source     {}", self.source)?;
+        writeln!(f, "method     {}", printable(&self.name))?;
+        writeln!(f, "source     {}", printable(&self.source))?;
         writeln!(f, "stages     {}{last}", self.stages)?;
         writeln!(f, "order      {}{embedded}", self.order)?;
         writeln!(f, "stable to  {} on the real axis, {} on the imaginary", limits[0], limits[1])?;

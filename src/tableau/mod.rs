@@ -30,6 +30,7 @@ use check::Parts;
 pub use low_storage::{LowStorage, Registers, Three};
 pub use order::MAX_ORDER;
 pub use stabilised::{Family, Recurrence, Stabilised, Stages};
+pub use text::printable;
 
 /// The most stages a tableau can have.
 pub const MAX_STAGES: usize = 64;

@@ -68,10 +68,11 @@ impl Tableau {
     }
 }
 
-/// The name alone, so that what is printed can be parsed.
+/// The name alone, so that what is printed can be parsed; on one line, whatever the file
+/// of a method of one's own says.
 impl fmt::Display for Tableau {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.name)
+        f.pad(&text::printable(&self.name))
     }
 }
 

@@ -52,3 +52,22 @@ pub(super) fn quotient(p: &str, q: &str) -> f64 {
     let parse = |x: &str| x.parse().unwrap_or(f64::NAN);
     parse(p) / parse(q)
 }
+
+/// Text on one line that a terminal can bear: control characters, and those that turn the
+/// direction of what follows, as escapes.
+///
+/// ```
+/// use kutta::tableau::printable;
+/// assert_eq!(printable("a\n\u{1b}[31mé"), r"a\n\u{1b}[31mé");
+/// ```
+pub fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match c.is_control() || turns {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
+}

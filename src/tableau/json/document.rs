@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::TableauError;
-use crate::tableau::MAX_STAGES;
+use crate::tableau::{MAX_STAGES, printable};
 
 const FIELDS: [&str; 7] = ["name", "source", "a", "b", "b_hat", "b_low", "c"];
 pub(super) const LIST: &str = "a list of numbers or fractions, such as [0.5, \"1/3\"]";
@@ -239,12 +239,7 @@ pub(super) fn masked(text: &str) -> Cow<'_, str> {
 /// On one line, and no longer than a message can bear.
 pub(super) fn shown(text: &str) -> String {
     const MOST: usize = 48;
-    let plain = |c: char| {
-        let escaped = c.is_control().then(|| c.escape_debug());
-        let whole = escaped.is_none().then_some(c);
-        escaped.into_iter().flatten().chain(whole)
-    };
-    let mut shown: String = text.chars().take(MOST).flat_map(plain).collect();
+    let mut shown = printable(&text.chars().take(MOST).collect::<String>());
     if text.chars().nth(MOST).is_some() {
         shown.push('…');
     }
