@@ -3,26 +3,40 @@
 //! Ends with 1 and the library's message if there is no adapter at all, and
 //! with 2 if there are some, but none that was asked for or that works.
 
+#[macro_use]
+#[path = "shared/output.rs"]
+#[allow(dead_code, unused_macros)]
+mod output;
+
 use std::process::ExitCode;
 
-use kutta::{Gpu, wgpu};
+use kutta::error::GpuError;
+use kutta::{Gpu, gpu, wgpu};
 
 fn main() -> ExitCode {
-    let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    let backends = descriptor.backends;
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    let backends = match gpu::backends_asked_for() {
+        Ok(backends) => backends,
+        Err(error) => {
+            output::fault(error);
+            return ExitCode::from(2);
+        }
+    };
+    descriptor.backends = backends;
     let instance = wgpu::Instance::new(descriptor);
     let adapters = pollster::block_on(instance.enumerate_adapters(backends));
     for adapter in &adapters {
-        println!("found: {}", describe(&adapter.get_info()));
+        say!("found: {}", describe(&adapter.get_info()));
     }
     match Gpu::new() {
         Ok(gpu) => {
-            println!("taken: {}", describe(gpu.info()));
+            say!("taken: {}", describe(gpu.info()));
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(if adapters.is_empty() { 1 } else { 2 })
+            let none = adapters.is_empty() && matches!(error, GpuError::NoAdapter { .. });
+            output::fault(error);
+            ExitCode::from(if none { 1 } else { 2 })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The shortest embedding: an app with a device of its own learns and draws in one encoder,
 //! here offscreen. 64 × 64 parameters, drawn as grey, fall to a minimum of Σ(θ² − 1)²/4.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use kutta::{Gpu, Method, Optimizer, StepSize, models::Analytic, reference::Problem, wgpu};
@@ -74,6 +75,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         device.poll(wgpu::PollType::wait_indefinitely())?; // A window waits for its display.
         optimizer.frame_took(begun.elapsed());
     }
-    println!("{:?}", optimizer.reports().last());
+    let _ = writeln!(std::io::stdout(), "{:?}", optimizer.reports().last());
     Ok(())
 }

@@ -5,9 +5,18 @@
 //! cargo run --release --example compare
 //! ```
 
+#[macro_use]
+#[path = "shared/output.rs"]
+mod output;
+#[path = "shared/names.rs"]
+mod names;
+#[path = "shared/notice.rs"]
+mod notice;
+#[path = "shared/standstill.rs"]
+mod standstill;
+
 use std::error::Error;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -29,7 +38,10 @@ mod numbers;
 mod plot;
 
 use curve::{Run, Step, Test};
+use names::{Named, cell};
+use notice::Notice;
 use numbers::{grouped, per_cent, short};
+use output::{Output, Outputs};
 use plot::{Against, Figure, canvas};
 
 /// Compares optimizers on MNIST from one start.
@@ -43,7 +55,7 @@ struct Args {
     batch: Vec<usize>,
     /// Gradient evaluations of each optimizer [default: 4 epochs of Euler at
     /// batches below 256, else 20]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     evaluations: Option<u64>,
     /// Only the recipe of this name, or those whose names contain it
     #[arg(long)]
@@ -54,7 +66,7 @@ struct Args {
     method: Option<String>,
     /// h of --method, or a rule such as stable:fraction=0.9,h-max=1 [default: that
     /// of RK4]
-    #[arg(long, value_name = "H", requires = "method", allow_negative_numbers = true)]
+    #[arg(long, value_name = "H", requires = "method", allow_hyphen_values = true)]
     step_size: Option<StepSize>,
     /// Where stability bounds steps, what bounds the curvature: a number, or
     /// estimated
@@ -62,7 +74,7 @@ struct Args {
     spectral_radius: SpectralRadius,
     /// Multiplies every step size (not the adaptive one's tolerances, nor the
     /// rule or the schedule of --step-size)
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_hyphen_values = true)]
     scale: f64,
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -132,30 +144,31 @@ fn recipes() -> Vec<Recipe> {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    output::main(|args: Args| run(&args))
 }
 
 /// The rows that are asked for.
 fn asked_for(args: &Args) -> Result<Vec<Recipe>, Box<dyn Error>> {
     let mut recipes = recipes();
     if let Some(only) = &args.only {
-        let exact = recipes.iter().any(|recipe| recipe.name == *only);
+        let all: Vec<String> = recipes.iter().map(|recipe| recipe.name.clone()).collect();
+        let exact = all.contains(only);
         recipes.retain(|Recipe { name, .. }| name == only || !exact && name.contains(only));
+        if recipes.is_empty() {
+            let all = all.join(", ");
+            return Err(output::usage(format!(
+                "--only `{only}` is no optimizer's; there are {all}"
+            )));
+        }
     }
-    if let Some(name) = &args.method {
-        let method = Method::load(name)?;
-        if Method::is_path(name) {
-            print!("{}", Findings::of(&method)?);
+    if let Some(asked) = &args.method {
+        let Named { method, name } = names::load(asked)?;
+        if Method::is_path(asked) {
+            output::print(Findings::of(&method)?);
         }
         let given = args.step_size.clone();
         recipes.push(Recipe {
-            name: method.to_string(),
+            name,
             method,
             ingredients: Ingredients { radius: args.spectral_radius, ..Ingredients::default() },
             h: given.as_ref().map_or([0.3, 1.0], |given| [given.at(0); 2]),
@@ -168,35 +181,95 @@ fn asked_for(args: &Args) -> Result<Vec<Recipe>, Box<dyn Error>> {
     Ok(recipes)
 }
 
+/// What stands in the column of h: two of the batches decide.
+fn is_large(batch: usize) -> bool {
+    batch >= 256
+}
+
+impl Recipe {
+    /// h, by the batch and by `--scale`.
+    fn h(&self, args: &Args, batch: usize) -> f64 {
+        self.h[usize::from(is_large(batch))] * args.scale
+    }
+
+    fn builder(&self, h: f64) -> kutta::optimizer::Builder {
+        Optimizer::builder(self.method.clone())
+            .ingredients(self.ingredients)
+            .step_size((self.step_size)(h))
+    }
+}
+
+/// The files of one batch size.
+struct Files {
+    svg: Output,
+    png: Output,
+    csv: Output,
+}
+
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    if !(args.scale > 0.0 && args.scale.is_finite()) {
+        let words = format!("--scale {} cannot multiply step sizes; give one above 0", args.scale);
+        return Err(output::usage(words));
+    }
     let recipes = asked_for(args)?;
-    fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let data = Idx::open(&args.data)?;
-    let gpu = Gpu::new()?;
     for &batch in &args.batch {
+        data.train(batch).map_err(output::usage)?;
+    }
+    let mut outputs = Outputs::default();
+    let folder = outputs.folder("--out", &args.out)?;
+    let files = |&batch: &usize| -> Result<Files, Box<dyn Error>> {
+        let file = |ending: &str| folder.file(format!("compare-{batch}.{ending}"));
+        Ok(Files { svg: file("svg")?, png: file("png")?, csv: file("csv")? })
+    };
+    let files: Vec<Files> = args.batch.iter().map(files).collect::<Result<_, _>>()?;
+    let notice = Notice::of_kernels();
+    let gpu = Gpu::new()?;
+    let mut first = Some(notice);
+    for (i, (&batch, files)) in args.batch.iter().zip(&files).enumerate() {
         let batches = data.train(batch)?.seed(args.seed);
         let (inputs, per_epoch) = (batches.samples().width(), u64::from(batches.per_epoch()));
         let mut mlp = Mlp::classifier(&gpu, &[inputs, 128, data.classes()], batches)?;
         let test = mlp.upload(&data.test())?;
-        let large = batch >= 256;
-        let epochs = if large { 20 } else { 4 };
+        // All of them are looked at before the first is trained.
+        if i == 0 {
+            for (recipe, &batch) in
+                recipes.iter().flat_map(|r| args.batch.iter().map(move |b| (r, b)))
+            {
+                let builder = recipe.builder(recipe.h(args, batch));
+                let needs = builder.requirements(&gpu, mlp.layout());
+                needs.map_err(|e| output::usage(format!("{}: {e}", recipe.name)))?;
+            }
+        }
+        let epochs = if is_large(batch) { 20 } else { 4 };
         let budget = args.evaluations.unwrap_or(epochs * per_epoch);
-        println!(
-            "batch {batch}, {} gradients each, on {}",
-            grouped(budget as f64),
-            gpu.info().name
-        );
-        println!(
-            "{:<16} {:>9} {:>9} {:>9} {:>9} {:>8} {:>9}",
-            "", "h", "steps", "refused", "seconds", "loss", "accuracy"
+        say!("batch {batch}, {} gradients each, on {}", grouped(budget as f64), gpu.info().name);
+        let width = recipes.iter().map(|recipe| recipe.name.chars().count()).fold(16, usize::max);
+        say!(
+            "{:<width$} {:>9} {:>9} {:>9} {:>9} {:>8} {:>9}",
+            "",
+            "h",
+            "steps",
+            "refused",
+            "seconds",
+            "loss",
+            "accuracy"
         );
         let mut runs = Vec::new();
         for recipe in &recipes {
-            let h = recipe.h[usize::from(large)] * args.scale;
-            let run = train(&gpu, &mut mlp, &test, recipe, h, budget, args.seed)?;
+            let h = recipe.h(args, batch);
+            let run = match train(&gpu, &mut mlp, &test, recipe, h, budget, args.seed) {
+                Ok(run) => run,
+                // The others are as good as they were.
+                Err(error) => {
+                    output::fault(format_args!("{}: {error}", recipe.name));
+                    continue;
+                }
+            };
+            first = None;
             let last = run.last_test().ok_or("no test was made")?;
-            println!(
-                "{:<16} {:>9} {:>9} {:>9} {:>9.1} {:>8} {:>9}",
+            say!(
+                "{:<width$} {:>9} {:>9} {:>9} {:>9.1} {:>8} {:>9}",
                 recipe.name,
                 short(h),
                 grouped(run.steps.len() as f64),
@@ -207,18 +280,21 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             );
             runs.push(run);
         }
+        if runs.is_empty() {
+            continue;
+        }
         let figure = Figure {
             title: format!("mnist: {inputs}-128-10, batch {batch}"),
             steps_per_epoch: Some(per_epoch),
             runs: &runs,
             against: &[Against::Evaluations, Against::Seconds],
         };
-        let path = |ending: &str| args.out.join(format!("compare-{batch}.{ending}"));
-        canvas::svg(&figure, &path("svg"))?;
-        canvas::png(&figure, &path("png"))?;
-        write_csv(&path("csv"), &runs)?;
-        println!("wrote {}, .png and .csv", path("svg").display());
+        files.csv.put(csv(&runs));
+        files.svg.put_made(canvas::to_svg(&figure));
+        files.png.put_made(canvas::to_png(&figure));
     }
+    drop(first);
+    outputs.list();
     Ok(())
 }
 
@@ -233,12 +309,7 @@ fn train(
     budget: u64,
     seed: u64,
 ) -> Result<Run, Box<dyn Error>> {
-    let build = |mlp: &Mlp| {
-        Optimizer::builder(recipe.method.clone())
-            .ingredients(recipe.ingredients)
-            .step_size((recipe.step_size)(h))
-            .build(gpu, mlp.layout(), &mlp.initial(seed))
-    };
+    let build = |mlp: &Mlp| recipe.builder(h).build(gpu, mlp.layout(), &mlp.initial(seed));
     let mut warm = build(mlp)?;
     warm.run(mlp, 2)?;
     warm.wait()?;
@@ -253,7 +324,9 @@ fn train(
         optimizer.run(mlp, goal.saturating_sub(run.evaluations).div_ceil(cost))?;
         optimizer.wait()?;
         run.seconds += start.elapsed().as_secs_f64();
-        for report in optimizer.reports() {
+        let reports = optimizer.reports();
+        standstill::check(&reports)?;
+        for report in reports {
             run.steps.push(Step {
                 step: report.attempt,
                 evaluations: run.evaluations,
@@ -277,16 +350,15 @@ fn train(
 }
 
 /// The tests: one line for each optimizer and time.
-fn write_csv(path: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
+fn csv(runs: &[Run]) -> String {
     let mut text = String::from("optimizer,steps,evaluations,seconds,loss,accuracy\n");
     for run in runs {
+        let name = cell(&run.method);
         for test in &run.tests {
             let accuracy = test.accuracy.map_or(String::new(), |a| a.to_string());
-            text += &format!(
-                "{},{},{},{:.3},{},{accuracy}\n",
-                run.method, test.step, test.evaluations, test.seconds, test.loss
-            );
+            let Test { step, evaluations, seconds, loss, .. } = test;
+            text += &format!("{name},{step},{evaluations},{seconds:.3},{loss},{accuracy}\n");
         }
     }
-    fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()).into())
+    text
 }

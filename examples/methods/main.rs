@@ -7,10 +7,16 @@
 //! cargo run --release --example methods -- --readme             # README's table
 //! ```
 
+#[macro_use]
+#[path = "../shared/output.rs"]
+mod output;
 mod axis;
 #[path = "../train/plot/canvas.rs"]
 mod canvas;
 mod group;
+#[path = "../shared/names.rs"]
+#[allow(dead_code)]
+mod names;
 #[path = "../train/numbers.rs"]
 #[allow(dead_code)] // The training example's, of which this takes a part.
 mod numbers;
@@ -24,14 +30,15 @@ mod table;
 
 use std::error::Error;
 use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use kutta::Method;
 
 use group::Entry;
+use names::Named;
+use output::Outputs;
 
 /// Prints every named method, and draws their stability and their precision.
 #[derive(Debug, Parser)]
@@ -48,47 +55,58 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+    output::main(|args: Args| run(&args))
+}
+
+/// All built-in methods and those of files, each with a name of its own.
+fn entries(files: &[String]) -> Result<Vec<Entry>, Box<dyn Error>> {
+    let built_in = Method::all().into_iter().map(Entry::new);
+    let mut entries: Vec<Entry> = built_in.collect::<Result<_, _>>()?;
+    for file in files {
+        let Named { method, name } = names::load(file)?;
+        let mut entry = Entry::new(method).map_err(output::usage)?;
+        let taken = entries.iter().any(|other| other.findings.name == name);
+        entry.findings.name =
+            if taken { format!("{name} ({})", names::printable(file)) } else { name };
+        entries.push(entry);
     }
+    Ok(entries)
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let mut outputs = Outputs::default();
     if args.readme {
-        let path = "README.md";
-        let text = fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
+        let path = Path::new("README.md");
+        let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let updated = readme::updated(&text)?;
-        if updated != text {
-            fs::write(path, &updated).map_err(|e| format!("{path}: {e}"))?;
+        if updated == text {
+            say!("{} was up to date", path.display());
+        } else if outputs.file("--readme", path)?.put(&updated) {
+            say!("{} is rewritten", path.display());
         }
-        println!("{path} {}", if updated == text { "was up to date" } else { "is rewritten" });
     }
-    let mut methods = Method::all();
-    for name in &args.method {
-        methods.push(Method::load(name)?);
-    }
-    let entries: Vec<Entry> = methods.into_iter().map(Entry::new).collect::<Result<_, _>>()?;
-    let table = table::table(entries.iter().map(|entry| &entry.findings));
-    // A closed pipe is no reason to fail.
-    let _ = write!(std::io::stdout(), "{table}");
-    if let Some(out) = &args.out {
-        fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
-        let path = |name: &str| out.join(format!("methods-{name}"));
+    let entries = entries(&args.method)?;
+    let files = match &args.out {
+        None => None,
+        Some(out) => {
+            let folder = outputs.folder("--out", out)?;
+            let file = |name: &str| folder.file(format!("methods-{name}"));
+            let [stability, precision] = ["stability", "precision"].map(|name| {
+                let [svg, png] = ["svg", "png"].map(|ending| file(&format!("{name}.{ending}")));
+                Ok::<_, Box<dyn Error>>((svg?, png?))
+            });
+            Some((stability?, precision?))
+        }
+    };
+    output::print(table::table(entries.iter().map(|entry| &entry.findings)));
+    if let Some(((svg, png), (precise_svg, precise_png))) = files {
         let regions = stability::Figure::new(&entries)?;
-        canvas::svg(&regions, &path("stability.svg"))?;
-        canvas::png(&regions, &path("stability.png"))?;
+        svg.put_made(canvas::to_svg(&regions));
+        png.put_made(canvas::to_png(&regions));
         let precision = precision::Figure::new(&entries)?;
-        canvas::svg(&precision, &path("precision.svg"))?;
-        canvas::png(&precision, &path("precision.png"))?;
-        println!(
-            "wrote {}, .png, {} and .png",
-            path("stability.svg").display(),
-            path("precision.svg").display()
-        );
+        precise_svg.put_made(canvas::to_svg(&precision));
+        precise_png.put_made(canvas::to_png(&precision));
+        outputs.list();
     }
     Ok(())
 }

@@ -1,17 +1,22 @@
 //! Without a window: PNG frames, an animated PNG, and PSNR per step as CSV.
 
+use std::cell::RefCell;
 use std::error::Error;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use image::ImageEncoder as _;
 
 use kutta::models::{Inference, NeuralField, Points};
 use kutta::{Gpu, Optimizer, Report, Verdict};
 
 use crate::cli::Args;
+use crate::notice::Notice;
+use crate::output::{Folder, Output};
 use crate::picture::{Picture, above, bytes, decibels, said};
 use crate::recipe::Recipe;
+use crate::standstill;
 
 /// The field of the command line.
 pub fn field(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<NeuralField, Box<dyn Error>> {
@@ -38,12 +43,17 @@ impl Run {
     }
 
     /// So many attempts more.
-    pub fn attempts(&mut self, field: &mut NeuralField, n: u64) -> Result<(), kutta::Error> {
+    ///
+    /// # Errors
+    /// Of the optimizer; or steps that move nothing.
+    pub fn attempts(&mut self, field: &mut NeuralField, n: u64) -> Result<(), Box<dyn Error>> {
         let start = Instant::now();
         self.optimizer.run(field, n)?;
         self.optimizer.wait()?;
         self.training += start.elapsed();
-        self.reports.extend(self.optimizer.reports());
+        let reports = self.optimizer.reports();
+        standstill::check(&reports)?;
+        self.reports.extend(reports);
         Ok(())
     }
 
@@ -52,18 +62,42 @@ impl Run {
     }
 }
 
-/// Trains, and writes everything to `args.out`.
-pub fn run(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<(), Box<dyn Error>> {
-    std::fs::create_dir_all(&args.out)?;
+/// The files of a training.
+struct Files {
+    csv: Output,
+    animation: Output,
+    frames: Vec<Output>,
+}
+
+impl Files {
+    fn new(folder: &Folder, frames: u64) -> Result<Self, Box<dyn Error>> {
+        let frame = |i| folder.file(format!("frame-{i:03}.png"));
+        Ok(Self {
+            csv: folder.file("psnr.csv")?,
+            animation: folder.file("animation.png")?,
+            frames: (0..=frames).map(frame).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Trains, and writes everything to the folder.
+pub fn run(
+    args: &Args,
+    recipe: &Recipe,
+    picture: &Picture,
+    folder: &Folder,
+) -> Result<(), Box<dyn Error>> {
+    let files = Files::new(folder, args.frames)?;
     let start = Instant::now();
+    let mut notice = Some(Notice::of_kernels());
+    let gpu = &Gpu::new()?;
     let mut field = field(gpu, args, picture)?;
     let parameters = field.layout().parameters();
-    let recipe = Recipe::of(args)?;
     let theta = field.initial(args.seed);
     let mut run = Run::new(recipe.build(gpu, &field, &theta)?);
     let inference = field.inference(run.optimizer.params(), &picture.extent())?;
     let (bar, small) = picture.bicubic(parameters);
-    println!(
+    say!(
         "{} on {}: {} x {}, {parameters} parameters; bicubic from {} x {}: {}",
         recipe.name,
         gpu.info().name,
@@ -74,33 +108,35 @@ pub fn run(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<(), Box<dyn Erro
         said(bar),
     );
 
-    let mut animation = Animation::new(&args.out.join("animation.png"), picture, args.frames)?;
-    let mut csv = BufWriter::new(File::create(args.out.join("psnr.csv"))?);
-    writeln!(csv, "step,gradients,seconds,h,loss,batch_psnr,psnr")?;
+    let mut animation = Animation::new(picture, args.frames)?;
+    let mut csv = files.csv.rows();
+    csv.put("step,gradients,seconds,h,loss,batch_psnr,psnr\n");
     let mut done = 0;
-    for frame in 0..=args.frames {
+    for (frame, file) in (0..).zip(&files.frames) {
         // Steps grow from frame to frame: most happens at the beginning.
-        let part = frame as f64 / args.frames.max(1) as f64;
+        let part = frame as f64 / args.frames as f64;
         let until = (args.steps as f64 * part * part).round() as u64;
         run.attempts(&mut field, until.saturating_sub(done))?;
         done = done.max(until);
         let psnr = run.psnr(&mut field)?;
+        if done > 0 {
+            notice = None;
+        }
         let mut reports = std::mem::take(&mut run.reports).into_iter().peekable();
         while let Some(report) = reports.next() {
             let last = reports.peek().is_none();
-            write_row(&mut csv, &report, run.training, last.then_some(psnr))?;
+            csv.put(row(&report, run.training, last.then_some(psnr)));
         }
         let values = read(gpu, &inference)?;
-        let path = args.out.join(format!("frame-{frame:03}.png"));
-        let [width, height] = picture.extent().map(|n| n as u32);
-        image::save_buffer(&path, &bytes(&values), width, height, image::ColorType::Rgb8)?;
+        file.put_made(png(&bytes(&values), picture));
         animation.add(&values)?;
-        println!("step {done:5}  {:6.1} s  {:>9}", start.elapsed().as_secs_f64(), said(psnr));
+        say!("step {done:5}  {:6.1} s  {:>9}", start.elapsed().as_secs_f64(), said(psnr));
     }
-    csv.flush()?;
-    animation.end()?;
+    drop(notice);
+    csv.finish();
+    files.animation.put_made(animation.end());
     let psnr = run.psnr(&mut field)?;
-    println!(
+    say!(
         "{}{}, {:.1} s of training; files are in {}",
         said(psnr),
         above(psnr, bar).map_or(String::new(), |above| format!(", {above} dB to bicubic")),
@@ -110,29 +146,34 @@ pub fn run(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<(), Box<dyn Erro
     Ok(())
 }
 
-/// `seconds` are as of the chunk's end; the image's PSNR is known there alone.
-fn write_row(
-    csv: &mut impl Write,
-    report: &Report,
-    training: Duration,
-    psnr: Option<f64>,
-) -> std::io::Result<()> {
+/// `seconds` are as of the chunk's end; the image's PSNR is known there alone. What has no
+/// number is left empty.
+fn row(report: &Report, training: Duration, psnr: Option<f64>) -> String {
     if report.verdict != Verdict::Accepted {
-        return Ok(());
+        return String::new();
     }
     let loss = report.loss.map(f64::from);
-    let text = |x: Option<f64>, digits| x.map_or(String::new(), |x| format!("{x:.digits$}"));
-    writeln!(
-        csv,
-        "{},{},{:.3},{:e},{},{},{}",
+    let text =
+        |x: Option<f64>| x.filter(|x| x.is_finite()).map_or(String::new(), |x| format!("{x:.3}"));
+    format!(
+        "{},{},{:.3},{:e},{},{},{}\n",
         report.attempt + 1,
         report.evaluations,
         training.as_secs_f64(),
         report.h,
         loss.map_or(String::new(), |loss| format!("{loss:e}")),
-        text(loss.map(decibels).filter(|x| x.is_finite()), 3),
-        text(psnr.filter(|x| x.is_finite()), 3),
+        text(loss.map(decibels)),
+        text(psnr),
     )
+}
+
+/// Colours of a picture's size as a PNG file.
+fn png(colours: &[u8], picture: &Picture) -> Result<Vec<u8>, Box<dyn Error>> {
+    let [width, height] = picture.extent().map(|n| n as u32);
+    let mut file = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut file);
+    encoder.write_image(colours, width, height, image::ExtendedColorType::Rgb8)?;
+    Ok(file)
 }
 
 /// What the inference gives for the parameters as they are.
@@ -156,24 +197,41 @@ pub fn read(gpu: &Gpu, inference: &Inference) -> Result<Vec<f32>, Box<dyn Error>
 
 /// An animated PNG.
 struct Animation {
-    writer: png::Writer<BufWriter<File>>,
+    writer: png::Writer<Bytes>,
+    file: Bytes,
+}
+
+/// Grows while the encoder has it in its hands.
+#[derive(Clone, Default)]
+struct Bytes(Rc<RefCell<Vec<u8>>>);
+
+impl io::Write for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Animation {
-    fn new(path: &Path, picture: &Picture, frames: u64) -> Result<Self, Box<dyn Error>> {
+    fn new(picture: &Picture, frames: u64) -> Result<Self, Box<dyn Error>> {
         let [width, height] = picture.extent().map(|n| n as u32);
-        let mut encoder = png::Encoder::new(BufWriter::new(File::create(path)?), width, height);
+        let file = Bytes::default();
+        let mut encoder = png::Encoder::new(file.clone(), width, height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_animated(frames as u32 + 1, 0)?;
         encoder.set_frame_delay(1, 8)?;
-        Ok(Self { writer: encoder.write_header()? })
+        Ok(Self { writer: encoder.write_header()?, file })
     }
 
     fn add(&mut self, values: &[f32]) -> Result<(), Box<dyn Error>> {
         Ok(self.writer.write_image_data(&bytes(values))?)
     }
 
-    fn end(self) -> Result<(), Box<dyn Error>> {
-        Ok(self.writer.finish()?)
+    fn end(self) -> Result<Vec<u8>, Box<dyn Error>> {
+        self.writer.finish()?;
+        Ok(self.file.0.take())
     }
 }

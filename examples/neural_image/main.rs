@@ -5,54 +5,60 @@
 //! cargo run --release --example neural_image -- photo.jpg --headless --steps 600 --out target/photo
 //! ```
 
+#[macro_use]
+#[path = "../shared/output.rs"]
+mod output;
 mod cli;
 mod headless;
+#[path = "../shared/names.rs"]
+#[allow(dead_code)]
+mod names;
 mod network;
+#[path = "../shared/notice.rs"]
+mod notice;
 mod picture;
 mod recipe;
+#[path = "../shared/standstill.rs"]
+mod standstill;
 mod table;
 mod window;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use clap::Parser;
-use kutta::Gpu;
+use kutta::Findings;
 
 use cli::Args;
+use names::Named;
+use output::Outputs;
 use picture::Picture;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        }
-    };
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    output::main(|args: Args| run(&args))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let Named { method, name } = names::load(&args.method)?;
+    if kutta::Method::is_path(&args.method) {
+        output::print(Findings::of(&method).map_err(output::usage)?);
+    }
     if !args.headless && !args.compare {
         return window::run(args);
+    }
+    if args.compare {
+        table::check(args).map_err(output::usage)?;
     }
     let picture = match &args.image {
         Some(path) => Picture::open(path, args.most)?,
         None => Picture::included()?,
     };
     if let Some(note) = &picture.note {
-        println!("{}: {note}", picture.name);
+        say!("{}: {note}", picture.name);
     }
-    let gpu = Gpu::new()?;
+    let mut outputs = Outputs::default();
+    let folder = outputs.folder("--out", &args.out)?;
     match args.headless {
-        true => headless::run(&gpu, args, &picture),
-        false => table::run(&gpu, args, &picture),
+        true => headless::run(args, &recipe::Recipe::of(args, name, method), &picture, &folder),
+        false => table::run(args, &picture, &folder),
     }
 }

@@ -8,6 +8,7 @@ use image::imageops::{FilterType, resize};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder as _, ImageReader, Limits, Rgb32FImage};
 use kutta::models::Target;
+use kutta::tableau::printable;
 
 /// The photograph that comes with the example; `data/README.md` says whose it is.
 const INCLUDED: &[u8] = include_bytes!("data/photograph.png");
@@ -159,7 +160,7 @@ impl Picture {
         let mut image = image.into_rgb32f();
         // Bicubic filters overshoot at edges.
         image.iter_mut().for_each(|x| *x = x.clamp(0.0, 1.0));
-        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
+        let name = path.file_name().map_or_else(String::new, |n| printable(&n.to_string_lossy()));
         Ok(Self { name, image, note })
     }
 

@@ -23,22 +23,24 @@ pub struct Recipe {
 
 impl Recipe {
     /// What the command line says.
-    pub fn of(args: &Args) -> Result<Self, Error> {
-        Ok(Self {
-            name: args.method.to_string(),
-            method: args.method.clone(),
+    pub fn of(args: &Args, name: String, method: Method) -> Self {
+        Self {
+            name,
+            method,
             preconditioner: args.preconditioner,
             momentum: args.momentum,
             step_size: match (&args.step_size, args.adaptive) {
                 (None, None) => {
-                    // Falling steps average the batches' noise out.
+                    // Falling steps average the batches' noise out. A training of a few steps
+                    // ends in the warm-up, for D has met nothing yet.
                     let steps = args.steps as u32;
-                    Some(StepSize::cosine(0.04, 0.001, steps).warm_up(WARM_UP.min(steps / 4)))
+                    let warm_up = (steps / 4).clamp(WARM_UP / 2, WARM_UP);
+                    Some(StepSize::cosine(0.04, 0.001, steps).warm_up(warm_up))
                 }
                 (given, _) => given.clone(),
             },
             adaptive: args.adaptive,
-        })
+        }
     }
 
     /// An optimizer of a field's parameters, from `theta` on.

@@ -2,6 +2,11 @@
 
 use kutta::{Error, Ingredients, Method, Optimizer, StepSize, Verdict};
 
+use crate::{output, standstill};
+
+/// What ends a setting before its time.
+pub type Fault = Box<dyn std::error::Error>;
+
 /// A method with the settings it is tried with, likely ones first.
 pub struct Contender {
     pub name: String,
@@ -29,7 +34,7 @@ pub trait Course {
     fn build(&self, setting: &Setting) -> Result<Optimizer, Error>;
     /// Some attempts, of which the first comes after `spent` gradients: losses on
     /// the way, and the gradients spent in the end.
-    fn run(&mut self, optimizer: &mut Optimizer, spent: u64) -> Result<(Vec<Point>, u64), Error>;
+    fn run(&mut self, optimizer: &mut Optimizer, spent: u64) -> Result<(Vec<Point>, u64), Fault>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub enum End {
     /// Another setting of the method had been faster.
     Slower,
     Diverged,
+    /// By an error, which was said.
+    Failed,
 }
 
 impl End {
@@ -48,6 +55,7 @@ impl End {
             Self::NotReached => "not reached",
             Self::Slower => "slower",
             Self::Diverged => "diverged",
+            Self::Failed => "failed",
         }
     }
 }
@@ -87,15 +95,28 @@ impl Best {
 /// Losses this many times the first are those of a run that has left.
 const FAR: f64 = 1e3;
 
-fn try_one(course: &mut impl Course, setting: &Setting, most: u64) -> Result<Outcome, Error> {
-    let mut optimizer = course.build(setting)?;
+/// One setting, until it has reached the loss, or has taken `most` gradients. What ends it
+/// early is said: the others go on.
+fn try_one(course: &mut impl Course, setting: &Setting, most: u64) -> Outcome {
     let (mut curve, mut spent): (Vec<Point>, _) = (Vec::new(), 0);
     let outcome = |end, reached, spent, curve: Vec<Point>| {
         let loss = curve.last().map_or(f64::NAN, |point| point.1);
-        Ok(Outcome { setting: setting.name.clone(), end, reached, spent, loss, curve })
+        Outcome { setting: setting.name.clone(), end, reached, spent, loss, curve }
+    };
+    let failed = |error: Fault, spent, curve| {
+        output::fault(format_args!("{}, {}: {error}", setting.method, setting.name));
+        outcome(End::Failed, None, spent, curve)
+    };
+    let mut optimizer = match course.build(setting) {
+        Ok(optimizer) => optimizer,
+        Err(error) => return failed(error.into(), spent, curve),
     };
     loop {
-        let (points, now) = course.run(&mut optimizer, spent)?;
+        let (points, now) = match course.run(&mut optimizer, spent) {
+            Ok((points, now)) if now > spent => (points, now),
+            Ok(_) => return failed("attempts took no gradients".into(), spent, curve),
+            Err(error) => return failed(error, spent, curve),
+        };
         for (count, loss) in points {
             curve.push((count, loss));
             if loss <= course.target() {
@@ -114,30 +135,36 @@ fn try_one(course: &mut impl Course, setting: &Setting, most: u64) -> Result<Out
 }
 
 /// Tries one setting after the other, each no longer than the best so far took.
-pub fn best(course: &mut impl Course, contender: Contender) -> Result<Best, Error> {
+pub fn best(course: &mut impl Course, contender: Contender) -> Best {
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut most = course.most();
     for setting in &contender.settings {
-        let outcome = try_one(course, setting, most)?;
+        let outcome = try_one(course, setting, most);
         most = outcome.reached.unwrap_or(most).min(most);
         outcomes.push(outcome);
     }
-    let rank = |o: &Outcome| (o.reached.unwrap_or(u64::MAX), o.end == End::Diverged);
+    let rank =
+        |o: &Outcome| (o.reached.unwrap_or(u64::MAX), matches!(o.end, End::Diverged | End::Failed));
     let order = |a: &Outcome, b: &Outcome| rank(a).cmp(&rank(b)).then(a.loss.total_cmp(&b.loss));
     let winner = (0..outcomes.len()).min_by(|&i, &j| order(&outcomes[i], &outcomes[j]));
-    Ok(Best { name: contender.name, winner: winner.unwrap_or_default(), outcomes })
+    Best { name: contender.name, winner: winner.unwrap_or_default(), outcomes }
 }
 
 /// The losses that reports tell of, each with the gradients spent before.
-pub fn reported(optimizer: &mut Optimizer, mut spent: u64) -> (Vec<Point>, u64) {
+///
+/// # Errors
+/// Steps that move nothing.
+pub fn reported(optimizer: &mut Optimizer, mut spent: u64) -> Result<(Vec<Point>, u64), Fault> {
     let mut points = Vec::new();
-    for report in optimizer.reports() {
+    let reports = optimizer.reports();
+    standstill::check(&reports)?;
+    for report in reports {
         let whole = report.verdict == Verdict::Accepted || report.verdict == Verdict::Refused;
         let loss = report.loss.map_or(f64::NAN, f64::from);
         points.push((spent, if whole { loss } else { f64::NAN }));
         spent = report.evaluations;
     }
-    (points, spent)
+    Ok((points, spent))
 }
 
 /// About so many points, first and last among them, evenly spread by their place.

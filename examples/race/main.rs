@@ -6,13 +6,20 @@
 //! cargo run --release --example race -- --quick
 //! ```
 
+#[macro_use]
+#[path = "../shared/output.rs"]
+mod output;
 #[path = "../methods/axis.rs"]
 #[allow(dead_code)] // Of the methods example, like the panels: a part.
 mod axis;
 #[path = "../train/plot/canvas.rs"]
 mod canvas;
 mod course;
+#[path = "../shared/names.rs"]
+mod names;
 mod network;
+#[path = "../shared/notice.rs"]
+mod notice;
 #[path = "../train/numbers.rs"]
 #[allow(dead_code)] // The training example's, of which this takes a part.
 mod numbers;
@@ -21,12 +28,13 @@ mod numbers;
 mod panel;
 mod picture;
 mod quadratic;
+#[path = "../shared/standstill.rs"]
+mod standstill;
 #[path = "../train/plot/style.rs"]
 mod style;
 
 use std::error::Error;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -34,7 +42,10 @@ use clap::Parser;
 use kutta::{Findings, Gpu, Ingredients, Method, StepSize};
 
 use course::{Best, Contender, Course, Outcome, Setting, best};
+use names::{Named, cell};
+use notice::Notice;
 use numbers::{grouped, short};
+use output::{Folder, Output, Outputs};
 
 /// Counts the gradients that each method needs to reach a loss.
 #[derive(Debug, Parser)]
@@ -45,9 +56,9 @@ struct Args {
     /// Small problems and few settings, to see that it runs
     #[arg(long)]
     quick: bool,
-    /// Of the quadratic
-    #[arg(long, default_value_t = 1_000_000)]
-    parameters: usize,
+    /// Of the quadratic, 2 or more
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(2..))]
+    parameters: u32,
     /// Only one of the two: quadratic or mnist
     #[arg(long, value_parser = ["quadratic", "mnist"])]
     only: Option<String>,
@@ -61,13 +72,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    output::main(|args: Args| run(&args))
 }
 
 /// What a course led to.
@@ -82,17 +87,22 @@ fn results(
     course: &mut impl Course,
     name: &'static str,
     title: String,
-    own: Option<&Method>,
-) -> Result<Results, Box<dyn Error>> {
-    println!("{title}");
-    println!("{:<22} {:>9} {:>9} {:>8}  of its settings, the best", "", "gradients", "loss", "s");
+    own: Option<&Named>,
+) -> Results {
+    let contenders: Vec<Contender> =
+        course.contenders().into_iter().chain(own.map(longest)).collect();
+    let width = contenders.iter().map(|c| c.name.chars().count()).fold(22, usize::max);
+    say!("{title}");
+    say!("{:<width$} {:>9} {:>9} {:>8}  of its settings, the best", "", "gradients", "loss", "s");
     let mut rows = Vec::new();
-    for contender in course.contenders().into_iter().chain(own.map(longest)) {
+    let mut notice = Some(Notice::of_kernels());
+    for contender in contenders {
         let start = Instant::now();
-        let row = best(course, contender)?;
+        let row = best(course, contender);
+        notice = None;
         let Outcome { reached, loss, .. } = row.winner();
-        println!(
-            "{:<22} {:>9} {:>9} {:>8.1}  {}",
+        say!(
+            "{:<width$} {:>9} {:>9} {:>8.1}  {}",
             row.name,
             reached.map_or("–".into(), |count| grouped(count as f64)),
             short(*loss),
@@ -101,51 +111,81 @@ fn results(
         );
         rows.push(row);
     }
-    Ok(Results { name, title, target: course.target(), rows })
+    drop(notice);
+    Results { name, title, target: course.target(), rows }
 }
 
 /// A method with its largest stable steps.
-fn longest(method: &Method) -> Contender {
+fn longest(Named { method, name }: &Named) -> Contender {
     let setting = |fraction: f64| Setting {
         name: format!("stable:fraction={fraction}"),
         method: method.clone(),
         ingredients: Ingredients::default(),
         step_size: Some(StepSize::stable(fraction, 1e6)),
     };
-    Contender { name: method.to_string(), settings: vec![setting(0.98), setting(0.8)] }
+    Contender { name: name.clone(), settings: vec![setting(0.98), setting(0.8)] }
+}
+
+/// The files of one course.
+struct Files {
+    csv: Output,
+    curves: Output,
+    svg: Output,
+    png: Output,
+}
+
+impl Files {
+    fn new(folder: &Folder, name: &str) -> Result<Self, Box<dyn Error>> {
+        let file = |ending: &str| folder.file(format!("race-{name}{ending}"));
+        Ok(Self {
+            csv: file(".csv")?,
+            curves: file("-curves.csv")?,
+            svg: file(".svg")?,
+            png: file(".png")?,
+        })
+    }
+
+    fn write(&self, results: &Results) {
+        self.csv.put(outcomes(results));
+        self.curves.put(curves(results));
+        if results.rows.iter().any(|row| !row.winner().curve.is_empty()) {
+            let figure = picture::Figure::new(results);
+            self.svg.put_made(canvas::to_svg(&figure));
+            self.png.put_made(canvas::to_png(&figure));
+        }
+    }
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
-    fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
-    let gpu = Gpu::new()?;
+    let own = args.method.as_deref().map(names::load).transpose()?;
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| only == name);
-    let own = args.method.as_deref().map(Method::load).transpose()?;
-    if let (Some(method), Some(true)) = (&own, args.method.as_deref().map(Method::is_path)) {
-        println!("{}", Findings::of(method)?);
+    let mut outputs = Outputs::default();
+    let folder = outputs.folder("--out", &args.out)?;
+    let files = |name: &str| wanted(name).then(|| Files::new(&folder, name)).transpose();
+    let (of_quadratic, of_network) = (files("quadratic")?, files("mnist")?);
+    // What is wrong with the second course is said before the first is run.
+    let data = of_network.is_some().then(|| network::data(&args.data)).transpose()?;
+    if let (Some(own), Some(asked)) = (&own, &args.method) {
+        let findings = Findings::of(&own.method).map_err(output::usage)?;
+        if Method::is_path(asked) {
+            say!("{findings}");
+        }
     }
-    println!("on {}", gpu.info().name);
-    if wanted("quadratic") {
-        let mut course = quadratic::Quadratic::new(&gpu, args.parameters, args.quick)?;
+    let notice = Notice::of_kernels();
+    let gpu = Gpu::new()?;
+    drop(notice);
+    say!("on {}", gpu.info().name);
+    if let Some(files) = &of_quadratic {
+        let mut course = quadratic::Quadratic::new(&gpu, args.parameters as usize, args.quick)?;
         let title = course.title();
-        write(&args.out, &results(&mut course, "quadratic", title, own.as_ref())?)?;
+        files.write(&results(&mut course, "quadratic", title, own.as_ref()));
     }
-    if wanted("mnist") {
-        let mut course = network::Network::new(&gpu, &args.data, args.quick)?;
+    if let (Some(files), Some(data)) = (&of_network, data) {
+        let mut course = network::Network::new(&gpu, data, args.quick)?;
         let title = course.title();
-        write(&args.out, &results(&mut course, "mnist", title, own.as_ref())?)?;
+        files.write(&results(&mut course, "mnist", title, own.as_ref()));
     }
-    Ok(())
-}
-
-fn write(folder: &Path, results: &Results) -> Result<(), Box<dyn Error>> {
-    let path = |ending: &str| folder.join(format!("race-{}{ending}", results.name));
-    for (ending, text) in [(".csv", outcomes(results)), ("-curves.csv", curves(results))] {
-        fs::write(path(ending), text).map_err(|e| format!("{}: {e}", path(ending).display()))?;
-    }
-    let figure = picture::Figure::new(results);
-    canvas::svg(&figure, &path(".svg"))?;
-    canvas::png(&figure, &path(".png"))?;
-    println!("wrote {}, .png, .csv and -curves.csv", path(".svg").display());
+    outputs.list();
     Ok(())
 }
 
@@ -156,7 +196,8 @@ fn outcomes(results: &Results) -> String {
         for outcome in &row.outcomes {
             let Outcome { setting, end, spent, loss, reached, .. } = outcome;
             let (count, end) = (reached.unwrap_or(*spent), end.name());
-            text += &format!("{},\"{setting}\",{end},{count},{loss}\n", quoted(&row.name));
+            let (name, setting) = (cell(&row.name), cell(setting));
+            text += &format!("{name},{setting},{end},{count},{loss}\n");
         }
     }
     text
@@ -167,14 +208,10 @@ fn curves(results: &Results) -> String {
     let mut text = String::from("method,setting,gradients,loss\n");
     for row in &results.rows {
         let Outcome { setting, curve, .. } = row.winner();
+        let (name, setting) = (cell(&row.name), cell(setting));
         for (count, loss) in course::thinned(curve, 100) {
-            text += &format!("{},\"{setting}\",{count},{loss}\n", quoted(&row.name));
+            text += &format!("{name},{setting},{count},{loss}\n");
         }
     }
     text
-}
-
-/// Some names have a comma.
-fn quoted(name: &str) -> String {
-    format!("\"{name}\"")
 }

@@ -9,7 +9,7 @@ use kutta::{
     Adaptive, Error, Gpu, Ingredients, Method, Momentum, Optimizer, Preconditioner, StepSize,
 };
 
-use crate::course::{Contender, Course, Point, Setting, reported};
+use crate::course::{Contender, Course, Fault, Point, Setting, reported};
 
 pub struct Network {
     gpu: Gpu,
@@ -38,9 +38,15 @@ fn first(samples: &Samples, count: usize) -> Result<Samples, Error> {
     Ok(Samples::new(inputs, samples.width(), targets)?)
 }
 
+/// The data set, if it has enough for a batch.
+pub fn data(folder: &Path) -> Result<Idx, Error> {
+    let data = Idx::open(folder)?;
+    data.train(BATCH)?;
+    Ok(data)
+}
+
 impl Network {
-    pub fn new(gpu: &Gpu, data: &Path, quick: bool) -> Result<Self, Error> {
-        let data = Idx::open(data)?;
+    pub fn new(gpu: &Gpu, data: Idx, quick: bool) -> Result<Self, Error> {
         let batches = data.train(BATCH)?.seed(SEED);
         let shown = first(batches.samples(), SAMPLES)?;
         let layers = [batches.samples().width(), 128, data.classes()];
@@ -149,7 +155,7 @@ impl Course for Network {
         builder.build(&self.gpu, self.mlp.layout(), &self.mlp.initial(SEED))
     }
 
-    fn run(&mut self, optimizer: &mut Optimizer, spent: u64) -> Result<(Vec<Point>, u64), Error> {
+    fn run(&mut self, optimizer: &mut Optimizer, spent: u64) -> Result<(Vec<Point>, u64), Fault> {
         let cost = u64::from(optimizer.plan().evaluations());
         let mut points = Vec::new();
         if spent == 0 {
@@ -158,7 +164,7 @@ impl Course for Network {
         }
         optimizer.run(&mut self.mlp, (CHUNK / cost).max(1))?;
         optimizer.wait()?;
-        let (_, spent) = reported(optimizer, spent);
+        let (_, spent) = reported(optimizer, spent)?;
         let loss = self.mlp.evaluate(optimizer.params(), &self.looked_at)?.loss;
         points.push((spent, loss));
         Ok((points, spent))

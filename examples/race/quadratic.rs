@@ -7,7 +7,7 @@ use kutta::{
     StepSize,
 };
 
-use crate::course::{Contender, Course, Point, Setting, reported};
+use crate::course::{Contender, Course, Fault, Point, Setting, reported};
 use crate::numbers::grouped;
 
 pub struct Quadratic {
@@ -36,7 +36,7 @@ fn noise(i: u64) -> f32 {
 
 impl Quadratic {
     pub fn new(gpu: &Gpu, n: usize, quick: bool) -> Result<Self, Error> {
-        let (n, kappa) = if quick { (10_000, 100.0) } else { (n.max(2), 1e4f64) };
+        let (n, kappa) = if quick { (10_000, 100.0) } else { (n, 1e4f64) };
         let lambda = |i: usize| kappa.powf(i as f64 / (n - 1) as f64);
         let eigenvalues: Vec<f64> = (0..n).map(lambda).collect();
         let problem = Problem::quadratic(&eigenvalues)?;
@@ -166,10 +166,10 @@ impl Course for Quadratic {
         builder.build(&self.gpu, self.source.layout(), &self.start)
     }
 
-    fn run(&mut self, optimizer: &mut Optimizer, spent: u64) -> Result<(Vec<Point>, u64), Error> {
+    fn run(&mut self, optimizer: &mut Optimizer, spent: u64) -> Result<(Vec<Point>, u64), Fault> {
         let cost = u64::from(optimizer.plan().evaluations());
         optimizer.run(&mut self.source, (CHUNK / cost).max(1))?;
         optimizer.wait()?;
-        Ok(reported(optimizer, spent))
+        reported(optimizer, spent)
     }
 }

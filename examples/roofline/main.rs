@@ -7,6 +7,9 @@
 //! cargo run --release --example roofline -- --json run.json --svg run.svg --against rivals.json
 //! ```
 
+#[macro_use]
+#[path = "../shared/output.rs"]
+mod output;
 #[path = "../methods/axis.rs"]
 #[allow(dead_code)] // Of the methods example, like the panels: a part.
 mod axis;
@@ -15,6 +18,8 @@ mod bars;
 mod canvas;
 mod clock;
 mod machine;
+#[path = "../shared/notice.rs"]
+mod notice;
 #[path = "../train/numbers.rs"]
 #[allow(dead_code)] // The training example's, of which this takes a part.
 mod numbers;
@@ -30,7 +35,7 @@ mod style;
 mod table;
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -41,6 +46,8 @@ use kutta::{
 };
 
 use machine::Machine;
+use notice::Notice;
+use output::{Output, Outputs};
 use protocol::{Config, Session, Wanted};
 use schema::{Protocol, Run, SCHEMA, VERSION};
 
@@ -115,11 +122,33 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
+    output::main(|args: Args| run(&args))
+}
+
+/// Where the run goes.
+struct Files {
+    json: Option<Output>,
+    /// SVG and PNG.
+    pictures: Option<(Output, Output)>,
+}
+
+impl Files {
+    fn new(outputs: &mut Outputs, args: &Args) -> Result<Self, Box<dyn Error>> {
+        let json = args.json.as_deref().map(|path| outputs.file("--json", path)).transpose()?;
+        let pictures = match &args.svg {
+            None => None,
+            Some(path) => {
+                let png = path.with_extension("png");
+                Some((outputs.file("--svg", path)?, outputs.file("--svg, its PNG,", &png)?))
+            }
+        };
+        Ok(Self { json, pictures })
+    }
+
+    /// What there is of a run, which grows with every size.
+    fn keep(&self, run: &Run) {
+        if let Some(json) = &self.json {
+            json.put(run.text());
         }
     }
 }
@@ -127,31 +156,25 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     // What is wrong with a file is said before an hour is spent.
     let others = args.against.iter().map(|path| Run::load(path)).collect::<Result<Vec<_>, _>>()?;
-    let own = match &args.from {
-        Some(path) => {
-            let run = Run::load(path)?;
-            print!("{}{}", table::head(&run), table::rest(&run));
+    let from = args.from.as_deref().map(Run::load).transpose()?;
+    let wanted = if from.is_none() { wanted(args)? } else { Vec::new() };
+    let mut outputs = Outputs::default();
+    let files = Files::new(&mut outputs, args)?;
+    let own = match from {
+        Some(run) => {
+            output::print(table::head(&run) + &table::rest(&run));
             run
         }
-        None => measured(args)?,
+        None => measured(args, &wanted, &files)?,
     };
-    if let Some(path) = &args.json {
-        own.save(path)?;
-        println!("wrote {}", path.display());
+    files.keep(&own);
+    if let Some((svg, png)) = &files.pictures {
+        let runs: Vec<Run> = std::iter::once(own).chain(others).collect();
+        let figure = picture::Figure::new(&runs)?;
+        svg.put_made(canvas::to_svg(&figure));
+        png.put_made(canvas::to_png(&figure));
     }
-    if let Some(path) = &args.svg {
-        draw(path, own, others)?;
-    }
-    Ok(())
-}
-
-fn draw(path: &Path, own: Run, others: Vec<Run>) -> Result<(), Box<dyn Error>> {
-    let runs: Vec<Run> = std::iter::once(own).chain(others).collect();
-    let figure = picture::Figure::new(&runs)?;
-    let png = path.with_extension("png");
-    canvas::svg(&figure, path).map_err(|e| format!("{}: {e}", path.display()))?;
-    canvas::png(&figure, &png).map_err(|e| format!("{}: {e}", png.display()))?;
-    println!("wrote {} and {}", path.display(), png.display());
+    outputs.list();
     Ok(())
 }
 
@@ -162,8 +185,10 @@ fn device() -> Result<Gpu, Box<dyn Error>> {
     Ok(Gpu::with_options(&wanted).or_else(|_| Gpu::new())?)
 }
 
-fn measured(args: &Args) -> Result<Run, Box<dyn Error>> {
+fn measured(args: &Args, wanted: &[Wanted], files: &Files) -> Result<Run, Box<dyn Error>> {
+    let notice = Notice::of_kernels();
     let gpu = device()?;
+    drop(notice);
     let machine = Machine::of(&gpu, args.cache.map(|mib| mib << 20));
     let memory = match args.memory {
         Some(gib) => Some((gib * f64::from(1 << 30)) as u64),
@@ -171,7 +196,6 @@ fn measured(args: &Args) -> Result<Run, Box<dyn Error>> {
         None if gpu.is_software() => gpu.available_memory().map(|bytes| bytes / 5 * 4),
         None => None,
     };
-    let wanted = wanted(args)?;
     let config = Config {
         samples: args.samples as usize,
         budget: if args.quick { args.budget.min(0.1) } else { args.budget },
@@ -197,14 +221,25 @@ fn measured(args: &Args) -> Result<Run, Box<dyn Error>> {
         checks: Vec::new(),
         skipped: Vec::new(),
     };
-    print!("{}", table::head(&run));
+    output::print(table::head(&run));
     let mut session = Session::new(&gpu, config, run);
+    let mut said = |run: &Run, first| output::print(table::case(run, first));
     for n in sizes(args, gpu.is_software()) {
-        session.measure(&wanted, n, &mut |run, first| print!("{}", table::case(run, first)))?;
+        let notice = Notice::new(format!("measuring vectors of {n}, kernels compiled first"));
+        let measured = session.measure(wanted, n, &mut said);
+        drop(notice);
+        // What was measured before is as good as it was.
+        if let Err(error) = measured {
+            output::fault(format_args!("n = {n}: {error}"));
+            break;
+        }
+        files.keep(&session.run);
     }
-    session.recording(&wanted)?;
+    if let Err(error) = session.recording(wanted) {
+        output::fault(error);
+    }
     let run = session.run;
-    print!("{}", table::rest(&run));
+    output::print(table::rest(&run));
     if run.measurements.is_empty() {
         return Err("nothing was measured: all of it was skipped, for the reasons above".into());
     }
@@ -245,11 +280,11 @@ fn wanted(args: &Args) -> Result<Vec<Wanted>, Box<dyn Error>> {
     let mut all = Vec::new();
     if args.methods.is_empty() {
         for (name, part) in usual.iter().filter(|(_, part)| asked(part)) {
-            all.extend(case(&Method::load(name)?, *part));
+            all.extend(case(&Method::load(name).map_err(output::usage)?, *part));
         }
     }
     for name in &args.methods {
-        let method = Method::load(name)?;
+        let method = Method::load(name).map_err(output::usage)?;
         let parts = [Part::Plain, Part::Error, Part::Full];
         all.extend(parts.iter().filter(|part| asked(part)).filter_map(|part| case(&method, *part)));
     }
@@ -263,11 +298,10 @@ fn wanted(args: &Args) -> Result<Vec<Wanted>, Box<dyn Error>> {
         .flat_map(|wanted| args.storage.iter().map(move |&storage| stored(wanted, storage)))
         .collect();
     if all.is_empty() {
-        return Err(
-            "none of these methods has these ingredients: `error` wants an embedded pair, \
-                    and without --methods there are those of --help"
-                .into(),
-        );
+        return Err(output::usage(
+            "none of these methods has these ingredients: `error` wants an embedded pair, and \
+             without --methods there are those of --help",
+        ));
     }
     Ok(all)
 }

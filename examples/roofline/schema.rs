@@ -228,11 +228,10 @@ impl Run {
         Ok(())
     }
 
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), String> {
-        let text = serde_json::to_string_pretty(self).map_err(|e| e.to_string())?;
-        fs::write(path, text + "\n").map_err(|e| format!("{}: {e}", path.display()))
+    /// The file's text.
+    pub fn text(&self) -> String {
+        // Names and finite numbers alone: nothing of it can fail.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 }
 

@@ -21,6 +21,7 @@ use winit::window::{Window, WindowId};
 
 use crate::cli::Args;
 use crate::headless;
+use crate::output::{Output, Outputs};
 use crate::picture::Picture;
 use crate::recipe::WARM_UP;
 use panels::Panels;
@@ -34,16 +35,29 @@ const STEP_SIZE: f64 = 0.005;
 /// Opens the window and comes back when it is closed. An image that cannot be fitted is
 /// said, and the one before it stays.
 pub fn run(args: &Args) -> Result<(), Fault> {
+    let screenshot = match &args.screenshot {
+        Some(path) => Some(place(&mut Outputs::default(), path)?),
+        None => None,
+    };
     let event_loop = EventLoop::new()
         .map_err(|e| format!("no window can be opened ({e}); --headless needs none"))?;
     event_loop.set_control_flow(ControlFlow::Poll);
-    let mut app = App { args, view: None, fault: None };
+    let mut app = App { args, screenshot, view: None, fault: None };
     event_loop.run_app(&mut app)?;
     app.fault.map_or(Ok(()), Err)
 }
 
+/// A file in a folder that is made if it is missing.
+fn place(outputs: &mut Outputs, path: &Path) -> Result<Output, Fault> {
+    match (path.parent().filter(|folder| *folder != Path::new("")), path.file_name()) {
+        (Some(folder), Some(name)) => outputs.folder("--screenshot", folder)?.file(name),
+        _ => outputs.file("--screenshot", path),
+    }
+}
+
 struct App<'a> {
     args: &'a Args,
+    screenshot: Option<Output>,
     view: Option<View>,
     fault: Option<Fault>,
 }
@@ -79,11 +93,11 @@ impl ApplicationHandler for App<'_> {
             } if !taken && !view.key(&logical_key) => self.close(event_loop, Ok(())),
             WindowEvent::RedrawRequested => {
                 let last = self.args.close_after.is_some_and(|n| view.frames + 1 >= n);
-                let screenshot = self.args.screenshot.as_deref().filter(|_| last);
+                let screenshot = self.screenshot.as_ref().filter(|_| last);
                 match view.frame(screenshot) {
                     Err(fault) => self.close(event_loop, Err(fault)),
                     Ok(()) if last => {
-                        println!("closed after {} frames", view.frames);
+                        say!("closed after {} frames", view.frames);
                         self.close(event_loop, Ok(()));
                     }
                     Ok(()) => view.window.request_redraw(),
@@ -117,9 +131,9 @@ impl View {
             .with_inner_size(LogicalSize::new(1180.0, 680.0));
         let window = Arc::new(event_loop.create_window(attributes)?);
         let display = Box::new(event_loop.owned_display_handle());
-        let instance = wgpu::Instance::new(
-            wgpu::InstanceDescriptor::new_with_display_handle_from_env(display),
-        );
+        let mut descriptor = wgpu::InstanceDescriptor::new_with_display_handle_from_env(display);
+        descriptor.backends = kutta::gpu::backends_asked_for()?;
+        let instance = wgpu::Instance::new(descriptor);
         let surface = instance.create_surface(window.clone())?;
         let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
@@ -151,7 +165,7 @@ impl View {
         let renderer = Renderer::new(&device, config.format, RendererOptions::default());
         let picture = Picture::included()?;
         let session = session_of(&gpu, args, &picture)?;
-        println!("{} on {}", session.choice.method, gpu.info().name);
+        say!("{} on {}", session.choice.method, gpu.info().name);
         let panels = panels_of(&gpu, config.format, &session);
         window.request_redraw();
         let mut view = Self {
@@ -180,13 +194,13 @@ impl View {
         let opened = opened.and_then(|p| Ok((session_of(&self.gpu, args, &p)?, p)));
         match opened {
             Ok((session, picture)) => {
-                println!("fits {}", path.display());
+                say!("fits {}", path.display());
                 self.panels = panels_of(&self.gpu, self.config.format, &session);
                 (self.session, self.name) = (session, picture.name);
                 self.session.fault = picture.note;
             }
             Err(fault) => {
-                println!("error: {fault}");
+                say!("error: {fault}");
                 self.session.fault = Some(fault.to_string());
             }
         }
@@ -205,17 +219,17 @@ impl View {
             Key::Named(NamedKey::Escape) => return false,
             Key::Named(NamedKey::Space) => {
                 self.session.paused = !self.session.paused;
-                println!("{}", if self.session.paused { "paused" } else { "going on" });
+                say!("{}", if self.session.paused { "paused" } else { "going on" });
             }
             Key::Character(c) if c == "r" => {
                 self.session.restart();
-                println!("restarted");
+                say!("restarted");
             }
             Key::Character(c) => {
                 let index = c.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
                 if let Some(method) = index.and_then(|i| METHODS.get(i)) {
                     self.session.choice.method = (*method).to_owned();
-                    println!("method {method}");
+                    say!("method {method}");
                 }
             }
             _ => {}
@@ -224,7 +238,7 @@ impl View {
     }
 
     /// Trains, draws, and shows.
-    fn frame(&mut self, screenshot: Option<&Path>) -> Result<(), Fault> {
+    fn frame(&mut self, screenshot: Option<&Output>) -> Result<(), Fault> {
         let (texture, suboptimal) = match self.surface.get_current_texture() {
             CurrentSurfaceTexture::Success(texture) => (texture, false),
             CurrentSurfaceTexture::Suboptimal(texture) => (texture, true),
@@ -266,11 +280,11 @@ impl View {
             .collect();
         let view = texture.texture.create_view(&Default::default());
         self.draw(&mut encoder, &view, &jobs, &screen, &places);
-        let shot = screenshot.map(|path| {
+        let shot = screenshot.map(|file| {
             let shot = Shot::new(&device, &self.config);
             self.draw(&mut encoder, &shot.view(), &jobs, &screen, &places);
             shot.copy(&mut encoder);
-            (path, shot)
+            (file, shot)
         });
         queue.submit([encoder.finish()]);
         queue.present(texture);
@@ -279,10 +293,10 @@ impl View {
         }
         self.frames += 1;
         self.session.collect();
-        if let Some((path, shot)) = shot {
-            shot.save(&device, path)?;
+        if let Some((file, shot)) = shot {
+            file.put_made(shot.png(&device));
             let seconds = self.start.elapsed().as_secs_f64();
-            println!("{:.1} frames a second; {}", self.frames as f64 / seconds, path.display());
+            say!("{:.1} frames a second; {}", self.frames as f64 / seconds, file.path().display());
         }
         if suboptimal {
             self.surface.configure(&device, &self.config);
@@ -324,7 +338,7 @@ impl View {
 
 fn session_of(gpu: &Gpu, args: &Args, picture: &Picture) -> Result<Session, Fault> {
     let choice = Choice {
-        method: args.method.to_string(),
+        method: args.method.clone(),
         preconditioner: args.preconditioner,
         momentum: args.momentum,
         h: args.step_size.as_ref().map_or(STEP_SIZE, |h| h.at(u64::from(WARM_UP))),
@@ -386,7 +400,7 @@ impl Shot {
         );
     }
 
-    fn save(&self, device: &wgpu::Device, path: &Path) -> Result<(), Fault> {
+    fn png(&self, device: &wgpu::Device) -> Result<Vec<u8>, Fault> {
         self.buffer.slice(..).map_async(wgpu::MapMode::Read, |_| {});
         device.poll(wgpu::PollType::wait_indefinitely())?;
         let mapped = self.buffer.slice(..).get_mapped_range()?;
@@ -397,9 +411,8 @@ impl Shot {
             let [a, b, c] = [mapped[at], mapped[at + 1], mapped[at + 2]];
             image::Rgb(if bgra { [c, b, a] } else { [a, b, c] })
         });
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        Ok(image.save(path)?)
+        let mut file = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut file, image::ImageFormat::Png)?;
+        Ok(file.into_inner())
     }
 }

@@ -20,6 +20,7 @@ pub const METHODS: [&str; 6] = ["euler", "heun", "rk4", "dp5", "rkc2:stages=5", 
 /// What can be chosen while it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
+    /// A name, or a file.
     pub method: String,
     pub preconditioner: Preconditioner,
     pub momentum: Momentum,
@@ -30,7 +31,7 @@ impl Choice {
     fn recipe(&self) -> Result<Recipe, Error> {
         Ok(Recipe {
             name: self.method.clone(),
-            method: self.method.parse::<Method>()?,
+            method: Method::load(&self.method)?,
             preconditioner: self.preconditioner,
             momentum: self.momentum,
             step_size: Some(warmed(self.h)),
