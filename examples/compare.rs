@@ -215,6 +215,10 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let data = Idx::open(&args.data)?;
     for &batch in &args.batch {
         data.train(batch).map_err(output::usage)?;
+        for recipe in &recipes {
+            let checked = recipe.builder(recipe.h(args, batch)).check();
+            checked.map_err(|e| output::usage(format!("{}: {e}", recipe.name)))?;
+        }
     }
     let mut outputs = Outputs::default();
     let folder = outputs.folder("--out", &args.out)?;
@@ -223,24 +227,13 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         Ok(Files { svg: file("svg")?, png: file("png")?, csv: file("csv")? })
     };
     let files: Vec<Files> = args.batch.iter().map(files).collect::<Result<_, _>>()?;
-    let notice = Notice::of_kernels();
+    let mut notice = Some(Notice::of_kernels());
     let gpu = Gpu::new()?;
-    let mut first = Some(notice);
-    for (i, (&batch, files)) in args.batch.iter().zip(&files).enumerate() {
+    for (&batch, files) in args.batch.iter().zip(&files) {
         let batches = data.train(batch)?.seed(args.seed);
         let (inputs, per_epoch) = (batches.samples().width(), u64::from(batches.per_epoch()));
         let mut mlp = Mlp::classifier(&gpu, &[inputs, 128, data.classes()], batches)?;
         let test = mlp.upload(&data.test())?;
-        // All of them are looked at before the first is trained.
-        if i == 0 {
-            for (recipe, &batch) in
-                recipes.iter().flat_map(|r| args.batch.iter().map(move |b| (r, b)))
-            {
-                let builder = recipe.builder(recipe.h(args, batch));
-                let needs = builder.requirements(&gpu, mlp.layout());
-                needs.map_err(|e| output::usage(format!("{}: {e}", recipe.name)))?;
-            }
-        }
         let epochs = if is_large(batch) { 20 } else { 4 };
         let budget = args.evaluations.unwrap_or(epochs * per_epoch);
         say!("batch {batch}, {} gradients each, on {}", grouped(budget as f64), gpu.info().name);
@@ -258,7 +251,11 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         let mut runs = Vec::new();
         for recipe in &recipes {
             let h = recipe.h(args, batch);
-            let run = match train(&gpu, &mut mlp, &test, recipe, h, budget, args.seed) {
+            let warmed = warm(&gpu, &mut mlp, recipe, h, args.seed);
+            notice = None;
+            let trained =
+                warmed.and_then(|()| train(&gpu, &mut mlp, &test, recipe, h, budget, args.seed));
+            let run = match trained {
                 Ok(run) => run,
                 // The others are as good as they were.
                 Err(error) => {
@@ -266,7 +263,6 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
                     continue;
                 }
             };
-            first = None;
             let last = run.last_test().ok_or("no test was made")?;
             say!(
                 "{:<width$} {:>9} {:>9} {:>9} {:>9.1} {:>8} {:>9}",
@@ -293,13 +289,25 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         files.svg.put_made(canvas::to_svg(&figure));
         files.png.put_made(canvas::to_png(&figure));
     }
-    drop(first);
+    drop(notice);
     outputs.list();
     Ok(())
 }
 
-/// One optimizer until its gradients are spent; seconds are those of training
-/// alone, with every kernel compiled before.
+/// Compiles every kernel of an optimizer.
+fn warm(
+    gpu: &Gpu,
+    mlp: &mut Mlp,
+    recipe: &Recipe,
+    h: f64,
+    seed: u64,
+) -> Result<(), Box<dyn Error>> {
+    let mut optimizer = recipe.builder(h).build(gpu, mlp.layout(), &mlp.initial(seed))?;
+    optimizer.run(mlp, 2)?;
+    Ok(optimizer.wait()?)
+}
+
+/// One optimizer until its gradients are spent; seconds are those of training alone.
 fn train(
     gpu: &Gpu,
     mlp: &mut Mlp,
@@ -309,11 +317,7 @@ fn train(
     budget: u64,
     seed: u64,
 ) -> Result<Run, Box<dyn Error>> {
-    let build = |mlp: &Mlp| recipe.builder(h).build(gpu, mlp.layout(), &mlp.initial(seed));
-    let mut warm = build(mlp)?;
-    warm.run(mlp, 2)?;
-    warm.wait()?;
-    let mut optimizer = build(mlp)?;
+    let mut optimizer = recipe.builder(h).build(gpu, mlp.layout(), &mlp.initial(seed))?;
     let mut run = Run::new(recipe.name.clone());
     const TESTS: u64 = 20;
     for part in 0..=TESTS {

@@ -22,14 +22,7 @@ pub fn run(
     let gpu = Gpu::new()?;
     let start = &flow.start;
     let mut source = Analytic::new(&gpu, &flow.problem, start.len())?;
-    let mut builder = Optimizer::builder(flow.method.clone())
-        .ingredients(flow.ingredients)
-        .theta_free(options.theta_free)
-        .writes_narrow(true);
-    if let Some(step_size) = &options.step_size {
-        builder = builder.step_size(step_size.clone());
-    }
-    let mut optimizer = builder.build(&gpu, source.layout(), start)?;
+    let mut optimizer = flow.builder(options).build(&gpu, source.layout(), start)?;
     if let Some(t_end) = options.t_end {
         optimizer.set_end(Some(t_end))?;
     }

@@ -23,9 +23,10 @@ use std::process::ExitCode;
 
 use clap::{ArgGroup, Parser};
 use kutta::error::{OptimizerError, ReferenceError};
+use kutta::optimizer::Builder;
 use kutta::reference::Problem;
 use kutta::{
-    Adaptive, Findings, Ingredients, Method, Momentum, Plan, Preconditioner, SpectralRadius,
+    Adaptive, Findings, Ingredients, Method, Momentum, Optimizer, Preconditioner, SpectralRadius,
     StepSize, Stored,
 };
 
@@ -121,13 +122,7 @@ impl Options {
             let (value, tensor) = (flow.start[index], "theta0".into());
             return Err(OptimizerError::Initial { index, value, tensor }.into());
         }
-        flow.ingredients.check()?;
-        if let Some(step_size) = &self.step_size {
-            step_size.check()?;
-            if self.adaptive.is_some() && !step_size.is_constant() {
-                return Err(OptimizerError::AdaptiveSchedule.into());
-            }
-        }
+        flow.builder(self).check()?;
         if let Some(t_end) = self.t_end {
             if !(t_end > 0.0 && t_end < f64::from(f32::MAX)) {
                 return Err(OptimizerError::End { t_end, now: 0.0 }.into());
@@ -155,7 +150,6 @@ struct Flow {
     problem: Problem,
     start: Vec<f32>,
     ingredients: Ingredients,
-    plan: Plan,
 }
 
 impl Flow {
@@ -181,15 +175,24 @@ impl Flow {
         };
         problem.check_dimension(start.len()).map_err(output::usage)?;
         let ingredients = options.ingredients(&method);
-        // What no device could plan, the reference refuses too.
-        let plan = Plan::with_ingredients(&method, &ingredients, Default::default())
-            .map_err(output::usage)?;
-        let flow = Self { method, problem, start, ingredients, plan };
+        let flow = Self { method, problem, start, ingredients };
         options.check(&flow).map_err(output::usage)?;
         if options.reference {
             reference::check(&flow.method).map_err(output::usage)?;
         }
         Ok(flow)
+    }
+
+    /// What no device could do, the reference refuses too.
+    fn builder(&self, options: &Options) -> Builder {
+        let builder = Optimizer::builder(self.method.clone())
+            .ingredients(self.ingredients)
+            .theta_free(options.theta_free)
+            .writes_narrow(true);
+        match &options.step_size {
+            Some(step_size) => builder.step_size(step_size.clone()),
+            None => builder,
+        }
     }
 }
 

@@ -48,11 +48,15 @@ impl<'a> Progress<'a> {
         let Row { h, loss, grad_norm, error, .. } = row;
         let rule = self.flow.ingredients.rule;
         let (error, advice) = if !(loss.is_finite() && grad_norm.is_finite()) {
-            (String::new(), "L or ∇L is no finite number there: begin nearer, by --theta0".into())
+            let advice = match self.time > 0.0 {
+                true => format!("the steps before overflowed: {}", smaller(rule)),
+                false => "L or ∇L is no finite number there: begin nearer, by --theta0".into(),
+            };
+            (String::new(), advice)
         } else if *grad_norm == 0.0 {
             (String::new(), "∇L is zero there: begin elsewhere, by --theta0".into())
         } else if self.options.adaptive.is_some() {
-            let found = format!(" and an error of {error:e} times the tolerance");
+            let found = format!(" and an error of {error:?} times the tolerance");
             let advice = match error.is_finite() {
                 true => "raise rtol or atol, or take a smaller first h by --step-size",
                 false => "take a smaller first h by --step-size",
@@ -62,8 +66,8 @@ impl<'a> Progress<'a> {
             (String::new(), smaller(rule))
         };
         format!(
-            "{MOST} attempts in a row got nowhere at t = {:e}, from L = {loss:e}, the last with \
-             h = {h:e}{error}; {advice}",
+            "{MOST} attempts in a row got nowhere at t = {:?}, from L = {loss:?}, the last with \
+             h = {h:?}{error}; {advice}",
             self.time
         )
     }
@@ -87,7 +91,7 @@ impl<'a> Progress<'a> {
             (None, false) => "take a larger --step-size, or ask for an earlier time",
         };
         format!(
-            "the step of h = {:e} at t = {:e}, attempt {}, moves nothing{goal}; {advice}",
+            "the step of h = {:?} at t = {:?}, attempt {}, moves nothing{goal}; {advice}",
             row.h, self.time, self.attempts
         )
     }

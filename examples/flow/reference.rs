@@ -2,10 +2,10 @@
 
 use std::error::Error;
 
-use kutta::Method;
 use kutta::ingredients::History;
 use kutta::reference::textbook;
 use kutta::tableau::Stages;
+use kutta::{Method, Plan};
 
 use crate::progress::Progress;
 use crate::rows::{Row, Table};
@@ -31,6 +31,7 @@ pub fn run(
     table: &mut Table,
 ) -> Result<(), Box<dyn Error>> {
     let Flow { problem, ingredients, .. } = flow;
+    let plan = Plan::with_ingredients(&flow.method, ingredients, Default::default())?;
     let theta: Vec<f64> = flow.start.iter().map(|&x| f64::from(x)).collect();
     let mut trainer = textbook::Trainer::new(flow.method.tableau(), *ingredients, &theta);
     let mut gradient = |_: usize, x: &[f64]| problem.gradient(x);
@@ -48,7 +49,7 @@ pub fn run(
     let mut h = at(0).unwrap_or_else(|| trainer.first_step(&mut gradient));
     if ingredients.rule.is_none() && !(h > 0.0 && h.is_finite()) {
         let words = "no first step was found: it came out as";
-        return Err(format!("{words} {h:e}; give one by --step-size, or another --theta0").into());
+        return Err(format!("{words} {h:?}; give one by --step-size, or another --theta0").into());
     }
     let (mut time, mut accepted, mut history) = (0.0, 0, History::default());
     let end = options.t_end.unwrap_or(f64::INFINITY);
@@ -80,7 +81,7 @@ pub fn run(
         }
         progress.take(&row, time)?;
         if let Some(adaptive) = &ingredients.adaptive {
-            h = now * adaptive.factor(flow.plan.error_order(), error, &mut history);
+            h = now * adaptive.factor(plan.error_order(), error, &mut history);
         }
     }
     Ok(())

@@ -45,12 +45,15 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if !args.headless && !args.compare {
         return window::run(args);
     }
+    let recipe = recipe::Recipe::of(args, name, method);
     if args.compare {
         table::check(args).map_err(output::usage)?;
+    } else {
+        recipe.builder().check().map_err(output::usage)?;
     }
     let picture = match &args.image {
         Some(path) => Picture::open(path, args.most)?,
-        None => Picture::included()?,
+        None => Picture::included(args.most)?,
     };
     if let Some(note) = &picture.note {
         say!("{}: {note}", picture.name);
@@ -58,7 +61,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut outputs = Outputs::default();
     let folder = outputs.folder("--out", &args.out)?;
     match args.headless {
-        true => headless::run(args, &recipe::Recipe::of(args, name, method), &picture, &folder),
+        true => headless::run(args, &recipe, &picture, &folder),
         false => table::run(args, &picture, &folder),
     }
 }

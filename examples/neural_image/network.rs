@@ -45,7 +45,13 @@ impl<'a> Values<'a> {
             part.split_once('=').map(|(k, v)| (k.trim(), v.trim())).ok_or_else(fault)
         };
         let parts = text.split(',').filter(|part| !part.trim().is_empty());
-        Ok(Self(parts.map(pair).collect::<Result<_, _>>()?))
+        let values: Vec<(&str, &str)> = parts.map(pair).collect::<Result<_, _>>()?;
+        for (i, (key, _)) in values.iter().enumerate() {
+            if values[..i].iter().any(|(other, _)| other == key) {
+                return Err(format!("`{key}` is there twice in `{text}`; keep one of the two"));
+            }
+        }
+        Ok(Self(values))
     }
 
     fn take<T: FromStr>(&mut self, key: &str, default: T) -> Result<T, String> {

@@ -98,9 +98,9 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The included photograph.
-    pub fn included() -> Result<Self, PictureError> {
-        Self::decode(Path::new("photograph.png"), INCLUDED, u32::MAX)
+    /// The included photograph, no longer side than `most`.
+    pub fn included(most: u32) -> Result<Self, PictureError> {
+        Self::decode(Path::new("photograph.png"), INCLUDED, most)
     }
 
     /// A PNG or JPEG of any depth: it is turned as its EXIF says, grey becomes RGB, what
@@ -312,9 +312,51 @@ mod tests {
         assert_eq!(picture.note.as_deref(), Some("scaled from 1500 x 300 to 512 x 102"));
     }
 
+    /// Of the folder of faults.
+    fn fault(name: &str, most: u32) -> Picture {
+        Picture::open(&Path::new("tests/data/faults").join(name), most).unwrap()
+    }
+
+    #[test]
+    fn a_picture_is_turned_as_its_exif_says() {
+        // Stored as 64 x 32, with orientation 6: a quarter turn to the right.
+        let stored = std::fs::read("tests/data/faults/exif6.jpg").unwrap();
+        let lying = image::load_from_memory(&stored).unwrap().to_rgb32f();
+        let standing = fault("exif6.jpg", 512).image;
+        let (w, h) = lying.dimensions();
+        assert!(w > h, "{w} x {h}");
+        assert_eq!(standing.dimensions(), (h, w));
+        for (x, y, texel) in lying.enumerate_pixels() {
+            assert_eq!(standing.get_pixel(h - 1 - y, x), texel, "{x}, {y}");
+        }
+    }
+
+    #[test]
+    fn what_hides_behind_alpha_does_not_bleed() {
+        // Red to the left; to the right white, and none of it is seen.
+        for most in [512, 100, 33] {
+            let picture = fault("halfred.png", most);
+            assert_eq!(picture.extent(), [most as usize; 2]);
+            let brightest = |channel: usize| {
+                picture.image.pixels().map(|texel| texel.0[channel]).fold(0.0, f32::max)
+            };
+            assert_eq!([1, 2].map(brightest), [0.0; 2], "{most}");
+            assert!(picture.image.get_pixel(1, 1).0[0] > 0.99);
+            assert_eq!(picture.image.get_pixel(most - 2, 1).0, [0.0; 3]);
+        }
+    }
+
+    #[test]
+    fn a_picture_without_error_is_exact() {
+        let (decibels, _) = fault("black.png", 512).bicubic(100);
+        assert_eq!(said(decibels), "exact");
+        assert_eq!((said(20.004), above(31.0, 20.5)), ("20.00 dB".into(), Some("+10.50".into())));
+        assert_eq!(above(31.0, decibels), None);
+    }
+
     #[test]
     fn bicubic_is_exact_where_nothing_is_left_out_and_worse_below() {
-        let picture = Picture::included().unwrap();
+        let picture = Picture::included(512).unwrap();
         assert_eq!(picture.extent(), [256, 256]);
         let (all, size) = picture.bicubic(3 * 256 * 256);
         assert!(all > 100.0 && size == [256, 256], "{all} dB");

@@ -1,6 +1,7 @@
 //! What a field is trained with: a method and its ingredients.
 
 use kutta::models::NeuralField;
+use kutta::optimizer::Builder;
 use kutta::{Adaptive, Error, Gpu, Method, Momentum, Optimizer, Preconditioner, StepSize};
 
 use crate::cli::Args;
@@ -43,8 +44,8 @@ impl Recipe {
         }
     }
 
-    /// An optimizer of a field's parameters, from `theta` on.
-    pub fn build(&self, gpu: &Gpu, field: &NeuralField, theta: &[f32]) -> Result<Optimizer, Error> {
+    /// What makes optimizers of it.
+    pub fn builder(&self) -> Builder {
         let mut builder = Optimizer::builder(self.method.clone())
             .preconditioner(self.preconditioner)
             .momentum(self.momentum);
@@ -54,6 +55,11 @@ impl Recipe {
         if let Some(adaptive) = self.adaptive {
             builder = builder.adaptive(adaptive);
         }
-        builder.build(gpu, field.layout(), theta)
+        builder
+    }
+
+    /// An optimizer of a field's parameters, from `theta` on.
+    pub fn build(&self, gpu: &Gpu, field: &NeuralField, theta: &[f32]) -> Result<Optimizer, Error> {
+        self.builder().build(gpu, field.layout(), theta)
     }
 }

@@ -95,7 +95,7 @@ fn results(
     say!("{title}");
     say!("{:<width$} {:>9} {:>9} {:>8}  of its settings, the best", "", "gradients", "loss", "s");
     let mut rows = Vec::new();
-    let mut notice = Some(Notice::of_kernels());
+    let mut notice = Some(Notice::new("compiling kernels and running the first of them"));
     for contender in contenders {
         let start = Instant::now();
         let row = best(course, contender);

@@ -264,8 +264,24 @@ fn sizes(args: &Args, software: bool) -> Vec<usize> {
     (4..=last).map(|decade| 10usize.pow(decade)).collect()
 }
 
+/// # Errors
+/// A value that is there twice: it would be measured twice.
+fn once<T: PartialEq>(option: &str, values: &[T]) -> Result<(), Box<dyn Error>> {
+    match (1..values.len()).find(|&i| values[..i].contains(&values[i])) {
+        None => Ok(()),
+        Some(i) => Err(output::usage(format!(
+            "value {} of {option} is there already; name each once",
+            i + 1
+        ))),
+    }
+}
+
 /// The cases asked for, or some that differ.
 fn wanted(args: &Args) -> Result<Vec<Wanted>, Box<dyn Error>> {
+    once("--methods", &args.methods)?;
+    once("--ingredients", &args.ingredients)?;
+    once("--storage", &args.storage)?;
+    once("--sizes", &args.sizes)?;
     const USUAL: [(&str, Part); 6] = [
         ("euler", Part::Full),
         ("heun", Part::Plain),

@@ -2,6 +2,7 @@
 //! bear them.
 
 use std::error::Error;
+use std::path::Path;
 
 use kutta::Method;
 pub use kutta::tableau::printable;
@@ -25,7 +26,8 @@ pub fn load(name_or_path: &str) -> Result<Named, Box<dyn Error>> {
     let method = Method::load(name_or_path).map_err(output::usage)?;
     let mut name = method.to_string();
     if Method::is_path(name_or_path) && name.parse::<Method>().is_ok() {
-        name += &format!(" ({})", printable(name_or_path));
+        let file = Path::new(name_or_path).file_name().unwrap_or_default();
+        name += &format!(" ({})", printable(&file.to_string_lossy()));
     }
     Ok(Named { method, name })
 }

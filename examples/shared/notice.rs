@@ -16,6 +16,7 @@ pub struct Notice {
 }
 
 impl Notice {
+    /// Of whatever goes on.
     pub fn new(text: impl Into<String>) -> Self {
         let (done, waits) = mpsc::channel();
         let text = text.into();
@@ -30,8 +31,8 @@ impl Notice {
     /// Until the first attempts are made: most of that time goes to the driver.
     pub fn of_kernels() -> Self {
         Self::new(
-            "opening the GPU and compiling kernels; where the driver has none of them in its \
-             cache, that takes a while",
+            "opening the GPU, compiling kernels and making the first steps; where the driver has \
+             no kernels in its cache, that takes a while",
         )
     }
 }

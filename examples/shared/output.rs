@@ -45,7 +45,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use whole::{Destination, Draft};
 
 /// Something could not be written. Of the process, as its exit code is.
@@ -86,7 +86,22 @@ pub fn usage(fault: impl fmt::Display) -> Box<dyn Error> {
 /// Reads the command line, runs, says what failed, and gives the exit code.
 #[allow(dead_code)] // Or `main_with`.
 pub fn main<A: Parser>(run: impl FnOnce(A) -> Result<(), Box<dyn Error>>) -> ExitCode {
-    main_with(A::try_parse, run)
+    let read = || {
+        let mut command = command::<A>();
+        let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        A::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command))
+    };
+    main_with(read, run)
+}
+
+/// What clap is told of a command. Options take negative numbers, so that what is wrong
+/// with `--t-end -1` is said of its value.
+#[allow(dead_code)]
+pub fn command<A: CommandFactory>() -> clap::Command {
+    A::command().mut_args(|arg| {
+        let takes = !arg.is_positional() && arg.get_action().takes_values();
+        if takes { arg.allow_negative_numbers(true) } else { arg }
+    })
 }
 
 /// The same for a command that reads its line in a way of its own.

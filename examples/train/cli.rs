@@ -6,7 +6,7 @@ use std::fmt::{Debug, Display};
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{ArgMatches, FromArgMatches, Parser, ValueEnum};
 use kutta::checkpoint::Every;
 use kutta::models::Activation;
 use kutta::optimizer::Builder;
@@ -15,6 +15,9 @@ use kutta::{
     Stored,
 };
 use serde::{Serialize, Serializer};
+
+use crate::names::{self, Named};
+use crate::output;
 
 /// Trains a multilayer perceptron on a folder of IDX files with a Runge-Kutta
 /// method, and draws its loss and test accuracy.
@@ -272,7 +275,7 @@ impl Args {
     /// What clap says of a line.
     pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let line: Vec<OsString> = line.into_iter().collect();
-        let mut command = Self::command();
+        let mut command = output::command::<Self>();
         let matches = command.try_get_matches_from_mut(&line)?;
         let mut args = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
         args.texts = TRAINING.iter().map(|option| (option.id, text(&matches, option.id))).collect();
@@ -370,16 +373,32 @@ impl Args {
         if let Some(method) = &self.trained {
             return Ok(vec![method.clone()]);
         }
-        let mut methods: Vec<Method> = Vec::new();
-        for name in self.names() {
-            let method = Method::load(name).map_err(|e| format!("{e}"))?;
-            // Aliases of one method are one method.
-            if methods.iter().any(|m| m.to_string() == method.to_string()) {
-                return Err(format!("--compare has `{method}` twice; name each method once"));
-            }
-            methods.push(method);
+        Ok(self.named()?.into_iter().map(|named| named.method).collect())
+    }
+
+    /// What to call the methods, each by a name of its own.
+    ///
+    /// # Errors
+    /// As [`Args::methods`].
+    pub fn labels(&self) -> Result<Vec<String>, String> {
+        match &self.trained {
+            Some(method) => Ok(vec![method.to_string()]),
+            None => Ok(self.named()?.into_iter().map(|named| named.name).collect()),
         }
-        Ok(methods)
+    }
+
+    fn named(&self) -> Result<Vec<Named>, String> {
+        let mut all: Vec<Named> = Vec::new();
+        for name in self.names() {
+            let named = names::load(name).map_err(|e| e.to_string())?;
+            // Aliases of one method are one method.
+            if all.iter().any(|other| other.name == named.name) {
+                let name = named.name;
+                return Err(format!("--compare has `{name}` twice; name each method once"));
+            }
+            all.push(named);
+        }
+        Ok(all)
     }
 
     /// Trains with this method, whatever `--method` names.

@@ -14,6 +14,9 @@ mod output;
 mod cli;
 mod curve;
 mod files;
+#[path = "../shared/names.rs"]
+#[allow(dead_code)]
+mod names;
 mod numbers;
 mod plot;
 mod progress;
@@ -43,6 +46,7 @@ fn run(args: Args) -> Result<(), Box<dyn Error>> {
     // First everything that can be wrong, then everything that takes time.
     let (args, mut saving) = Saving::resumed(args)?;
     let methods = args.methods().map_err(usage)?;
+    let labels = args.labels().map_err(usage)?;
     args.step_size().map_err(usage)?;
     for method in &methods {
         args.builder(method).map_err(usage)?;
@@ -80,11 +84,11 @@ fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
     let mut trainer = Trainer { gpu: &gpu, mlp: &mut mlp, test: &test, args: &args, epoch };
     let mut runs = Vec::new();
-    for method in &methods {
-        let mut run = Run::new(method.to_string());
+    for (method, label) in methods.iter().zip(labels) {
+        let mut run = Run::new(label.clone());
         // What it has come to is shown all the same, and so is what others come to.
         if let Err(error) = trainer.train(method, &mut saving, &mut run) {
-            output::fault(format_args!("{method}: {error}"));
+            output::fault(format_args!("{label}: {error}"));
         }
         runs.extend(Some(run).filter(|run| !run.tests.is_empty()));
     }

@@ -163,7 +163,7 @@ impl View {
             Some(device.limits().max_texture_dimension_2d as usize),
         );
         let renderer = Renderer::new(&device, config.format, RendererOptions::default());
-        let picture = Picture::included()?;
+        let picture = Picture::included(args.most)?;
         let session = session_of(&gpu, args, &picture)?;
         say!("{} on {}", session.choice.method, gpu.info().name);
         let panels = panels_of(&gpu, config.format, &session);
