@@ -108,6 +108,103 @@ fn what_cannot_be_is_refused_with_the_reason() {
     }
 }
 
+/// What the device refuses, the reference refuses in the same words.
+#[test]
+fn device_and_reference_refuse_alike() {
+    let h = ["--step-size", "0.001"];
+    let adaptive = ["--method", "dp5", "--adaptive", "rtol=1e-3"];
+    let schedule = ["--step-size", "cosine:from=1,to=0.1,steps=4", "--steps", "3"];
+    let (time, steps) = (|t: &'static str| [h, ["--t-end", t]].concat(), ["--steps", "3"]);
+    for (problem, options, words) in [
+        (ROSENBROCK, time("-1"), "-1.0"),
+        (ROSENBROCK, time("0"), "0.0"),
+        (ROSENBROCK, time("NaN"), "NaN"),
+        (ROSENBROCK, time("inf"), "inf"),
+        (ROSENBROCK, time("-inf"), "-inf"),
+        (ROSENBROCK, vec!["--step-size=1e-30", "--t-end=1e9"], "more than can be counted"),
+        (&["--problem=rosenbrock", "--theta0=NaN,1"], [h, steps].concat(), "theta0"),
+        (&["--problem=rosenbrock", "--theta0=1,-inf"], [h, steps].concat(), "-inf"),
+        (ROSENBROCK, [&adaptive[..], &schedule].concat(), "schedule"),
+    ] {
+        let of = |extra: &[&str]| {
+            let output = flow(problem, &[&options[..], extra].concat());
+            assert_eq!(output.status.code(), Some(2), "{options:?} {extra:?}");
+            assert!(output.stdout.is_empty(), "{options:?} {extra:?}");
+            String::from_utf8(output.stderr).unwrap()
+        };
+        let (device, reference) = (of(&[]), of(&["--reference"]));
+        assert!(device.contains(words), "{options:?}: {device:?} lacks {words:?}");
+        assert_eq!(device, reference, "{options:?}");
+    }
+}
+
+/// Rows and the error of a run that cannot reach its end.
+fn ends(problem: &[&str], options: &[&str]) -> (Vec<Vec<String>>, String) {
+    let output = flow(problem, options);
+    assert_eq!(output.status.code(), Some(1), "{options:?}: {output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows = text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect());
+    (rows.collect(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Σ h of an exponential from 0.01, a tenth every five steps: 0.01/(1 − 10^(−1/5)).
+#[test]
+fn a_time_that_a_schedule_never_reaches_is_an_error() {
+    let reach = 0.01 / (1.0 - 10f64.powf(-0.2));
+    let schedule = ["--step-size", "exponential:h=0.01,rate=0.1,every=5", "--t-end", "100"];
+    for extra in [&[][..], &["--reference"]] {
+        let options = [&["--method", "euler"], &schedule[..], extra].concat();
+        let (rows, said) = ends(&["--problem", "quadratic"], &options);
+        let sum: f64 = column(&rows, 1).iter().sum();
+        assert!((sum / reach - 1.0).abs() < 1e-6, "{sum}, not {reach}");
+        assert!(rows.len() > 30, "{}", rows.len());
+        for word in ["t = 0.027097", "--t-end 100", "schedule"] {
+            assert!(said.contains(word), "{said:?} lacks {word:?}");
+        }
+    }
+}
+
+/// With atol = 0 an element at zero has no scale: an answer, or an error with numbers.
+#[test]
+fn an_adaptive_run_from_a_zero_without_atol_ends() {
+    let problem = ["--problem", "himmelblau", "--theta0", "0,1"];
+    let options = ["--method", "dp5", "--adaptive", "rtol=1e-3,atol=0", "--t-end", "0.1"];
+    // θ(0.1), by 40,000 steps of RK4 in another program's f64.
+    let exact = [2.43168563375903, 2.43995036607662];
+    for extra in [&[][..], &["--reference"]] {
+        let output = flow(&problem, &[&options[..], extra].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        match output.status.code() {
+            Some(0) => {
+                let text = String::from_utf8(output.stdout).unwrap();
+                let line = text.lines().last().unwrap();
+                let last: Vec<f64> = line.split(',').map(|cell| cell.parse().unwrap()).collect();
+                assert!((last[6] - exact[0]).hypot(last[7] - exact[1]) < 3e-3, "{last:?}");
+            }
+            Some(1) => assert!(said.contains("h") && said.contains("atol"), "{said}"),
+            code => panic!("{code:?}: {said}"),
+        }
+    }
+}
+
+/// What overflows leaves its rows and the advice that fits.
+#[test]
+fn a_run_that_leads_nowhere_says_what_to_do() {
+    let far = &["--problem", "rosenbrock", "--theta0", "1e20,1e20"][..];
+    let dp5: &[&str] = &["--method", "dp5", "--adaptive", "rtol=1e-3", "--steps", "1000"];
+    let long: &[&str] = &["--step-size", "1", "--steps", "1000"];
+    for (problem, options, right, wrong) in [
+        (far, dp5, "--theta0", "polyak"),
+        (ROSENBROCK, long, "smaller --step-size", "polyak"),
+        (ROSENBROCK, &[long, &["--reference"]].concat(), "smaller --step-size", "polyak"),
+    ] {
+        let (rows, said) = ends(problem, options);
+        assert!(rows.len() > 100, "{options:?}: {} rows", rows.len());
+        assert!(said.contains("100 attempts") && said.contains(right), "{options:?}: {said}");
+        assert!(!said.contains(wrong), "{options:?}: {said}");
+    }
+}
+
 #[test]
 fn adaptive_runs_agree_with_the_reference() {
     for method in ["heun-euler", "bs3", "dp5"] {
