@@ -1,6 +1,7 @@
 //! The device, its vectors and its compiled kernels.
 
 mod adapter;
+mod adapter;
 pub(crate) mod adopt;
 pub(crate) mod average;
 pub(crate) mod choose;
