@@ -479,7 +479,7 @@ fn a_source_of_one_batch_is_the_same_under_every_wrapper() {
             if adaptive {
                 builder = builder.adaptive(Adaptive::new(1e-3, 1e-3));
             }
-            let layout = source.layout().clone();
+            let layout = Analytic::layout(source).clone();
             let mut optimizer = builder.build(gpu(), &layout, &start).unwrap();
             for &(wrapper, attempts) in pieces {
                 wrapper.run(&mut optimizer, source, &layout, attempts);
