@@ -44,6 +44,14 @@ impl GradientSource for Counting<'_> {
     fn gpu(&self) -> Option<&Gpu> {
         self.inner.gpu()
     }
+
+    fn layout(&self) -> Option<&ParamLayout> {
+        self.inner.layout()
+    }
+
+    fn keeps_padding(&self) -> bool {
+        self.inner.keeps_padding()
+    }
 }
 
 /// Attempts on one source, under one wrapper.
@@ -124,9 +132,7 @@ impl Ride<'_> {
         let wrap = if bare { Wrap::None } else { case.wrap() };
         optimizer.wait().unwrap();
         let reports = optimizer.reports();
-        if let Some(last) = reports.last() {
-            trace.reported = last.evaluations;
-        }
+        trace.reported = optimizer.evaluations();
         trace.segments.push(Segment { source, wrap, end, chosen: false, reports });
     }
 
