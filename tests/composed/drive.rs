@@ -84,12 +84,11 @@ fn wrapped<T>(
     inner: &mut dyn GradientSource,
     work: impl FnOnce(&mut dyn GradientSource) -> T,
 ) -> T {
-    let parts = |inner, n| Accumulated::new(gpu, inner, layout, n).unwrap();
     match case.get(F::Wrapper) {
         "none" => work(inner),
         "per-stage" => work(&mut PerStage::new(gpu, inner).unwrap()),
         "accumulated-2" => work(&mut Accumulated::new(gpu, inner, layout, 2).unwrap()),
-        "accumulated-3" => work(&mut parts(inner, 3)),
+        "accumulated-3" => work(&mut Accumulated::new(gpu, inner, layout, 3).unwrap()),
         "per-stage-of-accumulated" => {
             work(&mut PerStage::new(gpu, Accumulated::new(gpu, inner, layout, 2).unwrap()).unwrap())
         }
