@@ -36,11 +36,6 @@ fn base(case: &Case) -> f64 {
     }
 }
 
-/// Drives that ask a source for more gradients than they report: what was in encoders that
-/// were dropped was never made. And, known and not mended yet: idle attempts of drives to a
-/// goal, and openings in encoders that were handed over before the first was known to be done.
-const UNCOUNTED: &[&str] = &["dropped", "accepted", "until", "until-twice", "record"];
-
 /// What of a number the device may lack, from what shaken oracles make of it.
 struct Band {
     value: f64,
@@ -143,7 +138,8 @@ fn follow(
             outcome.refused += usize::from(report.verdict == Verdict::Refused);
         }
     }
-    if !case.is(F::Drive, UNCOUNTED) && trace.asked != trace.reported {
+    // What was in encoders that were dropped was never made.
+    if !case.is(F::Drive, &["dropped"]) && trace.asked != trace.reported {
         let Trace { asked, reported, .. } = trace;
         return Err(format!("{reported} gradients reported, {asked} asked of the source"));
     }
@@ -182,9 +178,13 @@ fn judge(case: &Case, report: &Report, seen: &[Seen]) -> Result<(), String> {
         Band::of(seen, |s| s.loss).check_beyond("the loss", f64::from(loss), base, absolute)?;
     }
     if let Some(norm) = report.grad_norm.filter(|_| case.is(F::Decay, &["none", "weight"])) {
-        // Of what was stored.
-        let relative = if base == 1e-5 { base } else { 10.0 * base };
-        Band::of(seen, |s| s.norm).check("the norm", f64::from(norm), relative)?;
+        // Of what was stored, at a θ that may be off by `base`.
+        let (relative, absolute) = match base == 1e-5 {
+            true => (base, 1e-6),
+            false => (10.0 * base, base * (exact.parameters as f64).sqrt()),
+        };
+        let band = Band::of(seen, |s| s.norm);
+        band.check_beyond("the norm", f64::from(norm), relative, absolute)?;
     }
     if let Some(curvature) = report.curvature {
         Band::of(seen, |s| s.curvature).check("the curvature", f64::from(curvature), 1e-4)?;

@@ -53,8 +53,8 @@ fn any(random: &mut Random, fixed: &[(usize, u8)]) -> Case {
     for &(i, level) in fixed {
         case.levels[i] = level;
     }
-    for i in 0..FACTORS.len() {
-        if !case.has(FACTORS[i].0) && !fixed.iter().any(|f| f.0 == i) {
+    for (i, (factor, ..)) in FACTORS.iter().enumerate() {
+        if !case.has(*factor) && !fixed.iter().any(|f| f.0 == i) {
             case.levels[i] = 0;
         }
     }
@@ -75,10 +75,10 @@ pub fn one(random: &mut Random) -> Case {
 pub fn all(seed: u64) -> (Vec<Case>, usize) {
     let mut random = Random::new(seed);
     let mut open = Vec::new();
-    for i in 0..FACTORS.len() {
-        for j in i + 1..FACTORS.len() {
-            for a in 0..FACTORS[i].2.len() as u8 {
-                open.extend((0..FACTORS[j].2.len() as u8).map(|b| [(i, a), (j, b)]));
+    for (i, (_, _, some)) in FACTORS.iter().enumerate() {
+        for (j, (_, _, others)) in FACTORS.iter().enumerate().skip(i + 1) {
+            for a in 0..some.len() as u8 {
+                open.extend((0..others.len() as u8).map(|b| [(i, a), (j, b)]));
             }
         }
     }

@@ -44,6 +44,14 @@ impl GradientSource for Counting<'_> {
     fn gpu(&self) -> Option<&Gpu> {
         self.inner.gpu()
     }
+
+    fn layout(&self) -> Option<&ParamLayout> {
+        self.inner.layout()
+    }
+
+    fn keeps_padding(&self) -> bool {
+        self.inner.keeps_padding()
+    }
 }
 
 /// Attempts on one source, under one wrapper.
@@ -76,12 +84,11 @@ fn wrapped<T>(
     inner: &mut dyn GradientSource,
     work: impl FnOnce(&mut dyn GradientSource) -> T,
 ) -> T {
-    let parts = |inner, n| Accumulated::new(gpu, inner, layout, n).unwrap();
     match case.get(F::Wrapper) {
         "none" => work(inner),
         "per-stage" => work(&mut PerStage::new(gpu, inner).unwrap()),
         "accumulated-2" => work(&mut Accumulated::new(gpu, inner, layout, 2).unwrap()),
-        "accumulated-3" => work(&mut parts(inner, 3)),
+        "accumulated-3" => work(&mut Accumulated::new(gpu, inner, layout, 3).unwrap()),
         "per-stage-of-accumulated" => {
             work(&mut PerStage::new(gpu, Accumulated::new(gpu, inner, layout, 2).unwrap()).unwrap())
         }
@@ -124,9 +131,7 @@ impl Ride<'_> {
         let wrap = if bare { Wrap::None } else { case.wrap() };
         optimizer.wait().unwrap();
         let reports = optimizer.reports();
-        if let Some(last) = reports.last() {
-            trace.reported = last.evaluations;
-        }
+        trace.reported = optimizer.evaluations();
         trace.segments.push(Segment { source, wrap, end, chosen: false, reports });
     }
 

@@ -91,6 +91,8 @@ const PRODUCT: Kernel = Kernel {
 /// L = Σ w ((1 + s/4) x²/2 − s x/8) + x⁴/8 with s = batch mod 7, or 0 where there is one
 /// batch.
 pub struct Own {
+    layout: ParamLayout,
+    /// Weights, zero in padding.
     values: Vec<f32>,
     weights: Vector,
     picked: wgpu::Buffer,
@@ -105,12 +107,11 @@ pub struct Own {
 
 impl Own {
     pub fn new(gpu: &Gpu, layout: &ParamLayout, case: &Case, which: u64) -> Result<Self, Error> {
-        // Zero in padding, where the gradient then is, too.
-        let of = |i: usize| match layout.locate(i) {
-            Some(_) => [1.0, 1.25, 0.5, 1.75, 1.5][(i + which as usize) % 5],
-            None => 0.0,
-        };
-        let values: Vec<f32> = (0..layout.len()).map(of).collect();
+        // What it writes into padding is nobody's.
+        let of = |i: usize| [1.0, 1.25, 0.5, 1.75, 1.5][(i + which as usize) % 5];
+        let all: Vec<f32> = (0..layout.len()).map(of).collect();
+        let inside = |(i, w): (usize, &f32)| if layout.locate(i).is_some() { *w } else { 0.0 };
+        let values = all.iter().enumerate().map(inside).collect();
         // New buffers are zero: the s of whoever has one batch.
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let picked = gpu.buffer("picked", 4, usage)?;
@@ -123,7 +124,8 @@ impl Own {
         let host = case.is(F::Source, &["own-host"]);
         Ok(Self {
             drawn: host.then(|| drawn.try_into().unwrap()),
-            weights: Vector::from_slice(gpu, "weights", &values)?,
+            weights: Vector::from_slice(gpu, "weights", &all)?,
+            layout: layout.clone(),
             values,
             picked,
             one: case.is(F::Batches, &["whole"]),
@@ -206,5 +208,9 @@ impl GradientSource for Own {
 
     fn products(&self) -> bool {
         true
+    }
+
+    fn layout(&self) -> Option<&ParamLayout> {
+        Some(&self.layout)
     }
 }

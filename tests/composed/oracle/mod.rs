@@ -609,22 +609,22 @@ impl Oracle {
         let step = scheme.step(gradients, d.len());
         let mut mean = self.mean.clone();
         let mut next = Vec::with_capacity(d.len());
-        for e in 0..d.len() {
+        for (e, d) in d.iter().enumerate() {
             let g = alpha * step[e];
             let m = &mut mean[e];
             let u = match self.spec.averaging {
-                Averaging::None => d[e] * g,
+                Averaging::None => d * g,
                 Averaging::HeavyBall(beta) => {
-                    *m = beta * *m + d[e] * g;
+                    *m = beta * *m + d * g;
                     *m
                 }
                 Averaging::Nesterov(beta) => {
-                    *m = beta * *m + d[e] * g;
-                    d[e] * g + beta * *m
+                    *m = beta * *m + d * g;
+                    d * g + beta * *m
                 }
                 Averaging::Ema(beta) => {
                     *m = beta * *m + (1.0 - beta) * g;
-                    d[e] * *m / (1.0 - beta.powi(t))
+                    d * *m / (1.0 - beta.powi(t))
                 }
             };
             let [rate, decay] = self.spec.elements[e].0;
