@@ -1,7 +1,6 @@
 //! The device, its vectors and its compiled kernels.
 
 mod adapter;
-mod adapter;
 pub(crate) mod adopt;
 pub(crate) mod average;
 pub(crate) mod choose;
