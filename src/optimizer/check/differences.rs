@@ -150,14 +150,11 @@ impl Difference {
 /// disagreement of a gradient that is right after all, or one that shows it to be wrong.
 pub(super) fn judged(mut tried: Vec<Difference>) -> Option<Result<f64, Difference>> {
     tried.sort_by(|a, b| a.step.total_cmp(&b.step));
-    if let Some(wrong) = wrong(&tried, &FINE) {
+    if let Some(wrong) = wrong(&tried, &FINE).or_else(|| wrong(&tried, &COARSE)) {
         return Some(Err(wrong));
     }
     let right = tried.iter().filter(|d| d.agrees(&COARSE)).map(Difference::disagreement);
-    if let Some(least) = right.reduce(f64::min) {
-        return Some(Ok(least));
-    }
-    wrong(&tried, &COARSE).map(Err)
+    right.reduce(f64::min).map(Ok)
 }
 
 fn wrong(tried: &[Difference], bounds: &Bounds) -> Option<Difference> {
