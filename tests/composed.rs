@@ -58,7 +58,7 @@ struct Tally {
     /// How far off the worst was, in units of what it may be.
     largest: f64,
     worst: String,
-    /// Cases whose condition allows more than a thousandth.
+    /// Cases whose condition allows more than a hundredth.
     loose: usize,
     failures: Vec<String>,
 }
@@ -71,7 +71,7 @@ impl Tally {
             Ok(outcome) => {
                 self.attempts += outcome.attempts;
                 self.refused += outcome.refused;
-                self.loose += usize::from(outcome.allowed > 1e-3);
+                self.loose += usize::from(outcome.allowed > 1e-2);
                 if outcome.off > self.largest {
                     (self.largest, self.worst) = (outcome.off, case.to_string());
                 }
@@ -83,7 +83,7 @@ impl Tally {
         let Self { cases, attempts, refused, largest, worst, loose, failures } = self;
         println!(
             "{cases} compositions, {attempts} attempts, {refused} refused; {loose} may be off by \
-             more than 1e-3; the worst is off by {largest:.2} of what it may be: {worst}"
+             more than 1e-2; the worst is off by {largest:.2} of what it may be: {worst}"
         );
         assert!(
             failures.is_empty(),
