@@ -19,7 +19,7 @@ struct TailLayer {
     chunk_stride: u32,
 }
 
-struct Tail {
+struct TailShape {
     layers: u32,
     // Of the last layer.
     outputs: u32,
@@ -41,7 +41,7 @@ override BY_SAMPLE: bool = false;
 override SLOPED: bool = false;
 override CROSS_ENTROPY: bool = false;
 
-@group(0) @binding(0) var<uniform> shape: Tail;
+@group(0) @binding(0) var<uniform> shape: TailShape;
 @group(0) @binding(1) var<storage, read> rows: BatchRows;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read> theta: array<vec4<f32>>;
