@@ -11,6 +11,10 @@ override FEATURES: u32 = 2u;
 
 var<workgroup> lanes: array<u32, 256>;
 
+fn bits_of(at: u32) -> vec4<u32> {
+    return bitcast<vec4<u32>>(dx[at]) & vec4<u32>(0x7fffffffu);
+}
+
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     // A length of a buffer, for the reason in shaders/shared/loss.wgsl.
@@ -18,17 +22,33 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = group.x * quads;
     // As bits |x| is in order, and NaN is above infinity above all else.
     var most = vec4<u32>(0u);
-    for (var i = lane; i < quads; i += 256u) {
-        most = max(most, bitcast<vec4<u32>>(dx[first + i]) & vec4<u32>(0x7fffffffu));
+    var i = lane;
+    // Eight loads under way at a time.
+    for (; i + 1792u < quads; i += 2048u) {
+        let a = max(max(bits_of(first + i), bits_of(first + i + 256u)),
+            max(bits_of(first + i + 512u), bits_of(first + i + 768u)));
+        let b = max(max(bits_of(first + i + 1024u), bits_of(first + i + 1280u)),
+            max(bits_of(first + i + 1536u), bits_of(first + i + 1792u)));
+        most = max(most, max(a, b));
+    }
+    for (; i < quads; i += 256u) {
+        most = max(most, bits_of(first + i));
     }
     lanes[lane] = max(max(most.x, most.y), max(most.z, most.w));
+    workgroupBarrier();
+    var bits = 0u;
+    if (lane < 16u) {
+        for (var j = 0u; j < 16u; j++) {
+            bits = max(bits, lanes[16u * lane + j]);
+        }
+        lanes[16u * lane] = bits;
+    }
     workgroupBarrier();
     if (lane != 0u) {
         return;
     }
-    var bits = 0u;
-    for (var i = 0u; i < 256u; i++) {
-        bits = max(bits, lanes[i]);
+    for (var j = 1u; j < 16u; j++) {
+        bits = max(bits, lanes[16u * j]);
     }
     if (bits >= 0x7f800000u) {
         // Nothing is scattered, and every gradient of the level becomes NaN.

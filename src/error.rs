@@ -563,6 +563,12 @@ pub enum ModelError {
     InputWidth { width: usize, found: usize },
     #[error("targets of {found} classes or values for a network whose last width is {width}")]
     OutputWidth { width: usize, found: usize },
+    #[error(
+        "`Products::Fused` does up to {layers} layers of widths up to {width}, from at most \
+         {inputs} inputs, or 1024 where there is one layer of up to 16 outputs; these widths are \
+         {widths:?}. `Products::Auto` fuses what it can"
+    )]
+    NotFused { widths: Vec<usize>, layers: usize, width: usize, inputs: usize },
     #[error("cross-entropy wants labels, and these targets are dense; use `Loss::MeanSquare`")]
     DenseTargets,
     #[error(

@@ -612,7 +612,7 @@ fn networks_and_fields_write_narrow_gradients_as_kutta_packs_them() {
     let widths: [&[usize]; 4] = [&[5, 7, 8, 3], &[6, 64, 20, 5], &[3, 12, 1], &[70, 67, 33, 4]];
     let method = Method::rk4();
     for storage in [Storage::F16, Storage::Bf16] {
-        for products in [Products::Register, Products::Workgroup] {
+        for products in [Products::Register, Products::Workgroup, Products::Sliced] {
             for widths in widths {
                 let mlp = network(widths, products);
                 let start = mlp.initial(9);

@@ -33,33 +33,10 @@ fn store_gradient(row: u32, j: u32, dz: f32) {
     dz_by_sample[row * shape.sample_stride + j] = dz;
 }
 
-// Labels are bytes, four to a word.
-fn label_of(row: u32) -> u32 {
-    let sample = rows.samples[row];
-    return (targets[sample / 4u] >> (sample % 4u * 8u)) & 255u;
-}
-
 // An empty row pulls at nothing.
 fn store_empty(row: u32) {
     for (var j = 0u; j < width(); j++) {
         store_gradient(row, j, 0.0);
     }
     row_loss[row] = vec2<f32>(0.0);
-}
-
-// The first of the largest outputs, and its value.
-struct Largest {
-    index: u32,
-    value: f32,
-}
-
-fn largest(row: u32) -> Largest {
-    var best = Largest(0u, output(row, 0u));
-    for (var j = 1u; j < width(); j++) {
-        let z = output(row, j);
-        if (z > best.value) {
-            best = Largest(j, z);
-        }
-    }
-    return best;
 }

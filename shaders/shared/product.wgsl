@@ -1,9 +1,9 @@
 // The one product behind all three of a dense layer:
 //   out[p, q] = Σ_t left[t, p] · right[t, q]
-// Both operands lie with t outermost, so that four neighbours of p or of q are
-// one vec4. A kernel file adds what to do with a finished 4×4 block (`finish`),
-// and product_register.wgsl or product_workgroup.wgsl how to compute it.
-// Rust twin: src/models/dense/product.rs.
+// The right operand lies with t outermost, so that four neighbours of q are one
+// vec4. A kernel file adds what to do with a finished 4×4 block (`finish`), and
+// product_register.wgsl, product_sliced.wgsl or product_workgroup.wgsl how to
+// compute it. Rust twin: src/models/dense/product.rs.
 struct Product {
     // Extent of t.
     steps: u32,
@@ -20,10 +20,15 @@ struct Product {
     // From one p to the next, and from one q to the next, in the outputs.
     row_stride: u32,
     column_stride: u32,
+    // The sum over t in parts, each by workgroups of its own: how many, and steps of each.
+    chunks: u32,
+    chunk_steps: u32,
+    // vec4 of the first output, and from one chunk's to the next one's.
+    output_first: u32,
+    chunk_stride: u32,
 }
 
 @group(0) @binding(0) var<uniform> product: Product;
-@group(0) @binding(1) var<storage, read> left: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> right: array<vec4<f32>>;
 
 // Four rows of p times four columns of q.

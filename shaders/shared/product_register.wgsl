@@ -5,6 +5,8 @@
 // cache bears, and the loop is not unrolled further for the same reason.
 // The accumulators are named by constants because a computed index would move
 // them out of registers.
+@group(0) @binding(1) var<storage, read> left: array<vec4<f32>>;
+
 @compute @workgroup_size(8)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

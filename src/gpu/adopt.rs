@@ -22,8 +22,8 @@ pub(crate) struct Kernels {
 
 pub(crate) const KERNELS: Kernels = Kernels {
     lanes: LANES as u32,
-    workgroup: [LANES as u32, 16, 1],
-    workgroup_bytes: 8192,
+    workgroup: [LANES as u32, 8, 1],
+    workgroup_bytes: 16_384,
     uniforms: 3,
     uniform_bytes: 1072,
     storage_buffers: 8,

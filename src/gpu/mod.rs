@@ -77,6 +77,12 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// Of its kernel.
+    #[cfg(test)]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub fn pipeline(&self) -> &wgpu::ComputePipeline {
         &self.pipeline
     }

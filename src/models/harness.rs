@@ -124,6 +124,7 @@ pub const UNTOUCHED: f32 = 7.25;
 
 /// The buffers of one evaluation.
 pub struct Device {
+    gpu: Gpu,
     point: Vector,
     gradient: Vector,
     control: wgpu::Buffer,
@@ -133,11 +134,15 @@ pub struct Device {
 
 impl Device {
     pub fn new(len: usize) -> Self {
-        let gpu = gpu();
+        Self::on(gpu(), len)
+    }
+
+    pub fn on(gpu: &Gpu, len: usize) -> Self {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let control = gpu.buffer("control", size_of::<Control>() as u64, usage).unwrap();
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
         Self {
+            gpu: gpu.clone(),
             point: Vector::zeros(gpu, "point", len).unwrap(),
             gradient: Vector::zeros(gpu, "gradient", len).unwrap(),
             control,
@@ -166,7 +171,7 @@ impl Device {
         theta: &[f32],
         batch: u32,
     ) -> (f32, Vec<f32>) {
-        let gpu = gpu();
+        let gpu = &self.gpu;
         gpu.upload(self.point.buffer(), bytemuck::cast_slice(theta)).unwrap();
         let bytes = self.gradient.buffer().size();
         gpu.upload(

@@ -7,6 +7,8 @@ use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
 
 pub const BATCH_WGSL: &str = include_str!("../../../shaders/shared/batch.wgsl");
 const WEIGHTS_WGSL: &str = include_str!("../../../shaders/shared/weights.wgsl");
+/// The losses of a row, for whoever says where its outputs are.
+pub const ROW_LOSS_WGSL: &str = include_str!("../../../shaders/shared/row_loss.wgsl");
 const LOSS_WGSL: &str = include_str!("../../../shaders/shared/loss.wgsl");
 const ROW_SUM_WGSL: &str = include_str!("../../../shaders/shared/row_sum.wgsl");
 
@@ -90,7 +92,12 @@ const LOSS_BINDINGS: &[(&str, Access)] = &[
 /// Softmax cross-entropy and its gradient.
 pub const CROSS_ENTROPY: Kernel = Kernel {
     name: "cross_entropy",
-    text: &[BATCH_WGSL, LOSS_WGSL, include_str!("../../../shaders/cross_entropy.wgsl")],
+    text: &[
+        BATCH_WGSL,
+        LOSS_WGSL,
+        ROW_LOSS_WGSL,
+        include_str!("../../../shaders/cross_entropy.wgsl"),
+    ],
     bindings: LOSS_BINDINGS,
     vectors: &[],
     structs: &[LossShape::LAYOUT],
@@ -99,7 +106,12 @@ pub const CROSS_ENTROPY: Kernel = Kernel {
 /// Mean square and its gradient.
 pub const MEAN_SQUARE: Kernel = Kernel {
     name: "mean_square",
-    text: &[BATCH_WGSL, LOSS_WGSL, include_str!("../../../shaders/mean_square.wgsl")],
+    text: &[
+        BATCH_WGSL,
+        LOSS_WGSL,
+        ROW_LOSS_WGSL,
+        include_str!("../../../shaders/mean_square.wgsl"),
+    ],
     bindings: LOSS_BINDINGS,
     vectors: &[],
     structs: &[LossShape::LAYOUT],
@@ -178,6 +190,7 @@ pub fn behind(first: usize) -> Constants {
 pub fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     let plain = [BATCH_ROWS, CROSS_ENTROPY, MEAN_LOSS, SCORE, PACK_WEIGHTS, TRANSPOSE_WEIGHTS];
     let mut all = super::product::kernels();
+    all.push(super::tail::kernels());
     all.extend(plain.map(|kernel| (kernel, vec![vec![]])));
     let behind = [0, 16].map(behind);
     all.extend([BIAS_GRADIENT, NARROW_GRADIENT].map(|kernel| (kernel, behind.to_vec())));

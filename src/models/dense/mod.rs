@@ -1,18 +1,21 @@
 //! Dense layers a ← f(W a + b) over a batch: what the networks of this room share.
 
+mod choose;
 mod evaluate;
 pub mod kernels;
 mod options;
 mod product;
 mod steps;
+mod tail;
 #[cfg(test)]
 mod throughput_tests;
 mod workspace;
 
 pub use crate::gpu::traversal::fold;
+pub use choose::Method;
 pub use evaluate::{Evaluated, Rows, controls};
 pub use options::{Activation, Loss, Products};
-pub use product::{Method, SINE_WGSL, quads};
+pub use product::{SINE_WGSL, quads};
 pub use steps::{Step, Steps};
 pub use workspace::{Workspace, check_binding, storage, uniform};
 
@@ -62,12 +65,13 @@ impl Network {
     }
 
     /// Refuses tensors of the layers and buffers of a workspace that one binding cannot
-    /// hold, before there are any.
+    /// hold, before there are any, and layers that cannot be computed as they shall be.
     pub fn check_room(&self, samples: usize, backward: bool) -> Result<(), Error> {
+        self.method.check(&self.widths)?;
         let tensors = &self.layout.tensors()[self.first..];
         let weights = tensors.iter().map(|t| ("a weight matrix", Vector::bytes(t.len())));
         weights
-            .chain(self.need(backward).buffers(samples))
+            .chain(self.need(backward).buffers(&self.gpu, samples))
             .try_for_each(|(what, bytes)| check_binding(&self.gpu, what, bytes))
     }
 }
@@ -106,6 +110,13 @@ pub fn layers(
             .tensor(format!("layer{layer}.bias"), &[outputs], Init::Zeros);
     }
     layout
+}
+
+/// What tests of the models force and see.
+#[cfg(test)]
+pub(super) mod testing {
+    pub use super::choose::{Form, forced};
+    pub use super::steps::seen;
 }
 
 /// Kernels of this folder with the override sets they are used with.

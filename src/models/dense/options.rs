@@ -64,15 +64,21 @@ pub enum Loss {
     MeanSquare,
 }
 
-/// How matrix products are computed. Results differ by rounding only.
+/// How matrix products are computed. Results differ by rounding only, and for each choice
+/// they are the same bits on every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Products {
-    /// [`Register`](Self::Register) on software adapters, else
-    /// [`Workgroup`](Self::Workgroup).
+    /// [`Register`](Self::Register) on software adapters; else [`Fused`](Self::Fused) where
+    /// layers are narrow, and for each other product what is predicted to be the fastest.
     #[default]
     Auto,
     /// A tile of 32×16 in the registers of each invocation.
     Register,
-    /// A tile of 64×64 per workgroup, through workgroup memory.
+    /// Tiles of 8×8 to 32×32 per workgroup, whose invocations also share the sum.
+    Sliced,
+    /// Tiles of 32×32 to 128×128 per workgroup, through workgroup memory.
     Workgroup,
+    /// The whole network in one dispatch and one that adds partial gradients up: up to eight
+    /// layers of widths up to 64, from at most 256 inputs.
+    Fused,
 }

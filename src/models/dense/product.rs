@@ -9,20 +9,32 @@
 //!
 //! So activations and their gradients are kept twice, by feature and by
 //! sample; whoever computes them writes both, for a fraction of what a
-//! product costs. Rows are padded to whole vec4 ([`quads`]).
+//! product costs. Rows are padded to whole vec4 ([`quads`]). On a software adapter W is
+//! packed and transposed by kernels of its own; the forms for GPUs read it as it lies, and
+//! leave weight gradients as partial sums.
 
+use super::choose::{Choice, Form};
 use super::kernels::behind;
-use super::options::{Activation, Products};
+use super::options::Activation;
 use crate::gpu::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
 use crate::gpu::traversal::fold;
-use crate::gpu::{Gpu, Pipeline};
+use crate::gpu::{Gpu, Pipeline, TRAVERSAL_WGSL};
 
 const PRODUCT_WGSL: &str = include_str!("../../../shaders/shared/product.wgsl");
 const REGISTER_WGSL: &str = include_str!("../../../shaders/shared/product_register.wgsl");
+const PARTS_WGSL: &str = include_str!("../../../shaders/shared/product_parts.wgsl");
+const SLICED_WGSL: &str = include_str!("../../../shaders/shared/product_sliced.wgsl");
 const WORKGROUP_WGSL: &str = include_str!("../../../shaders/shared/product_workgroup.wgsl");
+const QUADS_WGSL: &str = include_str!("../../../shaders/shared/left_quads.wgsl");
+const ELEMENTS_WGSL: &str = include_str!("../../../shaders/shared/left_elements.wgsl");
+/// What a product does with column sums that do not ride.
+const NO_SUMS_WGSL: &str = "fn finish_sums(sums: vec4<f32>, column: u32) {}\n";
+const PARTIALS_WGSL: &str = include_str!("../../../shaders/dense_weight_partials.wgsl");
+const GRADIENT_WGSL: &str = include_str!("../../../shaders/dense_gradient.wgsl");
 /// `kutta_sin` and `kutta_cos`.
 pub const SINE_WGSL: &str = include_str!("../../../shaders/shared/sine.wgsl");
-const ACTIVATION_WGSL: &str = include_str!("../../../shaders/shared/activation.wgsl");
+/// Activations and their slopes.
+pub const ACTIVATION_WGSL: &str = include_str!("../../../shaders/shared/activation.wgsl");
 const FORWARD_WGSL: &str = include_str!("../../../shaders/dense_forward.wgsl");
 const INPUT_WGSL: &str = include_str!("../../../shaders/dense_input_gradient.wgsl");
 const WEIGHT_WGSL: &str = include_str!("../../../shaders/dense_weight_gradient.wgsl");
@@ -40,6 +52,43 @@ wgsl_struct! {
         pub tiles: u32,
         pub row_stride: u32,
         pub column_stride: u32,
+        pub chunks: u32,
+        pub chunk_steps: u32,
+        pub output_first: u32,
+        pub chunk_stride: u32,
+    }
+}
+
+/// Layers whose partial sums one dispatch adds up.
+pub const MOST_LAYERS: usize = 16;
+
+wgsl_struct! {
+    /// Where partial sums of a layer lie, and where their sums go;
+    /// `shaders/dense_gradient.wgsl` says what is what.
+    pub struct LayerSums {
+        pub rows: u32,
+        pub columns: u32,
+        pub first: u32,
+        pub chunk_stride: u32,
+        pub chunks: u32,
+        pub parts: u32,
+        pub weight: u32,
+        pub bias: u32,
+        pub group: u32,
+        pub unused0: u32,
+        pub unused1: u32,
+        pub unused2: u32,
+    }
+}
+
+wgsl_struct! {
+    /// What becomes of the partial sums of several layers.
+    pub struct GradientSums {
+        pub layers: u32,
+        pub losses: u32,
+        pub unused0: u32,
+        pub unused1: u32,
+        pub layer: [LayerSums; MOST_LAYERS],
     }
 }
 
@@ -55,36 +104,12 @@ pub enum Kind {
     Forward(Option<Activation>),
     /// Multiplies with the slope of the layer's input, if that came out of an activation.
     InputGradient { sloped: bool },
-    /// Of a layer whose outputs are a multiple of 4.
+    /// Straight into the gradient, of a layer whose outputs are a multiple of 4.
     WeightGradient,
     /// Of any other layer.
     WeightGradientRagged,
-}
-
-/// How a product is computed, on one adapter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    Register,
-    Workgroup,
-}
-
-impl Method {
-    pub fn choose(products: Products, gpu: &Gpu) -> Self {
-        match products {
-            Products::Register => Method::Register,
-            Products::Workgroup => Method::Workgroup,
-            Products::Auto if gpu.is_software() => Method::Register,
-            Products::Auto => Method::Workgroup,
-        }
-    }
-
-    /// Rows and columns of a tile, and tiles computed by one workgroup.
-    fn tile(self) -> (usize, usize, usize) {
-        match self {
-            Method::Register => (32, 16, 8),
-            Method::Workgroup => (64, 64, 1),
-        }
-    }
+    /// Partial sums of the weights' gradient and the bias's.
+    WeightPartials,
 }
 
 /// Extents of a product, and where its elements lie; strides in vec4 except
@@ -98,6 +123,8 @@ pub struct Shape {
     pub right_stride: usize,
     pub row_stride: usize,
     pub column_stride: usize,
+    /// Elements that are written, of a chunk.
+    pub outputs: usize,
 }
 
 impl Shape {
@@ -111,6 +138,7 @@ impl Shape {
             right_stride: quads(samples),
             row_stride: quads(samples),
             column_stride: quads(outputs),
+            outputs: 3 * outputs * samples,
         }
     }
 
@@ -124,6 +152,7 @@ impl Shape {
             right_stride: quads(samples),
             row_stride: quads(samples),
             column_stride: quads(inputs),
+            outputs: 2 * inputs * samples,
         }
     }
 
@@ -138,12 +167,25 @@ impl Shape {
             right_stride: quads(outputs),
             row_stride: if whole { outputs / 4 } else { outputs },
             column_stride: 0,
+            outputs: (inputs + 1) * 4 * quads(outputs),
         }
     }
 
+    /// Of a product whose left operand is W itself, of so many outputs.
+    pub fn of_weights(self, outputs: usize) -> Self {
+        let whole = outputs.is_multiple_of(4);
+        Self { left_stride: if whole { outputs / 4 } else { outputs }, ..self }
+    }
+
+    /// dW as partial sums, rows padded to whole vec4.
+    pub fn weight_partials(inputs: usize, outputs: usize, samples: usize) -> Self {
+        let row_stride = quads(outputs);
+        Self { row_stride, ..Self::weight_gradient(inputs, outputs, samples) }
+    }
+
     /// The uniform of this product and the workgroups it takes.
-    pub fn tiled(&self, method: Method) -> (Product, [u32; 3]) {
-        let (tile_rows, tile_columns, tiles_per_group) = method.tile();
+    pub fn tiled(&self, choice: Choice) -> (Product, [u32; 3]) {
+        let (tile_rows, tile_columns, tiles_per_group) = choice.form.tile();
         let across = self.columns.div_ceil(tile_columns);
         let tiles = self.rows.div_ceil(tile_rows) * across;
         let product = Product {
@@ -156,49 +198,63 @@ impl Shape {
             tiles: tiles as u32,
             row_stride: self.row_stride as u32,
             column_stride: self.column_stride as u32,
+            chunks: choice.chunks as u32,
+            chunk_steps: choice.chunk_steps as u32,
+            output_first: 0,
+            chunk_stride: ((self.rows + 1) * self.row_stride) as u32,
         };
-        (product, fold(tiles.div_ceil(tiles_per_group)))
+        (product, fold((tiles * choice.chunks).div_ceil(tiles_per_group)))
     }
 }
 
 impl Kind {
-    pub fn pipeline(self, gpu: &Gpu, method: Method) -> Pipeline {
-        gpu.pipeline(&self.kernel(method), &self.constants())
+    /// `whole`: W's rows are whole vec4.
+    pub fn pipeline(self, gpu: &Gpu, form: Form, whole: bool) -> Pipeline {
+        gpu.pipeline(&self.kernel(form, whole), &self.constants(form))
     }
 
     /// Of a product that writes a gradient stored so, behind so many vec4s of its binding.
-    pub fn pipeline_into(
-        self,
-        gpu: &Gpu,
-        method: Method,
-        formats: &Formats,
-        first: usize,
-    ) -> Pipeline {
-        gpu.variant(&self.kernel(method), formats, &behind(first))
+    pub fn pipeline_into(self, gpu: &Gpu, formats: &Formats, first: usize) -> Pipeline {
+        gpu.variant(&self.kernel(Form::Register, true), formats, &behind(first))
     }
 
-    fn constants(self) -> Constants {
-        match self {
+    fn constants(self, form: Form) -> Constants {
+        let mut constants = match self {
             Kind::Forward(activation) => {
                 let code = f64::from(Activation::code(activation));
                 vec![("ACTIVATION", code), ("OMEGA", f64::from(Activation::omega(activation)))]
             }
             Kind::InputGradient { sloped } => vec![("SLOPED", f64::from(u8::from(sloped)))],
             _ => vec![],
+        };
+        if let Some(side) = form.side() {
+            constants.push(("SIDE", side as f64));
+            match self {
+                Kind::InputGradient { .. } => constants.push(("TURNED", 1.0)),
+                Kind::WeightPartials => constants.push(("RIDES", 1.0)),
+                _ => {}
+            }
         }
+        constants
     }
 
-    fn kernel(self, method: Method) -> Kernel {
-        use Method::{Register, Workgroup};
-        match (self, method) {
-            (Kind::Forward(_), Register) => FORWARD_REGISTER,
-            (Kind::Forward(_), Workgroup) => FORWARD_WORKGROUP,
-            (Kind::InputGradient { .. }, Register) => INPUT_REGISTER,
-            (Kind::InputGradient { .. }, Workgroup) => INPUT_WORKGROUP,
-            (Kind::WeightGradient, Register) => WEIGHT_REGISTER,
-            (Kind::WeightGradient, Workgroup) => WEIGHT_WORKGROUP,
-            (Kind::WeightGradientRagged, Register) => RAGGED_REGISTER,
-            (Kind::WeightGradientRagged, Workgroup) => RAGGED_WORKGROUP,
+    fn kernel(self, form: Form, whole: bool) -> Kernel {
+        use Form::{Register, Sliced, Workgroup};
+        match (self, form, whole) {
+            (Kind::Forward(_), Register, _) => FORWARD_REGISTER,
+            (Kind::Forward(_), Sliced(_), true) => FORWARD_SLICED,
+            (Kind::Forward(_), Sliced(_), false) => FORWARD_SLICED_ELEMENTS,
+            (Kind::Forward(_), Workgroup(_), true) => FORWARD_WORKGROUP,
+            (Kind::Forward(_), Workgroup(_), false) => FORWARD_WORKGROUP_ELEMENTS,
+            (Kind::InputGradient { .. }, Register, _) => INPUT_REGISTER,
+            (Kind::InputGradient { .. }, Sliced(_), true) => INPUT_SLICED,
+            (Kind::InputGradient { .. }, Sliced(_), false) => INPUT_SLICED_ELEMENTS,
+            (Kind::InputGradient { .. }, Workgroup(_), true) => INPUT_WORKGROUP,
+            (Kind::InputGradient { .. }, Workgroup(_), false) => INPUT_WORKGROUP_ELEMENTS,
+            (Kind::WeightGradient, ..) => WEIGHT_REGISTER,
+            (Kind::WeightGradientRagged, ..) => RAGGED_REGISTER,
+            (Kind::WeightPartials, Workgroup(_), _) => PARTIALS_WORKGROUP,
+            (Kind::WeightPartials, ..) => PARTIALS_SLICED,
         }
     }
 }
@@ -240,16 +296,17 @@ const WEIGHT_BINDINGS: &[(&str, Access)] = &[
     ("gradient", Access::Write),
 ];
 
+const PARTIALS_BINDINGS: &[(&str, Access)] = &[
+    ("product", Access::Uniform),
+    ("left", Access::Read),
+    ("right", Access::Read),
+    ("partials", Access::Write),
+];
+
 /// Forward product in registers.
 pub const FORWARD_REGISTER: Kernel = kernel(
     "dense_forward.register",
     &[PRODUCT_WGSL, SINE_WGSL, ACTIVATION_WGSL, FORWARD_WGSL, REGISTER_WGSL],
-    FORWARD_BINDINGS,
-);
-/// Forward product through workgroup memory.
-pub const FORWARD_WORKGROUP: Kernel = kernel(
-    "dense_forward.workgroup",
-    &[PRODUCT_WGSL, SINE_WGSL, ACTIVATION_WGSL, FORWARD_WGSL, WORKGROUP_WGSL],
     FORWARD_BINDINGS,
 );
 /// Input gradient in registers.
@@ -258,22 +315,10 @@ pub const INPUT_REGISTER: Kernel = kernel(
     &[PRODUCT_WGSL, INPUT_WGSL, REGISTER_WGSL],
     INPUT_BINDINGS,
 );
-/// Input gradient through workgroup memory.
-pub const INPUT_WORKGROUP: Kernel = kernel(
-    "dense_input_gradient.workgroup",
-    &[PRODUCT_WGSL, INPUT_WGSL, WORKGROUP_WGSL],
-    INPUT_BINDINGS,
-);
 /// Weight gradient in registers.
 pub const WEIGHT_REGISTER: Kernel = any_storage(kernel(
     "dense_weight_gradient.register",
     &[PRODUCT_WGSL, WEIGHT_WGSL, REGISTER_WGSL],
-    WEIGHT_BINDINGS,
-));
-/// Weight gradient through workgroup memory.
-pub const WEIGHT_WORKGROUP: Kernel = any_storage(kernel(
-    "dense_weight_gradient.workgroup",
-    &[PRODUCT_WGSL, WEIGHT_WGSL, WORKGROUP_WGSL],
     WEIGHT_BINDINGS,
 ));
 /// Weight gradient of any width, in registers.
@@ -282,28 +327,104 @@ pub const RAGGED_REGISTER: Kernel = kernel(
     &[PRODUCT_WGSL, RAGGED_WGSL, REGISTER_WGSL],
     WEIGHT_BINDINGS,
 );
-/// Weight gradient of any width, through workgroup memory.
-pub const RAGGED_WORKGROUP: Kernel = kernel(
-    "dense_weight_gradient_ragged.workgroup",
-    &[PRODUCT_WGSL, RAGGED_WGSL, WORKGROUP_WGSL],
-    WEIGHT_BINDINGS,
-);
+
+/// A forward product of the forms for GPUs.
+macro_rules! forward {
+    ($name:literal, $left:ident, $form:ident) => {
+        kernel(
+            $name,
+            &[
+                PRODUCT_WGSL,
+                PARTS_WGSL,
+                $left,
+                NO_SUMS_WGSL,
+                SINE_WGSL,
+                ACTIVATION_WGSL,
+                FORWARD_WGSL,
+                $form,
+            ],
+            FORWARD_BINDINGS,
+        )
+    };
+}
+/// An input gradient of the forms for GPUs.
+macro_rules! input {
+    ($name:literal, $left:ident, $form:ident) => {
+        kernel(
+            $name,
+            &[PRODUCT_WGSL, PARTS_WGSL, $left, NO_SUMS_WGSL, INPUT_WGSL, $form],
+            INPUT_BINDINGS,
+        )
+    };
+}
+/// Partial weight gradients of the forms for GPUs.
+macro_rules! partials {
+    ($name:literal, $form:ident) => {
+        kernel(
+            $name,
+            &[PRODUCT_WGSL, PARTS_WGSL, QUADS_WGSL, PARTIALS_WGSL, $form],
+            PARTIALS_BINDINGS,
+        )
+    };
+}
+
+const FORWARD_SLICED: Kernel = forward!("dense_forward.sliced", QUADS_WGSL, SLICED_WGSL);
+const FORWARD_SLICED_ELEMENTS: Kernel =
+    forward!("dense_forward.sliced_elements", ELEMENTS_WGSL, SLICED_WGSL);
+const FORWARD_WORKGROUP: Kernel = forward!("dense_forward.workgroup", QUADS_WGSL, WORKGROUP_WGSL);
+const FORWARD_WORKGROUP_ELEMENTS: Kernel =
+    forward!("dense_forward.workgroup_elements", ELEMENTS_WGSL, WORKGROUP_WGSL);
+const INPUT_SLICED: Kernel = input!("dense_input_gradient.sliced", QUADS_WGSL, SLICED_WGSL);
+const INPUT_SLICED_ELEMENTS: Kernel =
+    input!("dense_input_gradient.sliced_elements", ELEMENTS_WGSL, SLICED_WGSL);
+const INPUT_WORKGROUP: Kernel =
+    input!("dense_input_gradient.workgroup", QUADS_WGSL, WORKGROUP_WGSL);
+const INPUT_WORKGROUP_ELEMENTS: Kernel =
+    input!("dense_input_gradient.workgroup_elements", ELEMENTS_WGSL, WORKGROUP_WGSL);
+const PARTIALS_SLICED: Kernel = partials!("dense_weight_partials.sliced", SLICED_WGSL);
+const PARTIALS_WORKGROUP: Kernel = partials!("dense_weight_partials.workgroup", WORKGROUP_WGSL);
+
+/// Partial sums of several layers added up, and the mean loss.
+pub const GRADIENT: Kernel = Kernel {
+    name: "dense_gradient",
+    text: &[TRAVERSAL_WGSL, super::kernels::BATCH_WGSL, GRADIENT_WGSL],
+    bindings: &[
+        ("shape", Access::Uniform),
+        ("rows", Access::Read),
+        ("row_loss", Access::Read),
+        ("partials", Access::Read),
+        ("gradient", Access::Write),
+        ("loss", Access::Write),
+        ("samples", Access::Write),
+    ],
+    vectors: &["gradient"],
+    structs: &[GradientSums::LAYOUT, LayerSums::LAYOUT],
+};
 
 /// Kernels of this file with the override sets they are used with.
 #[cfg(test)]
 pub fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     use Activation::{Gelu, Relu, Sine, Tanh};
     let sine = Sine { omega: 30.0 };
-    let forward: Vec<Constants> = [None, Some(Relu), Some(Tanh), Some(Gelu), Some(sine)]
-        .map(|activation| Kind::Forward(activation).constants())
-        .to_vec();
-    let mut all = Vec::new();
-    for method in [Method::Register, Method::Workgroup] {
-        all.push((Kind::Forward(None).kernel(method), forward.clone()));
-        let input = [true, false].map(|sloped| Kind::InputGradient { sloped });
-        all.push((input[0].kernel(method), input.map(Kind::constants).to_vec()));
-        all.push((Kind::WeightGradient.kernel(method), [0, 16].map(behind).to_vec()));
-        all.push((Kind::WeightGradientRagged.kernel(method), vec![vec![]]));
+    let forward = [None, Some(Relu), Some(Tanh), Some(Gelu), Some(sine)].map(Kind::Forward);
+    let input = [true, false].map(|sloped| Kind::InputGradient { sloped });
+    let mut all = vec![
+        (WEIGHT_REGISTER, [0, 16].map(behind).to_vec()),
+        (RAGGED_REGISTER, vec![vec![]]),
+        (GRADIENT, vec![vec![]]),
+    ];
+    let mut add = |kinds: &[Kind], forms: &[Form], whole| {
+        let sets = kinds.iter().flat_map(|kind| forms.iter().map(|form| kind.constants(*form)));
+        all.push((kinds[0].kernel(forms[0], whole), sets.collect()));
+    };
+    add(&forward, &[Form::Register], true);
+    add(&input, &[Form::Register], true);
+    for forms in [[2, 4, 8].map(Form::Sliced), [4, 8, 16].map(Form::Workgroup)] {
+        add(&[Kind::WeightPartials], &forms, true);
+        for whole in [true, false] {
+            add(&forward, &forms, whole);
+            add(&input, &forms, whole);
+        }
     }
     all
 }
@@ -314,9 +435,11 @@ mod tests {
 
     #[test]
     fn tiles_cover_ragged_shapes() {
-        let (product, groups) = Shape::forward(784, 10, 65).tiled(Method::Register);
+        let (product, groups) =
+            Shape::forward(784, 10, 65).tiled(Choice::whole(Form::Register, 784));
         assert_eq!((product.tiles_across, product.tiles, groups), (5, 5, [1, 1, 1]));
-        let (product, groups) = Shape::weight_gradient(784, 128, 64).tiled(Method::Workgroup);
+        let (product, groups) =
+            Shape::weight_gradient(784, 128, 64).tiled(Choice::whole(Form::Workgroup(8), 64));
         assert_eq!((product.tiles_across, product.tiles, groups), (2, 26, [26, 1, 1]));
     }
 }

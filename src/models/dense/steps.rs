@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::kernels::{self, BatchSchedule};
-use super::product::{Method, quads};
+use super::product::{self, GradientSums, MOST_LAYERS, quads};
+use super::tail::{self, Below, TAIL, Tail};
 use super::workspace::{Layer, Tiled, Workspace, uniform};
 use super::{Loss, Network};
 use crate::gpu::kernel::Kernel;
@@ -14,20 +15,52 @@ use crate::layout::ParamLayout;
 use crate::models::written;
 
 /// One dispatch, ready to be recorded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Step {
     pipeline: Pipeline,
     bind_group: wgpu::BindGroup,
     groups: [u32; 3],
 }
 
+#[cfg(test)]
+thread_local! {
+    static SEEN: std::cell::RefCell<Option<Vec<Step>>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Begins or ends to collect what this thread records, for tests.
+#[cfg(test)]
+pub fn seen(begins: bool) -> Vec<Step> {
+    let next = begins.then(Vec::new);
+    SEEN.with(|seen| seen.replace(next)).unwrap_or_default()
+}
+
+#[cfg(test)]
+impl Step {
+    pub fn name(&self) -> &'static str {
+        self.pipeline.name()
+    }
+
+    pub fn groups(&self) -> [u32; 3] {
+        self.groups
+    }
+}
+
 impl Step {
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        #[cfg(test)]
+        SEEN.with(|seen| {
+            if let Some(steps) = &mut *seen.borrow_mut() {
+                steps.push(self.clone());
+            }
+        });
         pass.set_pipeline(self.pipeline.pipeline());
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.dispatch_workgroups(self.groups[0], self.groups[1], self.groups[2]);
     }
 }
+
+/// Where a batch's mean loss goes, and its number of samples.
+pub type Slots<'a> = (&'a wgpu::Buffer, &'a wgpu::Buffer);
 
 /// Collects steps that work in one workspace.
 pub struct Steps<'a> {
@@ -36,14 +69,19 @@ pub struct Steps<'a> {
     layout: &'a ParamLayout,
     /// Tensors before those of the layers.
     first: usize,
-    method: Method,
     pub steps: Vec<Step>,
+}
+
+impl Tiled {
+    fn pipeline(&self, gpu: &Gpu, layer: &Layer) -> Pipeline {
+        self.kind.pipeline(gpu, self.choice.form, layer.outputs.is_multiple_of(4))
+    }
 }
 
 impl<'a> Steps<'a> {
     pub fn new(network: &'a Network, workspace: &'a Workspace) -> Self {
-        let Network { gpu, layout, first, method, .. } = network;
-        Self { gpu, workspace, layout, first: *first, method: *method, steps: Vec::new() }
+        let Network { gpu, layout, first, .. } = network;
+        Self { gpu, workspace, layout, first: *first, steps: Vec::new() }
     }
 
     pub fn push(
@@ -76,10 +114,37 @@ impl<'a> Steps<'a> {
         );
     }
 
+    /// Loss and gradient of the batch, from its inputs on.
+    pub fn gradient(
+        &mut self,
+        (params, gradient): (&Vector, &Vector),
+        slots: Slots<'_>,
+        (loss, targets, dense): (Loss, &wgpu::Buffer, bool),
+    ) {
+        let layers = self.workspace.layers.len();
+        match &self.workspace.tail {
+            Some(tail) => {
+                self.forward_through(params, tail.start);
+                self.tail(tail, params, (loss, targets, dense));
+                self.backward_from(tail.start, (params, gradient), slots);
+            }
+            None => {
+                self.forward(params);
+                self.loss(loss, targets, dense);
+                self.backward_from(layers, (params, gradient), slots);
+            }
+        }
+    }
+
     /// From the inputs of the batch to the outputs of the last layer.
     pub fn forward(&mut self, params: &Vector) {
+        self.forward_through(params, self.workspace.layers.len());
+    }
+
+    /// The first so many layers.
+    fn forward_through(&mut self, params: &Vector, layers: usize) {
         let mut inputs = &self.workspace.inputs;
-        for (index, layer) in self.workspace.layers.iter().enumerate() {
+        for (index, layer) in self.workspace.layers[..layers].iter().enumerate() {
             if let Some(packed) = &layer.packed {
                 let words = layer.inputs * quads(layer.outputs);
                 self.push_kernel(
@@ -93,7 +158,7 @@ impl<'a> Steps<'a> {
                 );
             }
             self.push(
-                layer.forward.kind.pipeline(self.gpu, self.method),
+                layer.forward.pipeline(self.gpu, layer),
                 &[
                     layer.forward.uniform.as_entire_binding(),
                     self.weights(index, layer, params),
@@ -145,9 +210,24 @@ impl<'a> Steps<'a> {
         self.push_kernel(kernel, &resources, [1, 1, 1]);
     }
 
-    /// From the gradient by the outputs to that of every parameter.
-    pub fn backward(&mut self, params: &Vector, gradient: &Vector) {
+    /// The mean loss of the batch, and from the gradient by the outputs of layer `end` − 1 to
+    /// that of every parameter.
+    fn backward_from(
+        &mut self,
+        end: usize,
+        (params, gradient): (&Vector, &Vector),
+        slots: Slots<'_>,
+    ) {
         let layers = &self.workspace.layers;
+        if !self.workspace.sums.is_empty() {
+            for index in (0..end).rev() {
+                self.input_gradient(index, params);
+                self.weight_partials(index);
+            }
+            (0..self.workspace.sums.len()).for_each(|sums| self.add_up(sums, gradient, slots));
+            return;
+        }
+        self.sum_rows(&kernels::MEAN_LOSS, &[slots.0, slots.1]);
         for (index, layer) in layers.iter().enumerate().rev() {
             let below = index.checked_sub(1).map(|i| &layers[i]);
             self.input_gradient(index, params);
@@ -171,16 +251,126 @@ impl<'a> Steps<'a> {
         }
     }
 
+    fn weight_partials(&mut self, index: usize) {
+        let workspace = self.workspace;
+        let layer = &workspace.layers[index];
+        let below = index.checked_sub(1).map(|i| &workspace.layers[i]);
+        let inputs = below.map_or(&workspace.inputs, |l| &l.values);
+        let product = &layer.weight_gradient;
+        self.push(
+            product.pipeline(self.gpu, layer),
+            &[
+                product.uniform.as_entire_binding(),
+                inputs.by_sample.as_entire_binding(),
+                layer.dz.by_sample.as_entire_binding(),
+                workspace.sums[layer.sums].partials.as_entire_binding(),
+            ],
+            product.groups,
+        );
+    }
+
+    /// The last layers, forward and backward.
+    fn tail(
+        &mut self,
+        tail: &Tail,
+        params: &Vector,
+        (loss, targets, dense): (Loss, &wgpu::Buffer, bool),
+    ) {
+        let workspace = self.workspace;
+        let layers = workspace.layers.len();
+        let below = tail.start.checked_sub(1).map(|i| &workspace.layers[i]);
+        let inputs = &below.map_or(&workspace.inputs, |l| &l.values).by_sample;
+        let dz = below.map(|l| &l.dz).or(workspace.inputs_gradient.as_ref());
+        let wanted = Below {
+            // Of what is below, a product reads the one and a weight gradient the other.
+            by_feature: dz.is_some() && below.is_none_or(|l| l.input_gradient.is_some()),
+            by_sample: below.is_some(),
+            sloped: below.is_some(),
+        };
+        let first = self.weight_range(tail.start).start;
+        let mut shape = tail.shape;
+        for (layer, to) in (tail.start..layers).zip(&mut shape.layer) {
+            to.weight = ((self.weight_range(layer).start - first) / 4) as u32;
+            to.bias = ((self.bias_range(layer).start - first) / 4) as u32;
+        }
+        let shape = uniform(self.gpu, &shape);
+        let unused = &workspace.unused;
+        let dz = dz.unwrap_or(unused);
+        let output = |wanted: bool, there: &'a wgpu::Buffer, else_: &'a wgpu::Buffer| {
+            if wanted { there } else { else_ }.as_entire_binding()
+        };
+        self.push(
+            self.gpu.pipeline(&TAIL, &tail::constants(tail.activation, (loss, dense), wanted)),
+            &[
+                shape.as_entire_binding(),
+                workspace.rows.as_entire_binding(),
+                targets.as_entire_binding(),
+                params.binding(first..self.bias_range(layers - 1).end),
+                inputs.as_entire_binding(),
+                below.map_or(inputs, |l| &l.slope).as_entire_binding(),
+                workspace.sums[tail.sums].partials.as_entire_binding(),
+                output(wanted.by_feature, &dz.by_feature, &unused.by_feature),
+                output(wanted.by_sample, &dz.by_sample, &unused.by_sample),
+            ],
+            fold(tail.groups),
+        );
+    }
+
+    /// Adds partial sums up; one of them brings the mean loss.
+    fn add_up(&mut self, index: usize, gradient: &Vector, (loss, samples): Slots<'_>) {
+        let workspace = self.workspace;
+        let sums = &workspace.sums[index];
+        let first = self.weight_range(sums.layers.start).start;
+        let end = self.bias_range(sums.layers.end - 1).end;
+        let (output, before) = gradient.binding_around(first..end);
+        let mut row_loss = workspace.row_loss.as_entire_binding();
+        let mut losses = if index == 0 { workspace.samples as u32 } else { 0 };
+        if let Some(tail) = &workspace.tail {
+            losses = 0;
+            if tail.sums == index {
+                losses = tail.groups as u32;
+                row_loss = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &sums.partials,
+                    offset: 8 * u64::from(tail.shape.losses),
+                    size: None,
+                });
+            }
+        }
+        let layers = sums.shapes.len() as u32;
+        let mut shape = GradientSums { layers, losses, ..GradientSums::default() };
+        debug_assert!(sums.shapes.len() <= MOST_LAYERS);
+        for ((layer, to), from) in sums.layers.clone().zip(&mut shape.layer).zip(&sums.shapes) {
+            let place = |start: usize| (before + (start - first) / 4) as u32;
+            *to = *from;
+            to.weight = place(self.weight_range(layer).start);
+            to.bias = place(self.bias_range(layer).start);
+        }
+        let shape = uniform(self.gpu, &shape);
+        self.push(
+            self.gpu.variant(&product::GRADIENT, &written(gradient), &vec![]),
+            &[
+                shape.as_entire_binding(),
+                workspace.rows.as_entire_binding(),
+                row_loss,
+                sums.partials.as_entire_binding(),
+                output,
+                loss.as_entire_binding(),
+                samples.as_entire_binding(),
+            ],
+            fold(sums.groups),
+        );
+    }
+
     fn weight_gradient(&mut self, index: usize, inputs: &wgpu::Buffer, gradient: &Vector) {
         let layer = &self.workspace.layers[index];
-        let Tiled { kind, uniform, groups } = &layer.weight_gradient;
+        let Tiled { kind, choice, uniform, groups, .. } = &layer.weight_gradient;
         let formats = written(gradient);
         let (output, first) = gradient.binding_around(self.weight_range(index));
         // Rows that share words are written in f32 first.
         let landing = layer.packed.as_ref().filter(|_| gradient.storage().is_narrow());
         let pipeline = match layer.packed {
-            None => kind.pipeline_into(self.gpu, self.method, &formats, first),
-            Some(_) => kind.pipeline(self.gpu, self.method),
+            None => kind.pipeline_into(self.gpu, &formats, first),
+            Some(_) => kind.pipeline(self.gpu, choice.form, true),
         };
         let resources = [
             uniform.as_entire_binding(),
@@ -205,26 +395,32 @@ impl<'a> Steps<'a> {
         let below = index.checked_sub(1).map(|i| &layers[i]);
         let inputs = below.map_or(&self.workspace.inputs, |l| &l.values);
         let gradient = below.map(|l| &l.dz).or(self.workspace.inputs_gradient.as_ref());
-        let (Some((transposed, product)), Some(dz)) = (&layer.input_gradient, gradient) else {
+        let (Some(product), Some(dz)) = (&layer.input_gradient, gradient) else {
             return;
         };
         // Without an activation there is no slope, and nobody reads what is bound.
         let slope = below.map_or(&inputs.by_feature, |l| &l.slope);
-        let blocks = quads(layer.outputs) * quads(layer.inputs);
-        self.push_kernel(
-            &kernels::TRANSPOSE_WEIGHTS,
-            &[
-                layer.weights.as_entire_binding(),
-                self.weights(index, layer, params),
-                transposed.as_entire_binding(),
-            ],
-            fold(blocks.div_ceil(64)),
-        );
+        if let Some(transposed) = &layer.transposed {
+            let blocks = quads(layer.outputs) * quads(layer.inputs);
+            self.push_kernel(
+                &kernels::TRANSPOSE_WEIGHTS,
+                &[
+                    layer.weights.as_entire_binding(),
+                    self.weights(index, layer, params),
+                    transposed.as_entire_binding(),
+                ],
+                fold(blocks.div_ceil(64)),
+            );
+        }
+        let left = match &layer.transposed {
+            Some(transposed) => transposed.as_entire_binding(),
+            None => self.weights(index, layer, params),
+        };
         self.push(
-            product.kind.pipeline(self.gpu, self.method),
+            product.pipeline(self.gpu, layer),
             &[
                 product.uniform.as_entire_binding(),
-                transposed.as_entire_binding(),
+                left,
                 layer.dz.by_feature.as_entire_binding(),
                 slope.as_entire_binding(),
                 dz.by_feature.as_entire_binding(),
@@ -234,7 +430,7 @@ impl<'a> Steps<'a> {
         );
     }
 
-    /// W in rows of whole vec4.
+    /// W as the products want it.
     fn weights<'b>(
         &self,
         index: usize,

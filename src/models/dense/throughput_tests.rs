@@ -1,17 +1,26 @@
 //! Speed of the matrix products of a 784-to-256 layer at 256 samples, against
 //! the usual kernel with tiles of 16×16 in workgroup memory and against a loop
-//! of multiply-adds that touches no memory. Timing wants a quiet machine:
+//! of multiply-adds that touches no memory; of every form that a GPU can choose, by its
+//! own clock; and of whole training steps. Timing wants a quiet machine:
 //!
 //! ```sh
 //! cargo test --release --lib throughput -- --ignored --nocapture --test-threads=1
 //! ```
 
-use super::options::Activation;
-use super::product::{Kind, Method, Shape};
-use super::workspace::uniform;
-use crate::gpu::Gpu;
+use super::choose::{Choice, Form, Method, choose, predicted};
+use super::options::{Activation, Products};
+use super::product::{Kind, Shape, quads};
+use super::steps::{Step, seen};
+use super::workspace::{storage, uniform};
+use crate::data::{Batches, Inputs, Samples, Targets};
 use crate::gpu::vector::Vector;
+use crate::gpu::{Gpu, GpuOptions};
 use crate::measure::compile;
+use crate::models::harness::Device;
+use crate::models::{Encoding, HashGrid, Mlp, NeuralField, Points, Target};
+use crate::plan::Purpose;
+use crate::source::GradientSource;
+use crate::{Method as Tableau, Momentum, Optimizer, ParamLayout, Preconditioner, StepSize};
 
 const SAMPLES: usize = 256;
 const INPUTS: usize = 784;
@@ -95,11 +104,12 @@ impl Timed {
     }
 
     fn product(gpu: &Gpu, kind: Kind, shape: Shape, method: Method, vectors: &[&Vector]) -> Self {
-        let (product, groups) = shape.tiled(method);
+        let choice = method.product(kind, &shape);
+        let (product, groups) = shape.tiled(choice);
         let product = uniform(gpu, &product);
         let mut resources = vec![product.as_entire_binding()];
         resources.extend(vectors.iter().map(|vector| vector.buffer().as_entire_binding()));
-        let pipeline = kind.pipeline(gpu, method);
+        let pipeline = kind.pipeline(gpu, choice.form, true);
         let bind_group = pipeline.bind(gpu, &resources);
         Self { pipeline: pipeline.pipeline().clone(), bind_group, groups, flops: FLOPS }
     }
@@ -138,7 +148,7 @@ fn throughput_of_products() {
     let outs: Vec<Vector> = (0..3).map(|_| vector(INPUTS, OUTPUTS.max(SAMPLES))).collect();
     let [o0, o1, o2] = [&outs[0], &outs[1], &outs[2]];
     let slope = vector(INPUTS, SAMPLES);
-    let method = Method::choose(super::Products::Auto, &gpu);
+    let method = Method::choose(Products::Register, &gpu);
     let products = [
         (
             "forward",
@@ -196,5 +206,269 @@ fn throughput_of_products() {
         let (times, part) = (rate / usual, rate / multiply_adds);
         println!("{name} {:.1} Gflop/s: {times:.1} × usual, {part:.2} of the loop", rate / 1e9);
         assert!(times >= 10.0 && part >= 0.3, "{name}: {times:.1} × usual, {part:.2} of the loop");
+    }
+}
+
+/// A device with a clock, if the adapter has one.
+fn timed_gpu() -> Gpu {
+    let options = GpuOptions { features: wgpu::Features::TIMESTAMP_QUERY, ..GpuOptions::default() };
+    Gpu::with_options(&options).unwrap()
+}
+
+/// Microseconds of a dispatch among 30 that depend on each other, by the device's clock:
+/// the median of 9.
+fn device_time(gpu: &Gpu, dispatch: &dyn Fn(&mut wgpu::ComputePass<'_>)) -> f64 {
+    const DISPATCHES: usize = 30;
+    let queries = gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
+        label: None,
+        ty: wgpu::QueryType::Timestamp,
+        count: 2,
+    });
+    let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+    let resolved = gpu.buffer("stamps", 16, usage).unwrap();
+    let time = |_| {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                    query_set: &queries,
+                    beginning_of_pass_write_index: Some(0),
+                    end_of_pass_write_index: Some(1),
+                }),
+            });
+            (0..DISPATCHES).for_each(|_| dispatch(&mut pass));
+        }
+        encoder.resolve_query_set(&queries, 0..2, &resolved, 0);
+        gpu.queue().submit([encoder.finish()]);
+        let bytes = pollster::block_on(gpu.read_buffer(&resolved, 0..16)).unwrap();
+        let stamps: [u64; 2] = bytemuck::pod_read_unaligned(&bytes);
+        let ticks = stamps[1].saturating_sub(stamps[0]) as f64;
+        ticks * f64::from(gpu.queue().get_timestamp_period()) / 1e3 / DISPATCHES as f64
+    };
+    time(0);
+    median((0..9).map(time).collect())
+}
+
+/// Every form of every product of the six training cases: predicted and measured.
+#[test]
+#[ignore = "timing: needs a quiet GPU"]
+fn throughput_of_forms() {
+    let gpu = timed_gpu();
+    println!("products on {}", gpu.info().name);
+    let forward = |i, o, n| (Kind::Forward(Some(Activation::Relu)), (i, o, n));
+    let input = |i, o, n| (Kind::InputGradient { sloped: true }, (i, o, n));
+    let weight = |i, o, n| (Kind::WeightPartials, (i, o, n));
+    let cases = [
+        forward(784, 128, 64),
+        forward(128, 10, 64),
+        input(128, 10, 64),
+        weight(784, 128, 64),
+        weight(128, 10, 64),
+        forward(784, 128, 1024),
+        forward(128, 10, 1024),
+        input(128, 10, 1024),
+        weight(784, 128, 1024),
+        weight(128, 10, 1024),
+        forward(784, 1024, 1024),
+        forward(1024, 1024, 1024),
+        forward(1024, 10, 1024),
+        input(1024, 1024, 1024),
+        input(1024, 10, 1024),
+        weight(784, 1024, 1024),
+        weight(1024, 1024, 1024),
+        weight(1024, 10, 1024),
+        forward(4096, 4096, 4096),
+        input(4096, 4096, 4096),
+        weight(4096, 4096, 4096),
+        weight(784, 4096, 4096),
+        forward(4096, 10, 4096),
+        weight(4096, 10, 4096),
+        forward(16, 32, 8192),
+        forward(32, 3, 8192),
+        input(16, 32, 8192),
+        weight(16, 32, 8192),
+        weight(32, 3, 8192),
+        forward(32, 64, 65536),
+        forward(64, 64, 65536),
+        input(64, 64, 65536),
+        weight(32, 64, 65536),
+        weight(64, 64, 65536),
+        weight(64, 3, 65536),
+    ];
+    for (kind, (inputs, outputs, samples)) in cases {
+        let shape = match kind {
+            Kind::WeightPartials => Shape::weight_partials(inputs, outputs, samples),
+            Kind::Forward(_) => Shape::forward(inputs, outputs, samples).of_weights(outputs),
+            _ => Shape::input_gradient(inputs, outputs, samples).of_weights(outputs),
+        };
+        let splits = kind == Kind::WeightPartials;
+        let flops = 2.0 * (inputs * outputs * samples) as f64;
+        let chosen = choose(&Form::FOR_GPUS, &shape, splits).0;
+        let values = |rows: usize, columns: usize| {
+            let count = 16 * quads(rows) * quads(columns);
+            let values: Vec<f32> = (0..count).map(|i| (i * 37 % 101) as f32 * 0.01 - 0.5).collect();
+            Vector::from_slice(&gpu, "operand", &values).unwrap()
+        };
+        let (x, dz) = (values(inputs, samples), values(outputs, samples));
+        let (w, bias) = (values(inputs, outputs), values(1, outputs));
+        let out =
+            |rows: usize| storage(&gpu, "out", 64 * (rows.div_ceil(4) * quads(samples)) as u64);
+        let outs: Vec<_> = (0..3).map(|_| out(inputs.max(outputs)).unwrap()).collect();
+        for form in Form::FOR_GPUS {
+            let chunks: &[usize] = if splits { &[1, 4, 16, 64, 256] } else { &[1] };
+            let (rows, columns, _) = form.tile();
+            // Forms that would take milliseconds where others take microseconds.
+            let tiles = shape.rows.div_ceil(rows) * shape.columns.div_ceil(columns);
+            if flops > 2e10 && rows < 64 {
+                continue;
+            }
+            for &chunks in chunks {
+                let choice = Choice::split(form, shape.steps, chunks);
+                let partial = 16 * (inputs + 1) * quads(outputs) * choice.chunks;
+                if choice.chunks != chunks || partial > 1 << 27 || tiles * chunks > 1 << 16 {
+                    continue;
+                }
+                let (product, groups) = shape.tiled(choice);
+                let product = uniform(&gpu, &product);
+                let partials = storage(&gpu, "partials", partial as u64).unwrap();
+                let mut resources = vec![product.as_entire_binding()];
+                let [o0, o1, o2] = [0, 1, 2].map(|i| outs[i].as_entire_binding());
+                match kind {
+                    Kind::WeightPartials => resources.extend([
+                        x.buffer().as_entire_binding(),
+                        dz.buffer().as_entire_binding(),
+                        partials.as_entire_binding(),
+                    ]),
+                    Kind::Forward(_) => resources.extend([
+                        w.buffer().as_entire_binding(),
+                        x.buffer().as_entire_binding(),
+                        bias.buffer().as_entire_binding(),
+                        o0,
+                        o1,
+                        o2,
+                    ]),
+                    _ => resources.extend([
+                        w.buffer().as_entire_binding(),
+                        dz.buffer().as_entire_binding(),
+                        x.buffer().as_entire_binding(),
+                        o0,
+                        o1,
+                    ]),
+                }
+                let pipeline = kind.pipeline(&gpu, form, outputs % 4 == 0);
+                let bind_group = pipeline.bind(&gpu, &resources);
+                let time = device_time(&gpu, &|pass| {
+                    pass.set_pipeline(pipeline.pipeline());
+                    pass.set_bind_group(0, &bind_group, &[]);
+                    pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+                });
+                let name = match kind {
+                    Kind::Forward(_) => "forward",
+                    Kind::WeightPartials => "weights",
+                    _ => "input",
+                };
+                let mark = if choice == chosen { "*" } else { "" };
+                println!(
+                    "{name} {inputs:>4} {outputs:>4} {samples:>5} {:<14} {chunks:>3} chunks \
+                     {:>9.2} us, predicted {:>9.2} {:>7.3} TFLOP/s {mark}",
+                    format!("{form:?}"),
+                    time,
+                    predicted(choice, &shape),
+                    flops / time / 1e6,
+                );
+            }
+        }
+    }
+}
+
+/// Prints each dispatch of a gradient, and what an attempt of Euler with Adam takes.
+fn training_step<S: GradientSource>(
+    gpu: &Gpu,
+    what: &str,
+    source: &mut S,
+    (layout, start): (&ParamLayout, &[f32]),
+) {
+    let device = Device::on(gpu, layout.len());
+    seen(true);
+    device.evaluate(source, (0, Purpose::Stage(1)), start, 0);
+    let steps: Vec<Step> = seen(false);
+    let mut optimizer = Optimizer::builder(Tableau::euler())
+        .preconditioner(Preconditioner::adam(0.999, 1e-8))
+        .momentum(Momentum::average(0.9))
+        .step_size(StepSize::constant(1e-4))
+        .build(gpu, layout, start)
+        .unwrap();
+    let attempts = match layout.parameters() {
+        _ if gpu.is_software() => 3,
+        0..10_000_000 => 400,
+        _ => 40,
+    };
+    let mut times = Vec::new();
+    for _ in 0..6 {
+        let began = std::time::Instant::now();
+        optimizer.run(source, attempts).unwrap();
+        optimizer.wait().unwrap();
+        times.push(began.elapsed().as_secs_f64() * 1e6 / attempts as f64);
+    }
+    let least = times[1..].iter().fold(f64::INFINITY, |a, &b| a.min(b));
+    let most = times[1..].iter().fold(0.0f64, |a, &b| a.max(b));
+    println!(
+        "## {what}: {:.1} us an attempt ({least:.1} to {most:.1}), {} dispatches a gradient",
+        median(times[1..].to_vec()),
+        steps.len()
+    );
+    let mut sum = 0.0;
+    for step in &steps {
+        let time = device_time(gpu, &|pass| step.record(pass));
+        sum += time;
+        println!("{:<38} {:>18} {time:>9.2}", step.name(), format!("{:?}", step.groups()));
+    }
+    println!("{:<38} {:>18} {sum:>9.2}", "sum", "");
+}
+
+/// Whole training steps of the six cases of `docs/results`.
+#[test]
+#[ignore = "timing: needs a quiet GPU"]
+fn throughput_of_training_steps() {
+    let gpu = timed_gpu();
+    println!("training steps on {}", gpu.info().name);
+    let chosen = std::env::var("CASES").unwrap_or_else(|_| "abcdef".into());
+    let count = 60_000;
+    let pixels = (0..count * 784).map(|i| (i * 37 % 251) as u8).collect();
+    let labels = (0..count).map(|i| (i % 10) as u8).collect();
+    let targets = Targets::Labels { labels, classes: 10 };
+    let samples = Samples::new(Inputs::Bytes(pixels), 784, targets).unwrap();
+    let networks: [(char, &[usize], usize); 4] = [
+        ('a', &[784, 128, 10], 64),
+        ('b', &[784, 128, 10], 1024),
+        ('c', &[784, 1024, 1024, 10], 1024),
+        ('d', &[784, 4096, 4096, 10], 4096),
+    ];
+    for (letter, widths, batch) in networks {
+        if chosen.contains(letter) {
+            let batches = Batches::new(samples.clone(), batch).unwrap();
+            let mut mlp = Mlp::classifier(&gpu, widths, batches).unwrap();
+            let (layout, start) = (mlp.layout().clone(), mlp.initial(7));
+            training_step(&gpu, &format!("{widths:?} b{batch}"), &mut mlp, (&layout, &start));
+        }
+    }
+    let side = 512;
+    let values = (0..side * side * 3).map(|i| (i * 37 % 251) as f32 / 251.0).collect();
+    let image = Target::image([side, side], 3, values).unwrap();
+    let fields: [(char, u32, u32, &[usize], usize); 2] =
+        [('e', 8, 11, &[32], 8192), ('f', 16, 15, &[64, 64], 65536)];
+    for (letter, levels, log2_table, hidden, batch) in fields {
+        if chosen.contains(letter) {
+            let grid = HashGrid { levels, features: 2, log2_table, ..HashGrid::default() };
+            let mut field = NeuralField::builder(Encoding::HashGrid(grid))
+                .hidden(hidden)
+                .points(Points::Texels(batch))
+                .build(&gpu, &image)
+                .unwrap();
+            let (layout, start) = (field.layout().clone(), field.initial(7));
+            let what = format!("field {hidden:?} b{batch} params {}", layout.parameters());
+            training_step(&gpu, &what, &mut field, (&layout, &start));
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! Buffers for one batch size: activations, their gradients, copies of the
 //! weights, and the shapes that kernels read.
 
+use std::fmt;
 use std::ops::Range;
 
+use super::choose::{Choice, Form, Method, predicted};
 use super::kernels::{BatchSchedule, BiasGradient, LossShape, Weights};
-use super::product::{Kind, Method, Shape, quads};
+use super::product::{Kind, LayerSums, MOST_LAYERS, Shape, quads};
+use super::tail::{Tail, TailLayer, TailShape};
 use crate::error::{Error, GpuError, ModelError};
 use crate::gpu::Gpu;
 
@@ -34,14 +37,211 @@ impl Both {
 #[derive(Debug)]
 pub struct Tiled {
     pub kind: Kind,
+    pub choice: Choice,
+    shape: Shape,
     pub uniform: wgpu::Buffer,
     pub groups: [u32; 3],
 }
 
 impl Tiled {
-    fn new(gpu: &Gpu, method: Method, kind: Kind, shape: Shape) -> Self {
-        let (product, groups) = shape.tiled(method);
-        Self { kind, uniform: uniform(gpu, &product), groups }
+    /// `first`: vec4 of a partial sum's beginning.
+    fn new(gpu: &Gpu, choice: Choice, kind: Kind, shape: Shape, first: usize) -> Self {
+        let (mut product, groups) = shape.tiled(choice);
+        product.output_first = first as u32;
+        Self { kind, choice, shape, uniform: uniform(gpu, &product), groups }
+    }
+}
+
+impl fmt::Display for Tiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.kind {
+            Kind::Forward(_) => "forward",
+            Kind::InputGradient { .. } => "input gradient",
+            _ => "weight gradient",
+        };
+        let Shape { steps, rows, columns, .. } = self.shape;
+        let (tile_rows, tile_columns, _) = self.choice.form.tile();
+        write!(f, "{name} {steps} x {rows} x {columns}: ")?;
+        match self.choice.form {
+            Form::Register => return write!(f, "{tile_rows}x{tile_columns} in registers"),
+            Form::Sliced(_) => write!(f, "sliced {tile_rows}x{tile_columns}")?,
+            Form::Workgroup(_) => write!(f, "workgroup {tile_rows}x{tile_columns}")?,
+        }
+        let (chunks, time) = (self.choice.chunks, predicted(self.choice, &self.shape));
+        write!(f, ", {chunks} chunks, {time:.1} us on a large GPU")
+    }
+}
+
+impl fmt::Display for Workspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = self.tail.as_ref().map_or(self.layers.len(), |tail| tail.start);
+        for (index, layer) in self.layers[..start].iter().enumerate() {
+            let products = [Some(&layer.forward), layer.input_gradient.as_ref()];
+            for product in products.into_iter().flatten().chain([&layer.weight_gradient]) {
+                writeln!(f, "layer{index} {product}")?;
+            }
+        }
+        if let Some(tail) = &self.tail {
+            let last = self.layers.len() - 1;
+            let samples = 4 * tail.shape.group_quads;
+            writeln!(
+                f,
+                "layer{start} to layer{last} in one dispatch, {samples} samples a workgroup"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Partial sums of neighbouring layers, in one buffer, and how they become gradients.
+#[derive(Debug)]
+pub struct Sums {
+    pub partials: wgpu::Buffer,
+    pub layers: Range<usize>,
+    /// As `dense_gradient` wants them, but for where the gradient's binding begins.
+    pub shapes: Vec<LayerSums>,
+    pub groups: usize,
+}
+
+/// Where the partial sums of one layer lie.
+struct Partial {
+    sums: usize,
+    first: usize,
+    choice: Choice,
+}
+
+/// What becomes of the gradients of all layers, before there are buffers; nothing where they
+/// are written straight.
+#[derive(Default)]
+struct Plan {
+    rooms: Vec<Room>,
+    /// Of each layer.
+    partials: Vec<Partial>,
+    tail: Option<Tail>,
+}
+
+/// A buffer of partial sums that is being laid out.
+struct Room {
+    vec4s: usize,
+    /// Of the gradients that they become.
+    elements: usize,
+    layers: Range<usize>,
+    shapes: Vec<LayerSums>,
+    groups: usize,
+}
+
+impl Room {
+    fn bytes(&self) -> u64 {
+        16 * self.vec4s as u64
+    }
+}
+
+impl Plan {
+    /// Lays the partial sums of all layers out: as many layers to a buffer as one binding
+    /// holds. Those of a tail share one, which also holds what is between them.
+    fn new(gpu: &Gpu, need: Need<'_>, samples: usize) -> Self {
+        let Need { widths, method, .. } = need;
+        if !need.backward || method.is_register() {
+            return Self::default();
+        }
+        let most = (gpu.limits().max_storage_buffer_binding_size / 16) as usize;
+        let group_quads = Tail::group_quads(samples);
+        let tail_groups = quads(samples).div_ceil(group_quads);
+        let stride = |layer: usize| (widths[layer] + 1) * quads(widths[layer + 1]);
+        let layers = widths.len() - 1;
+        let tail_needs = |start: usize| {
+            let partials = (start..layers).map(stride).sum::<usize>() * tail_groups;
+            partials + Tail::room(widths, start, samples)
+        };
+        let start = Tail::start(widths, method)
+            .filter(|&start| tail_needs(start) <= most || method.wants_tail());
+
+        let mut rooms: Vec<Room> = Vec::new();
+        let mut partials = Vec::new();
+        for layer in 0..layers {
+            let (inputs, outputs) = (widths[layer], widths[layer + 1]);
+            let chunk_stride = stride(layer);
+            let in_tail = start.is_some_and(|start| layer >= start);
+            let mut choice = if in_tail {
+                Choice { chunks: tail_groups, ..Choice::whole(Form::Sliced(4), samples) }
+            } else {
+                let shape = Shape::weight_partials(inputs, outputs, samples);
+                method.product(Kind::WeightPartials, &shape)
+            };
+            if !in_tail && chunk_stride * choice.chunks > most {
+                choice = Choice::whole(choice.form, samples);
+            }
+            let own = chunk_stride * choice.chunks;
+            let needed = if Some(layer) == start { tail_needs(layer) } else { own };
+            // Tensors begin at multiples of 64.
+            let elements = 4 * chunk_stride + 128;
+            let fits = |room: &Room| {
+                room.vec4s + needed <= most
+                    && (room.elements + elements).div_ceil(4) <= most
+                    && room.shapes.len() + if in_tail { layers - layer } else { 1 } <= MOST_LAYERS
+            };
+            let follows = in_tail && Some(layer) != start;
+            if !follows && !rooms.last().is_some_and(fits) {
+                let layers = layer..layer;
+                rooms.push(Room { vec4s: 0, elements: 0, layers, shapes: Vec::new(), groups: 1 });
+            }
+            let sums = rooms.len() - 1;
+            let room = &mut rooms[sums];
+            let parts = choice.chunks.div_ceil(4).next_power_of_two().min(64);
+            room.shapes.push(LayerSums {
+                rows: inputs as u32,
+                columns: outputs as u32,
+                first: room.vec4s as u32,
+                chunk_stride: chunk_stride as u32,
+                chunks: choice.chunks as u32,
+                parts: parts as u32,
+                group: room.groups as u32,
+                ..LayerSums::default()
+            });
+            partials.push(Partial { sums, first: room.vec4s, choice });
+            room.groups += (quads(inputs * outputs) + quads(outputs)).div_ceil(256 / parts);
+            room.vec4s += own;
+            room.elements += elements;
+            room.layers.end = layer + 1;
+        }
+        let tail = start.map(|start| {
+            let sums = partials[start].sums;
+            let room = &mut rooms[sums];
+            let mut shape = TailShape {
+                layers: (layers - start) as u32,
+                outputs: widths[layers] as u32,
+                sample_quads: quads(samples) as u32,
+                group_quads: group_quads as u32,
+                ..TailShape::default()
+            };
+            for (layer, to) in (start..layers).zip(&mut shape.layer) {
+                let values = 4 * quads(samples) * quads(widths[layer + 1]);
+                *to = TailLayer {
+                    inputs: widths[layer] as u32,
+                    outputs: widths[layer + 1] as u32,
+                    values: room.vec4s as u32,
+                    dz: (room.vec4s + values) as u32,
+                    first: partials[layer].first as u32,
+                    chunk_stride: stride(layer) as u32,
+                    ..TailLayer::default()
+                };
+                room.vec4s += 2 * values;
+            }
+            // Where a binding may begin.
+            let losses = room.vec4s.next_multiple_of(16);
+            shape.losses = 2 * losses as u32;
+            room.vec4s = losses + tail_groups.div_ceil(2);
+            Tail { start, sums, groups: tail_groups, shape, activation: need.activation }
+        });
+        Self { rooms, partials, tail }
+    }
+}
+
+impl Sums {
+    fn new(gpu: &Gpu, room: Room) -> Result<Self, Error> {
+        let partials = storage(gpu, PARTIALS, room.bytes())?;
+        let Room { layers, shapes, groups, .. } = room;
+        Ok(Self { partials, layers, shapes, groups })
     }
 }
 
@@ -62,9 +262,13 @@ pub struct Layer {
     /// backward pass is wanted, except in the last layer.
     pub dz: Both,
     pub weight_gradient: Tiled,
+    /// Which of the workspace's sums its weight gradient is a part of, where it is in parts.
+    pub sums: usize,
     pub bias_gradient: wgpu::Buffer,
-    /// Wᵀ and the product with it, where what is below has parameters.
-    pub input_gradient: Option<(wgpu::Buffer, Tiled)>,
+    /// The product with Wᵀ, where what is below has parameters.
+    pub input_gradient: Option<Tiled>,
+    /// Wᵀ, where it must be written out.
+    pub transposed: Option<wgpu::Buffer>,
 }
 
 /// Everything that depends on the batch size.
@@ -77,6 +281,11 @@ pub struct Workspace {
     /// Gradient of the loss by the inputs, where somebody wants it.
     pub inputs_gradient: Option<Both>,
     pub layers: Vec<Layer>,
+    /// None where weight gradients are written straight.
+    pub sums: Vec<Sums>,
+    pub tail: Option<Tail>,
+    /// For outputs that nobody wants.
+    pub unused: Both,
     pub loss: wgpu::Buffer,
     pub row_loss: wgpu::Buffer,
 }
@@ -94,8 +303,9 @@ pub struct Need<'a> {
 impl Need<'_> {
     /// The storage buffers of a workspace that grow with anything, and their bytes, before
     /// there are any.
-    pub fn buffers(&self, samples: usize) -> Vec<(&'static str, u64)> {
-        let Need { widths, backward, trained_inputs, .. } = *self;
+    pub fn buffers(&self, gpu: &Gpu, samples: usize) -> Vec<(&'static str, u64)> {
+        let Need { widths, method, backward, trained_inputs, .. } = *self;
+        let copies = method.is_register();
         let mut buffers =
             vec![(ROWS, rows_bytes(samples)), (INPUTS, both_bytes(widths[0], samples))];
         if trained_inputs {
@@ -104,14 +314,16 @@ impl Need<'_> {
         for (index, pair) in widths.windows(2).enumerate() {
             let (inputs, outputs) = (pair[0], pair[1]);
             buffers.push((VALUES, both_bytes(outputs, samples)));
-            if !outputs.is_multiple_of(4) {
+            if copies && !outputs.is_multiple_of(4) {
                 buffers.push((PACKED, packed_bytes(inputs, outputs)));
             }
-            if backward && (index > 0 || trained_inputs) {
+            if copies && backward && (index > 0 || trained_inputs) {
                 buffers.push((TRANSPOSED, transposed_bytes(inputs, outputs)));
             }
         }
         buffers.push((ROW_LOSSES, row_loss_bytes(samples)));
+        let rooms = Plan::new(gpu, *self, samples).rooms;
+        buffers.extend(rooms.iter().map(|room| (PARTIALS, room.bytes())));
         buffers
     }
 }
@@ -123,6 +335,7 @@ const VALUES: &str = "values of a layer";
 const PACKED: &str = "packed weights";
 const TRANSPOSED: &str = "transposed weights";
 const ROW_LOSSES: &str = "losses of a batch";
+const PARTIALS: &str = "partial sums of a gradient";
 
 fn rows_bytes(samples: usize) -> u64 {
     4 + 4 * samples as u64
@@ -148,8 +361,10 @@ fn row_loss_bytes(samples: usize) -> u64 {
 impl Workspace {
     pub fn new(gpu: &Gpu, need: Need<'_>, samples: usize) -> Result<Self, Error> {
         let (first, last) = (need.widths[0], need.widths[need.widths.len() - 1]);
+        let Plan { rooms, partials, tail } = Plan::new(gpu, need, samples);
+        let sums = rooms.into_iter().map(|room| Sums::new(gpu, room)).collect::<Result<_, _>>()?;
         let layers = (1..need.widths.len())
-            .map(|i| Layer::new(gpu, need, i, samples))
+            .map(|i| Layer::new(gpu, need, i, samples, partials.get(i - 1)))
             .collect::<Result<_, _>>()?;
         let loss = LossShape {
             outputs: last as u32,
@@ -165,6 +380,9 @@ impl Workspace {
                 false => None,
             },
             layers,
+            sums,
+            tail,
+            unused: Both::unused(gpu)?,
             loss: uniform(gpu, &loss),
             row_loss: storage(gpu, ROW_LOSSES, row_loss_bytes(samples))?,
         })
@@ -178,11 +396,22 @@ impl Workspace {
 }
 
 impl Layer {
-    fn new(gpu: &Gpu, need: Need<'_>, index: usize, samples: usize) -> Result<Self, Error> {
+    fn new(
+        gpu: &Gpu,
+        need: Need<'_>,
+        index: usize,
+        samples: usize,
+        partial: Option<&Partial>,
+    ) -> Result<Self, Error> {
         let Need { widths, method, backward, .. } = need;
         let (inputs, outputs) = (widths[index - 1], widths[index]);
         let last = index + 1 == widths.len();
         let whole = outputs.is_multiple_of(4);
+        let copies = method.is_register();
+        let tiled = |kind, shape: Shape| {
+            let shape = if copies { shape } else { shape.of_weights(outputs) };
+            Tiled::new(gpu, method.product(kind, &shape), kind, shape, 0)
+        };
 
         let unused = Both::unused(gpu)?;
         let values = Both::new(gpu, VALUES, outputs, samples)?;
@@ -198,20 +427,31 @@ impl Layer {
         } else {
             Both::unused(gpu)?
         };
-        let packed = match whole {
+        let packed = match whole || !copies {
             true => None,
             false => Some(storage(gpu, PACKED, packed_bytes(inputs, outputs))?),
         };
-        let input_gradient = if backward && (index > 1 || need.trained_inputs) {
-            let shape = Shape::input_gradient(inputs, outputs, samples);
-            let transposed = storage(gpu, TRANSPOSED, transposed_bytes(inputs, outputs))?;
+        let wanted = backward && (index > 1 || need.trained_inputs);
+        let input_gradient = wanted.then(|| {
             let kind = Kind::InputGradient { sloped: index > 1 };
-            Some((transposed, Tiled::new(gpu, method, kind, shape)))
-        } else {
-            None
+            tiled(kind, Shape::input_gradient(inputs, outputs, samples))
+        });
+        let transposed = match wanted && copies {
+            true => Some(storage(gpu, TRANSPOSED, transposed_bytes(inputs, outputs))?),
+            false => None,
         };
         let forward = Kind::Forward((!last).then_some(need.activation));
-        let weight = if whole { Kind::WeightGradient } else { Kind::WeightGradientRagged };
+        let weight_gradient = match partial {
+            Some(&Partial { first, choice, .. }) => {
+                let shape = Shape::weight_partials(inputs, outputs, samples);
+                Tiled::new(gpu, choice, Kind::WeightPartials, shape, first)
+            }
+            None => {
+                let kind = if whole { Kind::WeightGradient } else { Kind::WeightGradientRagged };
+                let shape = Shape::weight_gradient(inputs, outputs, samples);
+                Tiled::new(gpu, Choice::whole(Form::Register, samples), kind, shape, 0)
+            }
+        };
         let weights = Weights {
             rows: inputs as u32,
             columns: outputs as u32,
@@ -230,16 +470,13 @@ impl Layer {
             slope,
             packed,
             weights: uniform(gpu, &weights),
-            forward: Tiled::new(gpu, method, forward, Shape::forward(inputs, outputs, samples)),
+            forward: tiled(forward, Shape::forward(inputs, outputs, samples)),
             dz,
-            weight_gradient: Tiled::new(
-                gpu,
-                method,
-                weight,
-                Shape::weight_gradient(inputs, outputs, samples),
-            ),
+            weight_gradient,
+            sums: partial.map_or(0, |partial| partial.sums),
             bias_gradient: uniform(gpu, &bias),
             input_gradient,
+            transposed,
         })
     }
 }
@@ -300,27 +537,29 @@ pub fn check_binding(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<(), Er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::dense::Activation;
+    use crate::models::dense::{Activation, Products};
     use crate::models::harness::gpu;
 
     /// Whatever is allocated was counted, and nothing larger.
     #[test]
     fn the_buffers_are_known_before_there_are_any() {
-        for widths in [vec![3, 5], vec![8, 7, 12], vec![1, 64, 64, 3]] {
+        let methods = [Products::Register, Products::Sliced, Products::Fused].map(Method::of);
+        let widths = [vec![3, 5], vec![8, 7, 12], vec![1, 64, 64, 3]];
+        for (widths, method) in widths.iter().flat_map(|w| methods.map(|method| (w, method))) {
             for (backward, trained_inputs) in [(false, false), (true, false), (true, true)] {
                 let activation = Activation::Relu;
-                let method = Method::Register;
-                let need = Need { widths: &widths, activation, method, backward, trained_inputs };
+                let need = Need { widths, activation, method, backward, trained_inputs };
                 let made = Workspace::new(gpu(), need, 37).unwrap();
                 let mut found = vec![made.rows.size(), made.row_loss.size()];
                 let both = |both: &Both| [both.by_feature.size(), both.by_sample.size()];
                 found.extend(both(&made.inputs));
                 found.extend(made.inputs_gradient.iter().flat_map(both));
+                found.extend(made.sums.iter().map(|sums| sums.partials.size()));
                 for layer in &made.layers {
                     found.extend(both(&layer.values).into_iter().chain(both(&layer.dz)));
                     found.push(layer.slope.size());
                     found.extend(layer.packed.iter().map(wgpu::Buffer::size));
-                    found.extend(layer.input_gradient.iter().map(|(buffer, _)| buffer.size()));
+                    found.extend(layer.transposed.iter().map(wgpu::Buffer::size));
                 }
                 // Stubs are 16 bytes.
                 let sorted = |mut sizes: Vec<u64>| {
@@ -329,7 +568,7 @@ mod tests {
                     sizes.dedup();
                     sizes
                 };
-                let counted = need.buffers(37).into_iter().map(|(_, bytes)| bytes).collect();
+                let counted = need.buffers(gpu(), 37).into_iter().map(|(_, bytes)| bytes).collect();
                 assert_eq!(sorted(found), sorted(counted), "{widths:?} {backward}");
             }
         }

@@ -69,8 +69,9 @@ impl FieldBuilder {
     ///
     /// # Errors
     /// Sizes of the encoding that no kernel can do; a hidden layer of no width; an ω that
-    /// is no frequency; a batch of none, or of more texels than there are; anything too
-    /// large for one binding of this device, with both numbers.
+    /// is no frequency; layers that [`Products::Fused`] cannot do; a batch of none, or of more
+    /// texels than there are; anything too large for one binding of this device, with both
+    /// numbers.
     pub fn build(self, gpu: &Gpu, target: &Target) -> Result<NeuralField, Error> {
         let Self { encoding, hidden, activation, points, products, seed } = self;
         let dimensions = target.dimensions();

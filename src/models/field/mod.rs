@@ -29,7 +29,7 @@ use crate::gpu::waiting::Waiting;
 use crate::ingredients::Storage;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
-use crate::models::dense::kernels::{self as dense, BatchSchedule};
+use crate::models::dense::kernels::BatchSchedule;
 use crate::models::dense::{Evaluated, Network, Rows, Step, Steps};
 use crate::source::{BatchTicket, Batches, Evaluation, GradientSource, SourceError};
 use encode::Encoder;
@@ -122,6 +122,12 @@ impl NeuralField {
         self.schedule.samples_in(batches)
     }
 
+    /// How the matrix products of a gradient are computed, a line each: steps of the sum, rows
+    /// and columns of the result; form, tile, parts of the sum; what it is predicted to take.
+    pub fn products(&self) -> String {
+        self.batch.workspace.to_string()
+    }
+
     /// Where the rows of a batch lie.
     pub fn points(&self) -> Points {
         self.points
@@ -199,11 +205,9 @@ impl NeuralField {
         let mut gradient = Steps::new(network, &batch.workspace);
         let encoding = if encoder.is_trained() { &mut gradient } else { &mut draw };
         encoder.forward(encoding, batch, at.point());
-        gradient.forward(at.point());
         let targets = if batch.anywhere { &batch.targets } else { &surroundings.texels };
-        gradient.loss(network.loss, targets, true);
-        gradient.sum_rows(&dense::MEAN_LOSS, &[at.loss(), at.samples()]);
-        gradient.backward(at.point(), at.gradient());
+        let targets = (network.loss, targets, true);
+        gradient.gradient((at.point(), at.gradient()), (at.loss(), at.samples()), targets);
         encoder.backward(&mut gradient, batch, at.gradient());
         Recorded { draw: draw.steps, gradient: gradient.steps }
     }

@@ -224,7 +224,7 @@ fn gradients_agree_with_differences() {
                 [Activation::Relu, Activation::Sine { omega: 4.0 }].into_iter().enumerate()
             {
                 for points in POINTS {
-                    let products = [Products::Register, Products::Workgroup][i];
+                    let products = [Products::Workgroup, Products::Fused][i];
                     let mut field = NeuralField::builder(encoding)
                         .hidden(&[9, 8])
                         .activation(activation)

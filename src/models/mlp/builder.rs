@@ -52,8 +52,9 @@ impl MlpBuilder {
     /// # Errors
     /// Fewer than two widths, or one of zero; an ω that is no frequency; samples of another width;
     /// classes or dense targets of another number than the last width;
-    /// cross-entropy with dense targets; limits of the device that are too small, or
-    /// anything too large for one of its bindings, with both numbers.
+    /// cross-entropy with dense targets; layers that [`Products::Fused`] cannot do; limits of
+    /// the device that are too small, or anything too large for one of its bindings, with both
+    /// numbers.
     pub fn build(self, gpu: &Gpu, batches: Batches) -> Result<Mlp, Error> {
         let Self { widths, activation, loss, products } = self;
         gpu.check_limits("the network", 0)?;

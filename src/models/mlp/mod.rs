@@ -21,7 +21,7 @@ use crate::gpu::Gpu;
 use crate::ingredients::Storage;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
-use crate::models::dense::kernels::{self, BatchSchedule};
+use crate::models::dense::kernels::BatchSchedule;
 use crate::models::dense::{Loss, Network, Step, Steps, Workspace};
 use crate::source::{BatchTicket, Evaluation, GradientSource, SourceError};
 
@@ -86,6 +86,12 @@ impl Mlp {
     /// are zero.
     pub fn initial(&self, seed: u64) -> Vec<f32> {
         self.network.layout.initial(seed)
+    }
+
+    /// How the matrix products of a gradient are computed, a line each: steps of the sum, rows
+    /// and columns of the result; form, tile, parts of the sum; what it is predicted to take.
+    pub fn products(&self) -> String {
+        self.workspace.to_string()
     }
 
     /// From the inputs to the outputs.
@@ -160,10 +166,8 @@ impl GradientSource for Mlp {
             let control = at.control().as_entire_binding();
             gather::gather(&mut gather, self.schedule, control, resident);
             let mut gradient = Steps::new(network, workspace);
-            gradient.forward(at.point());
-            gradient.loss(network.loss, &resident.targets, resident.dense);
-            gradient.sum_rows(&kernels::MEAN_LOSS, &[at.loss(), at.samples()]);
-            gradient.backward(at.point(), at.gradient());
+            let targets = (network.loss, &resident.targets, resident.dense);
+            gradient.gradient((at.point(), at.gradient()), (at.loss(), at.samples()), targets);
             Recorded { gather: gather.steps, gradient: gradient.steps }
         });
         let ticket = at.ticket();

@@ -4,6 +4,7 @@
 use super::*;
 use crate::data::{Inputs, shuffle};
 use crate::gpu::vector::Vector;
+use crate::models::dense::testing::{Form, forced, seen};
 use crate::models::harness::{
     Device, Numbers, check_gradient, dense_outputs, gpu, off_their_zeros,
 };
@@ -141,6 +142,9 @@ fn gradients_agree(products: Products) {
             check(&mut mlp, &batches, &wanted);
         }
     }
+    if products == Products::Fused {
+        return;
+    }
     // Widths and batches at, below and above the tiles, whole and ragged.
     for (widths, batch) in
         [(vec![5, 4], 4), (vec![1, 1], 1), (vec![3, 36, 8], 17), (vec![34, 33, 4, 5], 66)]
@@ -163,6 +167,279 @@ fn gradients_agree_with_differences_in_registers() {
 #[test]
 fn gradients_agree_with_differences_in_workgroups() {
     gradients_agree(Products::Workgroup);
+}
+
+#[test]
+fn gradients_agree_with_differences_in_one_dispatch() {
+    gradients_agree(Products::Fused);
+}
+
+#[test]
+fn gradients_agree_with_differences_in_slices() {
+    gradients_agree(Products::Sliced);
+}
+
+impl Reference<'_> {
+    /// Loss and gradient in f64, by the chain rule.
+    fn gradient(&self, theta: &[f64], rows: &[usize]) -> (f64, Vec<f64>) {
+        let layers = self.widths.len() - 1;
+        let mut gradient = vec![0.0; theta.len()];
+        let tensor = |name: String| self.layout.range(&name).unwrap();
+        let mut loss = 0.0;
+        for &row in rows {
+            let width = self.widths[0];
+            let at = row * width..(row + 1) * width;
+            let mut values = vec![match self.samples.inputs() {
+                Inputs::Bytes(x) => x[at].iter().map(|&x| f64::from(x) / 255.0).collect(),
+                Inputs::F32(x) => x[at].iter().map(|&x| f64::from(x)).collect::<Vec<_>>(),
+            }];
+            let mut slopes = Vec::new();
+            for layer in 0..layers {
+                let outputs = self.widths[layer + 1];
+                let w = &theta[tensor(format!("layer{layer}.weight"))];
+                let b = &theta[tensor(format!("layer{layer}.bias"))];
+                let mut z = b.to_vec();
+                for (x, w) in values[layer].iter().zip(w.chunks(outputs)) {
+                    z.iter_mut().zip(w).for_each(|(z, w)| *z += x * w);
+                }
+                let last = layer + 1 == layers;
+                let both = |z: &f64| if last { (*z, 1.0) } else { activated(self.activation, *z) };
+                let (a, slope) = z.iter().map(both).unzip();
+                values.push(a);
+                slopes.push(slope);
+            }
+            loss += self.sample_loss(theta, row) / rows.len() as f64;
+            let z = &values[layers];
+            let target = |j: usize| match self.samples.targets() {
+                Targets::Labels { labels, .. } => {
+                    f64::from(u8::from(usize::from(labels[row]) == j))
+                }
+                Targets::Dense { values, .. } => f64::from(values[row * z.len() + j]),
+            };
+            let sum: f64 = z.iter().map(|z| z.exp()).sum();
+            let mut dz: Vec<f64> = (0..z.len())
+                .map(|j| match self.loss {
+                    Loss::CrossEntropy => (z[j].exp() / sum - target(j)) / rows.len() as f64,
+                    Loss::MeanSquare => 2.0 * (z[j] - target(j)) / (z.len() * rows.len()) as f64,
+                })
+                .collect();
+            for layer in (0..layers).rev() {
+                let slope: &Vec<f64> = &slopes[layer];
+                dz.iter_mut().zip(slope).for_each(|(dz, f)| *dz *= f);
+                let outputs = self.widths[layer + 1];
+                let range = tensor(format!("layer{layer}.weight"));
+                for (x, g) in values[layer].iter().zip(gradient[range.clone()].chunks_mut(outputs))
+                {
+                    g.iter_mut().zip(&dz).for_each(|(g, dz)| *g += x * dz);
+                }
+                let bias = &mut gradient[tensor(format!("layer{layer}.bias"))];
+                bias.iter_mut().zip(&dz).for_each(|(g, dz)| *g += dz);
+                let sums = |w: &[f64]| w.iter().zip(&dz).map(|(w, dz)| w * dz).sum();
+                dz = theta[range].chunks(outputs).map(sums).collect();
+            }
+        }
+        (loss, gradient)
+    }
+}
+
+/// f(z) and f'(z).
+fn activated(activation: Activation, z: f64) -> (f64, f64) {
+    match activation {
+        Activation::Relu => (z.max(0.0), f64::from(u8::from(z > 0.0))),
+        Activation::Tanh => (z.tanh(), 1.0 - z.tanh().powi(2)),
+        Activation::Sine { omega } => {
+            let omega = f64::from(omega);
+            ((omega * z).sin(), omega * (omega * z).cos())
+        }
+        Activation::Gelu => {
+            let c = (2.0 / std::f64::consts::PI).sqrt();
+            let t = (c * (z + 0.044715 * z.powi(3))).tanh();
+            let slope = c * (1.0 + 3.0 * 0.044715 * z * z);
+            (0.5 * z * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * slope)
+        }
+    }
+}
+
+/// How a network's products are computed: by name, or every one in this form and number of
+/// chunks.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Named(Products),
+    Forced(Form, usize),
+}
+
+fn ways() -> Vec<Way> {
+    let named = [Products::Register, Products::Sliced, Products::Workgroup, Products::Fused];
+    let forms = [Form::Sliced(2), Form::Sliced(4), Form::Sliced(8)].into_iter();
+    let forms = forms.chain([4, 8, 16].map(Form::Workgroup));
+    let forced = forms.flat_map(|form| [1, 3].map(|chunks| Way::Forced(form, chunks)));
+    named.into_iter().map(Way::Named).chain(forced).collect()
+}
+
+/// Loss and gradient in f64 and on the device, the latter twice with the same bits.
+fn gradient_agrees(widths: &[usize], batch: usize, number: usize, way: Way) {
+    let activation = ACTIVATIONS[number % 4];
+    let loss = [Loss::CrossEntropy, Loss::MeanSquare][number / 4 % 2];
+    let dense = loss == Loss::MeanSquare && number % 3 == 0;
+    let (inputs, outputs) = (widths[0], widths[widths.len() - 1]);
+    // The second batch is short unless there is but one sample in it.
+    let count = batch + batch.div_ceil(3);
+    let set = samples(count, inputs, outputs, number % 2 == 0, dense);
+    let batches = Batches::new(set.clone(), batch).unwrap().seed(5);
+    let products = match way {
+        Way::Named(products) => products,
+        Way::Forced(form, chunks) => {
+            forced(Some(Some((form, chunks))));
+            Products::Sliced
+        }
+    };
+    let mut mlp = network(widths, activation, loss, products, &batches);
+    forced(None);
+    let layout = mlp.layout().clone();
+    let theta = parameters(&mlp);
+    let at: Vec<f64> = theta.iter().map(|&x| f64::from(x)).collect();
+    let reference = Reference { widths, activation, loss, samples: &set, layout: &layout };
+    let device = Device::new(layout.len());
+    for cursor in [0, 1] {
+        let what = format!("{widths:?} b{batch} {activation:?} {loss:?} {way:?}, batch {cursor}");
+        let found = device.evaluate(&mut mlp, (1, Purpose::Stage(1)), &theta, cursor);
+        let again = device.evaluate(&mut mlp, (1, Purpose::Stage(1)), &theta, cursor);
+        let bits = |(loss, g): &(f32, Vec<f32>)| {
+            (loss.to_bits(), g.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+        };
+        assert_eq!(bits(&found), bits(&again), "{what}: not the same bits");
+        let (loss, gradient) = reference.gradient(&at, &rows_of(&batches, cursor));
+        assert!(
+            (f64::from(found.0) - loss).abs() < 1e-5 * loss.max(1.0),
+            "{what}: {}, not {loss}",
+            found.0
+        );
+        for tensor in layout.tensors() {
+            let range = tensor.range();
+            let pairs = || gradient[range.clone()].iter().zip(&found.1[range.clone()]);
+            let scale = gradient.iter().fold(0.0f64, |a, b| a.max(b.abs()));
+            let worst = pairs().map(|(a, b)| (a - f64::from(*b)).abs()).fold(0.0, f64::max);
+            assert!(
+                worst <= 1e-5 * scale,
+                "{what}: {} is off by {worst} of {scale}",
+                tensor.name()
+            );
+            assert!(pairs().all(|(_, b)| b.is_finite()), "{what}: {}", tensor.name());
+        }
+    }
+}
+
+fn every_width() -> impl Iterator<Item = usize> {
+    (1..=65).chain(127..=129)
+}
+
+/// Widths at either side of a layer, and batches.
+fn shapes() -> impl Iterator<Item = (usize, [usize; 3], usize)> {
+    const BATCHES: [usize; 5] = [1, 2, 63, 64, 65];
+    every_width().enumerate().map(|(i, width)| {
+        let other = 1 + (width * 29 + 11) % 64;
+        let widths = if i % 2 == 0 { [width, other, 3] } else { [other, width, 5] };
+        (i, widths, BATCHES[i % 5])
+    })
+}
+
+fn fits(widths: &[usize], way: Way) -> bool {
+    !matches!(way, Way::Named(Products::Fused)) || widths[1..].iter().all(|&w| w <= 64)
+}
+
+#[test]
+fn every_width_agrees_in_one_form_or_another() {
+    let ways = ways();
+    for (i, widths, batch) in shapes() {
+        let way = (0..ways.len()).map(|k| ways[(i + k) % ways.len()]).find(|w| fits(&widths, *w));
+        gradient_agrees(&widths, batch, i, way.unwrap());
+    }
+}
+
+#[test]
+fn batches_of_1000_agree_in_every_form() {
+    for (i, way) in ways().into_iter().enumerate() {
+        gradient_agrees(&[5, 9, 6, 4], 1000, i, way);
+    }
+}
+
+#[test]
+#[ignore = "many minutes on a software adapter"]
+fn every_width_agrees_in_every_form() {
+    for (i, widths, batch) in shapes() {
+        for way in ways().into_iter().filter(|way| fits(&widths, *way)) {
+            gradient_agrees(&widths, batch, i, way);
+        }
+    }
+    for (i, way) in ways().into_iter().enumerate() {
+        if !matches!(way, Way::Named(Products::Fused)) {
+            gradient_agrees(&[129, 65, 127, 66], 1000, i, way);
+        }
+    }
+}
+
+/// As a GPU records it: of one hidden layer four dispatches, and two for its batch.
+#[test]
+fn gradients_are_few_dispatches() {
+    let cases: [(&[usize], usize, &[&str]); 4] = [
+        (
+            &[30, 128, 10],
+            64,
+            &["dense_forward", "dense_tail", "dense_weight_partials", "dense_gradient"],
+        ),
+        (&[30, 32, 10], 64, &["dense_tail", "dense_gradient"]),
+        (&[16, 64, 64, 64, 64, 64, 64, 64, 3], 65, &["dense_tail", "dense_gradient"]),
+        (
+            &[30, 70, 66],
+            10,
+            &[
+                "dense_forward",
+                "dense_forward",
+                "cross_entropy",
+                "dense_input_gradient",
+                "dense_weight_partials",
+                "dense_weight_partials",
+                "dense_gradient",
+            ],
+        ),
+    ];
+    for (widths, batch, expected) in cases {
+        let outputs = widths[widths.len() - 1];
+        let batches = Batches::new(samples(batch, widths[0], outputs, true, false), batch).unwrap();
+        let (relu, loss) = (Activation::Relu, Loss::CrossEntropy);
+        forced(Some(None));
+        let mut mlp = network(widths, relu, loss, Products::Auto, &batches);
+        forced(None);
+        let theta = parameters(&mlp);
+        seen(true);
+        Device::new(theta.len()).evaluate(&mut mlp, (1, Purpose::Stage(1)), &theta, 0);
+        let steps = seen(false);
+        let names: Vec<_> = steps.iter().map(|s| s.name().split('.').next().unwrap()).collect();
+        assert_eq!(names[..2], ["batch_rows", "gather_bytes"], "{widths:?}");
+        assert_eq!(&names[2..], expected, "{widths:?}");
+        let text = mlp.products();
+        let fused = expected.contains(&"dense_tail");
+        assert_eq!(text.contains("in one dispatch"), fused, "{text}");
+        assert_eq!(
+            text.contains("us on a large GPU"),
+            expected.contains(&"dense_forward"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_network_too_wide_for_one_dispatch_is_refused_by_name() {
+    for widths in [&[257, 64, 10][..], &[5, 65, 3], &[3; 10]] {
+        let outputs = widths[widths.len() - 1];
+        let batches = Batches::new(samples(9, widths[0], outputs, true, false), 4).unwrap();
+        let error =
+            Mlp::builder(widths).products(Products::Fused).build(gpu(), batches).unwrap_err();
+        let message = error.to_string();
+        for words in ["Products::Fused", "up to 64", "256", &format!("{widths:?}")] {
+            assert!(message.contains(words), "{message:?} lacks {words:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,348 @@
+//! Which form computes a product: by a model of how long each would take.
+
+use super::options::Products;
+use super::product::{Kind, Shape};
+use super::tail::{self, Tail};
+use crate::error::ModelError;
+use crate::gpu::Gpu;
+
+/// How a product is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// `shaders/shared/product_register.wgsl`
+    Register,
+    /// `shaders/shared/product_sliced.wgsl` with so many blocks along a side: 2, 4 or 8.
+    Sliced(usize),
+    /// `shaders/shared/product_workgroup.wgsl` with so many invocations along a side: 4, 8
+    /// or 16.
+    Workgroup(usize),
+}
+
+impl Form {
+    /// All forms for GPUs.
+    pub const FOR_GPUS: [Self; 6] = [
+        Form::Sliced(2),
+        Form::Sliced(4),
+        Form::Sliced(8),
+        Form::Workgroup(4),
+        Form::Workgroup(8),
+        Form::Workgroup(16),
+    ];
+
+    /// Rows and columns of a tile, and tiles computed by one workgroup.
+    pub fn tile(self) -> (usize, usize, usize) {
+        match self {
+            Form::Register => (32, 16, 8),
+            Form::Sliced(side) => (4 * side, 4 * side, 1),
+            Form::Workgroup(side) => (8 * side, 8 * side, 1),
+        }
+    }
+
+    /// The value of `SIDE` in the shader.
+    pub fn side(self) -> Option<usize> {
+        match self {
+            Form::Register => None,
+            Form::Sliced(side) | Form::Workgroup(side) => Some(side),
+        }
+    }
+
+    /// Steps of t that a workgroup does at a time.
+    pub fn depth(self) -> usize {
+        match self {
+            Form::Register => 1,
+            Form::Sliced(side) => 4 * 256 / (side * side),
+            Form::Workgroup(side) => 256 / side,
+        }
+    }
+}
+
+/// A form, and how the sum over t is split over workgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub form: Form,
+    pub chunks: usize,
+    pub chunk_steps: usize,
+}
+
+impl Choice {
+    /// All steps in one.
+    pub fn whole(form: Form, steps: usize) -> Self {
+        Self { form, chunks: 1, chunk_steps: steps }
+    }
+
+    /// About so many chunks of whole depths.
+    pub fn split(form: Form, steps: usize, chunks: usize) -> Self {
+        let chunk_steps = steps.div_ceil(chunks).next_multiple_of(form.depth());
+        Self { form, chunks: steps.div_ceil(chunk_steps), chunk_steps }
+    }
+}
+
+/// Which forms there are to choose from, on one adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Method {
+    products: Products,
+}
+
+impl Method {
+    pub fn choose(products: Products, gpu: &Gpu) -> Self {
+        let software = gpu.is_software();
+        #[cfg(test)]
+        let software = software && FORCED.get().is_none();
+        let products = match products {
+            Products::Auto if software => Products::Register,
+            other => other,
+        };
+        Self { products }
+    }
+
+    /// Of products that do not depend on the adapter, for tests.
+    #[cfg(test)]
+    pub fn of(products: Products) -> Self {
+        Self { products }
+    }
+
+    /// Whether the last layers may be one dispatch.
+    pub fn has_tail(self) -> bool {
+        matches!(self.products, Products::Auto | Products::Fused)
+    }
+
+    /// Whether they must be.
+    pub fn wants_tail(self) -> bool {
+        self.products == Products::Fused
+    }
+
+    /// Refuses a network that is to be one dispatch and cannot be.
+    pub fn check(self, widths: &[usize]) -> Result<(), ModelError> {
+        if self.products == Products::Fused && Tail::start(widths, self) != Some(0) {
+            return Err(ModelError::NotFused {
+                widths: widths.into(),
+                layers: tail::MOST_LAYERS,
+                width: tail::MOST_WIDTH,
+                inputs: tail::MOST_INPUTS,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether W is packed and transposed, and gradients are written straight.
+    pub fn is_register(self) -> bool {
+        self.products == Products::Register
+    }
+
+    /// The form of one product.
+    pub fn product(self, kind: Kind, shape: &Shape) -> Choice {
+        #[cfg(test)]
+        if let Some(Some((form, chunks))) = FORCED.get() {
+            let chunks = if kind == Kind::WeightPartials { chunks } else { 1 };
+            return Choice::split(form, shape.steps, chunks);
+        }
+        let forms: &[Form] = match self.products {
+            Products::Register => return Choice::whole(Form::Register, shape.steps),
+            Products::Sliced => &Form::FOR_GPUS[..3],
+            Products::Workgroup => &Form::FOR_GPUS[3..],
+            Products::Auto | Products::Fused => &Form::FOR_GPUS,
+        };
+        choose(forms, shape, kind == Kind::WeightPartials).0
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    static FORCED: std::cell::Cell<Option<Option<(Form, usize)>>> = const { std::cell::Cell::new(None) };
+}
+
+/// On this thread a software adapter is chosen for as a GPU is, or every product has this
+/// form and every weight gradient about so many chunks: for tests.
+#[cfg(test)]
+pub fn forced(choice: Option<Option<(Form, usize)>>) {
+    FORCED.set(choice);
+}
+
+/// The fastest choice and its predicted microseconds; with partial sums, those of adding
+/// them up too.
+pub fn choose(forms: &[Form], shape: &Shape, splits: bool) -> (Choice, f64) {
+    let mut best = (Choice::whole(Form::Sliced(4), shape.steps), f64::INFINITY);
+    for &form in forms {
+        for chunks in (0..=if splits { 9 } else { 0 }).map(|power| 1 << power) {
+            let choice = Choice::split(form, shape.steps, chunks);
+            let time = predicted(choice, shape) + if splits { added(choice, shape) } else { 0.0 };
+            if time < best.1 {
+                best = (choice, time);
+            }
+        }
+    }
+    best
+}
+
+/// Predicted microseconds that partial sums take of the dispatch that adds them up.
+fn added(choice: Choice, shape: &Shape) -> f64 {
+    (4 * shape.outputs * choice.chunks) as f64 / MOVED
+}
+
+/// What a form costs, in microseconds: fitted to `docs/results/forms-h100.txt`.
+struct Cost {
+    /// A round of one depth, alone and of a multiprocessor that has many workgroups.
+    alone: f64,
+    full: f64,
+    /// What comes after the rounds, likewise.
+    alone_end: f64,
+    full_end: f64,
+}
+
+const fn cost(form: Form) -> Cost {
+    let (alone, full, alone_end, full_end) = match form {
+        Form::Sliced(2) => (0.586, 0.405, 2.46, 0.454),
+        Form::Sliced(4) => (0.547, 0.236, 0.667, 0.454),
+        Form::Sliced(_) => (0.486, 0.233, 0.379, 0.401),
+        Form::Workgroup(4) => (0.656, 0.561, 3.56, 2.39),
+        Form::Workgroup(8) => (1.007, 0.886, 1.75, 0.870),
+        _ => (1.658, 1.508, 2.55, 0.096),
+    };
+    Cost { alone, full, alone_end, full_end }
+}
+
+/// A dispatch that depends on the one before.
+const DISPATCH: f64 = 1.83;
+/// Multiprocessors of a large GPU: what the model takes every GPU for.
+const PROCESSORS: f64 = 132.0;
+/// Bytes that are read or written in a microsecond.
+const MOVED: f64 = 2.18e6;
+
+/// Predicted microseconds of a product on a large GPU: those of a dispatch and, of three
+/// times, about the longest: one workgroup's, a multiprocessor's share of all workgroups,
+/// and that of what must be read and written at least.
+pub fn predicted(choice: Choice, shape: &Shape) -> f64 {
+    let Cost { alone, full, alone_end, full_end } = cost(choice.form);
+    let (rows, columns, _) = choice.form.tile();
+    let tiles = shape.rows.div_ceil(rows) * shape.columns.div_ceil(columns);
+    let share = (tiles * choice.chunks) as f64 / PROCESSORS;
+    let rounds = choice.chunk_steps.div_ceil(choice.form.depth()) as f64;
+    let moved = shape.steps * (shape.rows + shape.columns) + shape.outputs * choice.chunks;
+    let times = [
+        rounds * alone + alone_end,
+        share * (rounds * full + full_end),
+        4.0 * moved as f64 / MOVED,
+    ];
+    // Smoothly: where two are alike, they get in each other's way.
+    const SHARPNESS: f64 = 1.9;
+    DISPATCH + times.iter().map(|t| t.powf(SHARPNESS)).sum::<f64>().powf(1.0 / SHARPNESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::models::Activation;
+
+    const MEASURED: &str = include_str!("../../../docs/results/forms-h100.txt");
+
+    /// Of each product the choices with what they took.
+    fn measured() -> BTreeMap<(&'static str, [usize; 3]), Vec<(Choice, Shape, f64)>> {
+        let mut all = BTreeMap::<_, Vec<_>>::new();
+        let lines = MEASURED.lines().skip_while(|line| !line.is_empty());
+        for line in lines.filter(|line| !line.is_empty()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [kind, inputs, outputs, samples, form, side, chunks, time] = words[..] else {
+                panic!("{line}")
+            };
+            let number = |text: &str| text.parse::<usize>().unwrap();
+            let of @ [inputs, outputs, samples] = [inputs, outputs, samples].map(number);
+            let shape = match kind {
+                "forward" => Shape::forward(inputs, outputs, samples),
+                "input" => Shape::input_gradient(inputs, outputs, samples),
+                _ => Shape::weight_partials(inputs, outputs, samples),
+            };
+            let side = number(side);
+            let form = if form == "Sliced" { Form::Sliced(side) } else { Form::Workgroup(side) };
+            let choice = Choice::split(form, shape.steps, number(chunks));
+            let row = (choice, shape, time.parse::<f64>().unwrap());
+            all.entry((kind, of)).or_default().push(row);
+        }
+        assert!(all.len() > 30);
+        all
+    }
+
+    /// Those that take more than four times as long as the best of a product are nobody's
+    /// choice, and the model need only know that.
+    #[test]
+    fn predictions_are_within_30_percent_of_an_h100() {
+        let mut faults = Vec::new();
+        for (product, rows) in measured() {
+            let best = rows.iter().map(|row| row.2).fold(f64::INFINITY, f64::min);
+            for (choice, shape, time) in rows {
+                let ratio = predicted(choice, &shape) / time;
+                let bounds = if time > 4.0 * best { 0.5..2.0 } else { 0.7..1.3 };
+                if !bounds.contains(&ratio) {
+                    faults.push(format!("{product:?} {choice:?}: {time} us, {ratio:.2} of it"));
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    #[test]
+    fn choices_are_within_1_3_times_of_the_best() {
+        for (product, rows) in measured() {
+            let best = rows.iter().map(|row| row.2).fold(f64::INFINITY, f64::min);
+            // Among those that were measured.
+            let splits = product.0 == "weights";
+            let time = |(choice, shape, _): &&(Choice, Shape, f64)| {
+                predicted(*choice, shape) + if splits { added(*choice, shape) } else { 0.0 }
+            };
+            let chosen = rows.iter().min_by(|a, b| time(a).total_cmp(&time(b))).unwrap();
+            assert!(chosen.2 <= 1.3 * best, "{product:?}: {:?}, {} and {best}", chosen.0, chosen.2);
+        }
+    }
+
+    /// No product of the four cases that are not wide takes longer than 40 us for one of its
+    /// workgroups.
+    #[test]
+    fn critical_paths_are_short() {
+        let path = |choice: Choice| {
+            let rounds = choice.chunk_steps.div_ceil(choice.form.depth()) as f64;
+            let cost = cost(choice.form);
+            DISPATCH + rounds * cost.alone + cost.alone_end
+        };
+        let cases: [(&[usize], usize); 5] = [
+            (&[784, 128, 10], 64),
+            (&[784, 128, 10], 1024),
+            (&[784, 32, 32, 10], 256),
+            (&[16, 32, 3], 8192),
+            (&[32, 64, 64, 3], 65536),
+        ];
+        for (widths, samples) in cases {
+            for pair in widths.windows(2) {
+                let [forward, input, weight] = [
+                    Shape::forward(pair[0], pair[1], samples),
+                    Shape::input_gradient(pair[0], pair[1], samples),
+                    Shape::weight_partials(pair[0], pair[1], samples),
+                ];
+                let kinds = [
+                    (Kind::Forward(Some(Activation::Relu)), forward),
+                    (Kind::InputGradient { sloped: true }, input),
+                    (Kind::WeightPartials, weight),
+                ];
+                for (kind, shape) in kinds {
+                    let choice = Method::of(Products::Auto).product(kind, &shape);
+                    let time = path(choice);
+                    assert!(time < 40.0, "{kind:?} {pair:?} {samples}: {choice:?}, {time} us");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_cover_the_steps_and_depend_on_the_shape_alone() {
+        for form in Form::FOR_GPUS {
+            for steps in [1, 2, 63, 64, 65, 1000, 8192] {
+                for chunks in [1, 2, 7, 64, 512] {
+                    let choice = Choice::split(form, steps, chunks);
+                    assert!(choice.chunks * choice.chunk_steps >= steps);
+                    assert!((choice.chunks - 1) * choice.chunk_steps < steps);
+                    assert_eq!(choice.chunk_steps % form.depth(), 0);
+                }
+            }
+        }
+    }
+}

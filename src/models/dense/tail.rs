@@ -1,0 +1,184 @@
+//! The last layers of a network in one dispatch, where they are narrow: forward, loss,
+//! backward, and partial sums of their gradients by workgroup.
+
+use super::choose::Method;
+use super::kernels::{BATCH_WGSL, ROW_LOSS_WGSL};
+use super::options::{Activation, Loss};
+use super::product::{ACTIVATION_WGSL, SINE_WGSL, quads};
+use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
+
+/// Layers that the kernel can do.
+pub const MOST_LAYERS: usize = 8;
+/// The widest output of a layer in the tail, and the widest input of all but the first.
+pub const MOST_WIDTH: usize = 64;
+/// The widest input of the first, and of one with few outputs.
+pub const MOST_INPUTS: usize = 256;
+const MOST_INPUTS_OF_FEW: usize = 1024;
+const FEW: usize = 16;
+
+wgsl_struct! {
+    /// One layer; `shaders/dense_tail.wgsl` says what is what.
+    pub struct TailLayer {
+        pub inputs: u32,
+        pub outputs: u32,
+        pub weight: u32,
+        pub bias: u32,
+        pub values: u32,
+        pub dz: u32,
+        pub first: u32,
+        pub chunk_stride: u32,
+    }
+}
+
+wgsl_struct! {
+    /// The last layers of a network.
+    pub struct TailShape {
+        pub layers: u32,
+        pub outputs: u32,
+        pub sample_quads: u32,
+        pub group_quads: u32,
+        pub losses: u32,
+        pub unused0: u32,
+        pub unused1: u32,
+        pub unused2: u32,
+        pub layer: [TailLayer; MOST_LAYERS],
+    }
+}
+
+/// The last layers of a network, from `start` on.
+#[derive(Debug)]
+pub struct Tail {
+    pub start: usize,
+    /// Which of the workspace's sums it leaves its own in.
+    pub sums: usize,
+    pub groups: usize,
+    /// But for where parameters lie.
+    pub shape: TailShape,
+    pub activation: Activation,
+}
+
+impl Tail {
+    /// The first layer of the tail, if there is one.
+    pub fn start(widths: &[usize], method: Method) -> Option<usize> {
+        if !method.has_tail() {
+            return None;
+        }
+        let layers = widths.len() - 1;
+        let narrow = |layer: usize| widths[layer + 1] <= MOST_WIDTH;
+        // As the first of a tail, and behind another.
+        let begins = |layer: usize| {
+            let few = widths[layer + 1] <= FEW && layer + 1 == layers;
+            let most = if few { MOST_INPUTS_OF_FEW } else { MOST_INPUTS };
+            narrow(layer) && widths[layer] <= most
+        };
+        let mut start = layers;
+        while start > 0
+            && layers - start < MOST_LAYERS
+            && begins(start - 1)
+            && (start == layers || widths[start] <= MOST_WIDTH)
+        {
+            start -= 1;
+        }
+        (start < layers).then_some(start)
+    }
+
+    /// vec4 of samples that a workgroup does.
+    pub fn group_quads(samples: usize) -> usize {
+        quads(samples).div_ceil(256).next_power_of_two().clamp(2, 32)
+    }
+
+    /// vec4s of what the layers put out and their gradients, and of the groups' losses.
+    pub fn room(widths: &[usize], start: usize, samples: usize) -> usize {
+        let layers = widths.len() - 1;
+        let values = |layer| 4 * quads(samples) * quads(widths[layer + 1]);
+        let all: usize = (start..layers).map(|l| 2 * values(l)).sum();
+        all + quads(samples) + 32
+    }
+}
+
+/// The tail of a network.
+pub const TAIL: Kernel = Kernel {
+    name: "dense_tail",
+    text: &[
+        SINE_WGSL,
+        ACTIVATION_WGSL,
+        BATCH_WGSL,
+        include_str!("../../../shaders/dense_tail.wgsl"),
+        ROW_LOSS_WGSL,
+    ],
+    bindings: &[
+        ("shape", Access::Uniform),
+        ("rows", Access::Read),
+        ("targets", Access::Read),
+        ("theta", Access::Read),
+        ("inputs", Access::Read),
+        ("slope", Access::Read),
+        ("partials", Access::Write),
+        ("by_feature", Access::Write),
+        ("by_sample", Access::Write),
+    ],
+    vectors: &[],
+    structs: &[TailShape::LAYOUT, TailLayer::LAYOUT],
+};
+
+/// What becomes of the gradient by a tail's inputs.
+#[derive(Clone, Copy, Default)]
+pub struct Below {
+    pub by_feature: bool,
+    pub by_sample: bool,
+    pub sloped: bool,
+}
+
+pub fn constants(activation: Activation, (loss, dense): (Loss, bool), below: Below) -> Constants {
+    let flag = |set: bool| f64::from(u8::from(set));
+    let activation = Some(activation);
+    vec![
+        ("ACTIVATION", f64::from(Activation::code(activation))),
+        ("OMEGA", f64::from(Activation::omega(activation))),
+        ("CROSS_ENTROPY", flag(loss == Loss::CrossEntropy)),
+        ("DENSE", flag(dense)),
+        ("BY_FEATURE", flag(below.by_feature)),
+        ("BY_SAMPLE", flag(below.by_sample)),
+        ("SLOPED", flag(below.sloped)),
+    ]
+}
+
+/// The override sets it is used with.
+#[cfg(test)]
+pub fn kernels() -> (Kernel, Vec<Constants>) {
+    use Activation::{Gelu, Relu, Sine, Tanh};
+    let losses = [(Loss::CrossEntropy, false), (Loss::MeanSquare, false), (Loss::MeanSquare, true)];
+    let belows =
+        [(false, false, false), (true, false, false), (false, true, true), (true, true, true)];
+    let mut sets = Vec::new();
+    for activation in [Relu, Tanh, Gelu, Sine { omega: 30.0 }] {
+        for loss in losses {
+            for (by_feature, by_sample, sloped) in belows {
+                sets.push(constants(activation, loss, Below { by_feature, by_sample, sloped }));
+            }
+        }
+    }
+    (TAIL, sets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::Products;
+
+    #[test]
+    fn tails_begin_where_layers_are_narrow() {
+        let start = |widths: &[usize]| Tail::start(widths, Method::of(Products::Auto));
+        assert_eq!(start(&[784, 128, 10]), Some(1));
+        assert_eq!(start(&[784, 1024, 1024, 10]), Some(2));
+        assert_eq!(start(&[784, 4096, 4096, 10]), None);
+        assert_eq!(start(&[784, 32, 32, 10]), Some(1));
+        assert_eq!(start(&[16, 32, 3]), Some(0));
+        assert_eq!(start(&[32, 64, 64, 3]), Some(0));
+        assert_eq!(start(&[64, 65, 64]), Some(1));
+        assert_eq!(start(&[256, 64, 64, 64]), Some(0));
+        assert_eq!(start(&[257, 64, 64, 64]), Some(1));
+        assert_eq!(start(&[3; 10]), Some(1));
+        assert_eq!(Tail::start(&[16, 32, 3], Method::of(Products::Sliced)), None);
+    }
+}
