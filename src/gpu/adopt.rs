@@ -248,14 +248,14 @@ mod tests {
         suffices! {
             max_compute_invocations_per_workgroup: 256u32,
             max_compute_workgroup_size_x: 256u32,
-            max_compute_workgroup_size_y: 16u32,
+            max_compute_workgroup_size_y: 8u32,
             max_compute_workgroup_size_z: 1u32,
             max_compute_workgroups_per_dimension: 65_535u32,
             max_storage_buffers_per_shader_stage: 8u32,
             max_uniform_buffers_per_shader_stage: 3u32,
             max_bindings_per_bind_group: 11u32,
             max_bind_groups: 1u32,
-            max_compute_workgroup_storage_size: 8192u32,
+            max_compute_workgroup_storage_size: 16_384u32,
             max_uniform_buffer_binding_size: 1072u64,
             max_buffer_size: 1072u64,
         }
