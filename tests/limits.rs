@@ -188,7 +188,7 @@ fn whatever_the_limits_all_works_or_is_refused_by_name() {
         max_bindings_per_bind_group: 10 => Some(0),
         max_compute_workgroup_storage_size: 1024 => Some(0),
         max_compute_invocations_per_workgroup: 128 => Some(0),
-        max_compute_workgroup_size_y: 8 => Some(0),
+        max_compute_workgroup_size_y: 4 => Some(0),
         max_compute_workgroups_per_dimension: 1000 => Some(0),
         max_buffer_size: 1 << 20 => None,
         max_buffer_size: 4096 => Some(0),
@@ -204,10 +204,10 @@ fn whatever_the_limits_all_works_or_is_refused_by_name() {
         max_uniform_buffers_per_shader_stage: 3,
         max_bindings_per_bind_group: 11,
         max_bind_groups: 1,
-        max_compute_workgroup_storage_size: 8192,
+        max_compute_workgroup_storage_size: 16_384,
         max_compute_invocations_per_workgroup: 256,
         max_compute_workgroup_size_x: 256,
-        max_compute_workgroup_size_y: 16,
+        max_compute_workgroup_size_y: 8,
         max_compute_workgroup_size_z: 1,
         ..default()
     };
