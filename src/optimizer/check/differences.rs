@@ -139,14 +139,18 @@ impl Difference {
     fn agrees(&self, bounds: &Bounds) -> bool {
         self.tells(bounds) && self.disagreement() <= bounds.right
     }
-
-    /// So good that no other step need be tried.
-    pub fn is_right(&self) -> bool {
-        self.agrees(&FINE)
-    }
 }
 
-/// What the differences in one direction come to, none of which was right at once: the
+/// The disagreement of a gradient that two steps show to be right, so that no other need be
+/// tried. One alone may agree by chance: what it is off by for its size can be what the
+/// gradient is off by.
+pub(super) fn settled(tried: &[Difference]) -> Option<f64> {
+    let mut right = tried.iter().filter(|d| d.agrees(&FINE)).map(Difference::disagreement);
+    let (first, second) = (right.next()?, right.next()?);
+    Some(first.min(second))
+}
+
+/// What the differences in one direction come to where that is not settled at once: the
 /// disagreement of a gradient that is right after all, or one that shows it to be wrong.
 pub(super) fn judged(mut tried: Vec<Difference>) -> Option<Result<f64, Difference>> {
     tried.sort_by(|a, b| a.step.total_cmp(&b.step));
@@ -186,10 +190,10 @@ mod tests {
             let ends = [step, -step].map(|far| moved(&[at], 0..1, &[1.0], far));
             let losses = [ends[0][0], at, ends[1][0]].map(|x| loss(f64::from(x)) as f32);
             let difference = Difference::new(step, losses, &gradient, [&ends[0], &ends[1]]);
-            if difference.is_right() {
-                return Some(Ok(difference.disagreement()));
-            }
             tried.push(difference);
+            if let Some(part) = settled(&tried) {
+                return Some(Ok(part));
+            }
         }
         judged(tried)
     }

@@ -482,12 +482,11 @@ impl<'a, S: GradientSource> Check<'a, S> {
                     let below = self.loss_at(&ends[1]).await?;
                     let (Some(above), Some(below)) = (above, below) else { continue };
                     let ends = [&ends[0][range.clone()], &ends[1][range.clone()]];
-                    let difference = Difference::new(step, [above, here, below], gradient, ends);
-                    if difference.is_right() {
-                        worst = Some(worst.unwrap_or(0.0).max(difference.disagreement()));
+                    tried.push(Difference::new(step, [above, here, below], gradient, ends));
+                    if let Some(part) = differences::settled(&tried) {
+                        worst = Some(worst.unwrap_or(0.0).max(part));
                         continue 'directions;
                     }
-                    tried.push(difference);
                 }
                 match differences::judged(tried) {
                     None => silent.push(tensor.name()),
