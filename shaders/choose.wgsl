@@ -61,7 +61,9 @@ fn set_direction(norm: f32, product: f32) {
         // A source without a loss cannot be followed.
         let value = bitcast<f32>(loss[0]);
         blame(value);
-        set_h(select(settings.rule_0, clamp(value / product / product, 0.0, settings.rule_0), product > 0.0));
+        // Divided twice, since ‖v‖² may be beyond f32: no compiler may make one of both.
+        let h = opaque(value / product) / product;
+        set_h(select(settings.rule_0, clamp(h, 0.0, settings.rule_0), product > 0.0));
     } else if settings.rule == SGD_G2 {
         control.probe = control.next_h * control.clip;
     } else {
