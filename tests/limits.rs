@@ -3,6 +3,8 @@
 
 mod host;
 
+use std::sync::OnceLock;
+
 use host::Host;
 use kutta::batching::{Accumulated, PerStage};
 use kutta::data::{Batches, Inputs, Samples, Targets};
@@ -140,9 +142,17 @@ const BUILDS: &[(&str, Build)] = &[
     ("bench", bench),
 ];
 
+/// A device of the one instance that all of them share: some drivers have few to give.
+fn open(limits: Limits) -> Host {
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+    let new =
+        || wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    Host::open_on(INSTANCE.get_or_init(new).clone(), limits, wgpu::Features::empty())
+}
+
 /// Ran right, or was refused by the limit's name (`Err`). Nothing else passes.
 fn outcome(what: &str, limits: &Limits, build: Build, right: &[f32]) -> Result<(), String> {
-    let host = Host::open_with(limits.clone(), wgpu::Features::empty());
+    let host = open(limits.clone());
     let gpu = Gpu::adopt(host.device.clone(), host.queue.clone());
     let made = build(&gpu);
     host.poll();
@@ -215,7 +225,7 @@ fn whatever_the_limits_all_works_or_is_refused_by_name() {
     let rights: Vec<Vec<f32>> = BUILDS
         .iter()
         .map(|(_, build)| {
-            let host = Host::open();
+            let host = open(Limits::default());
             let right = build(&Gpu::adopt(host.device.clone(), host.queue.clone())).unwrap();
             assert_eq!(host.errors(), Vec::<String>::new());
             right
