@@ -58,7 +58,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let entries = &[wgpu::BindGroupEntry { binding: 0, resource }];
     let data =
         device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries });
-
     for _ in 0..60 {
         let begun = Instant::now();
         let mut encoder = device.create_command_encoder(&Default::default());

@@ -108,7 +108,6 @@ impl Analytic {
         let layout = ParamLayout::flat(n)?;
         let walk = Traversal::new(n, gpu.is_software());
         gpu.check_limits("the problem", 4 * walk.least_chunk().max(walk.partials()) as u64)?;
-        gpu.check_buffer("the problem", Vector::bytes(n))?;
         let eigenvalues = match problem {
             Problem::Quadratic { eigenvalues } => {
                 let values: Vec<f32> = eigenvalues.iter().map(|&x| x as f32).collect();
