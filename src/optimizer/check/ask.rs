@@ -102,7 +102,6 @@ impl Buffers {
         let (batch, cursor) = (ask.batch, ask.batch);
         evaluation.cursor = Some(Cursor { batch, cursor, stride: 1 });
         let recorded = source::recorded(source, &mut evaluation);
-        drop(evaluation);
         drop(pass);
         recorded?;
         gpu.queue().submit([encoder.finish()]);
