@@ -371,6 +371,11 @@ impl FromStr for Stored {
                 _ => return Err(fault(text, &key)),
             }
         }
+        let narrow = [made.gradients, made.momentum, made.second].iter().any(|s| s.is_narrow());
+        if made.rounding == Rounding::Stochastic && !narrow {
+            let (text, key, needs) = (text.into(), "rounding".into(), "f16 or bf16");
+            return Err(IngredientError::NoEffect { text, key, needs });
+        }
         Ok(made)
     }
 }
@@ -447,6 +452,7 @@ mod tests {
             ("f16:second", "second"),
             ("f16:second=f32,second=bf16", "`second` is there twice"),
             ("bf16:rounding=up", "stochastic"),
+            ("f32:rounding=stochastic", "f16 or bf16"),
         ] {
             let message = text.parse::<Stored>().unwrap_err().to_string();
             assert!(message.contains(words), "{text}: {message}");
@@ -486,7 +492,7 @@ mod tests {
         assert_eq!("DAL:p=1,From=Stages".parse(), Ok(dal));
         assert_eq!("BF16".parse(), Ok(Storage::Bf16));
         assert_eq!(
-            "F32:Rounding=Stochastic".parse::<Stored>().unwrap().rounding,
+            "BF16:Rounding=Stochastic".parse::<Stored>().unwrap().rounding,
             Rounding::Stochastic
         );
         let pid = Adaptive::new(1e-2, 1e-6).controller(Controller::Pid { p: 0.1, i: 0.25, d: 0.1 });
