@@ -4,6 +4,7 @@
 mod common;
 
 use common::default_limits_gpu;
+use kutta::batching::PerStage;
 use kutta::data::Idx;
 use kutta::models::Mlp;
 use kutta::{Method, Optimizer, StepSize, Verdict};
@@ -58,4 +59,32 @@ fn two_runs_from_one_seed_are_the_same_bits() {
     assert_eq!(first.0.len(), 30);
     assert_eq!(first, run(1));
     assert_ne!(first.0, run(2).0, "another order of the samples");
+}
+
+/// Minutes on a software adapter. Independent computations of this setting give
+/// 98.24 % ± 0.06 with a batch of its own for every stage, and 97.3 % where later stages saw
+/// the first one's.
+#[test]
+#[ignore = "75,000 gradients"]
+fn fresh_batches_for_each_stage_reach_98_percent() {
+    let gpu = default_limits_gpu();
+    let data = mnist();
+    let batches = data.train(16).unwrap().seed(1);
+    let mlp = Mlp::classifier(gpu, &[784, 128, 10], batches).unwrap();
+    let test = mlp.upload(&data.test()).unwrap();
+    let mut optimizer = Optimizer::builder(Method::rk4())
+        .step_size(StepSize::constant(0.6))
+        .build(gpu, mlp.layout(), &mlp.initial(1))
+        .unwrap();
+    // Twenty epochs of 3,750 batches, four to a step.
+    let mut source = PerStage::new(gpu, mlp).unwrap();
+    optimizer.run(&mut source, 15_000).unwrap();
+    let mut last_fifth = Vec::new();
+    for _ in 0..4 {
+        optimizer.run(&mut source, 938).unwrap();
+        let found = source.inner_mut().evaluate(optimizer.params(), &test).unwrap();
+        last_fifth.push(found.accuracy.unwrap());
+    }
+    let mean = last_fifth.iter().sum::<f64>() / 4.0;
+    assert!(mean >= 0.98, "{mean}: {last_fifth:?}");
 }
