@@ -153,7 +153,9 @@ fn check_source(
 /// The plan tells how many stages an attempt has: whatever the method, consecutive batches
 /// are seen, none twice and none left out, and a refused attempt sees its own again. What
 /// is compared with the first gradient (probes, products, the iteration for ρ) sees that
-/// one's batch, as does [`Optimizer::measure`](crate::Optimizer::measure). Under
+/// one's batch, as does [`Optimizer::measure`](crate::Optimizer::measure). A rule that takes
+/// its curvature from the stages ([`Curvature::Stages`](crate::ingredients::Curvature)) would
+/// take the difference of two batches for one: give it a probe instead. Under
 /// [`Accumulated`] or over it, each stage has micro-batches of its own.
 ///
 /// ```no_run

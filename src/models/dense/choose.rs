@@ -237,8 +237,10 @@ mod tests {
 
     const MEASURED: &str = include_str!("../../../docs/results/forms-h100.txt");
 
+    type Product = (&'static str, [usize; 3]);
+
     /// Of each product the choices with what they took.
-    fn measured() -> BTreeMap<(&'static str, [usize; 3]), Vec<(Choice, Shape, f64)>> {
+    fn measured() -> BTreeMap<Product, Vec<(Choice, Shape, f64)>> {
         let mut all = BTreeMap::<_, Vec<_>>::new();
         let lines = MEASURED.lines().skip_while(|line| !line.is_empty());
         for line in lines.filter(|line| !line.is_empty()) {

@@ -112,13 +112,13 @@ pub fn layers(
     layout
 }
 
+/// Kernels of this folder with the override sets they are used with.
+#[cfg(test)]
+pub(super) use kernels::kernels as all_kernels;
+
 /// What tests of the models force and see.
 #[cfg(test)]
 pub(super) mod testing {
     pub use super::choose::{Form, forced};
     pub use super::steps::seen;
 }
-
-/// Kernels of this folder with the override sets they are used with.
-#[cfg(test)]
-pub(super) use kernels::kernels as all_kernels;

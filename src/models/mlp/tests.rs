@@ -280,11 +280,11 @@ fn ways() -> Vec<Way> {
 fn gradient_agrees(widths: &[usize], batch: usize, number: usize, way: Way) {
     let activation = ACTIVATIONS[number % 4];
     let loss = [Loss::CrossEntropy, Loss::MeanSquare][number / 4 % 2];
-    let dense = loss == Loss::MeanSquare && number % 3 == 0;
+    let dense = loss == Loss::MeanSquare && number.is_multiple_of(3);
     let (inputs, outputs) = (widths[0], widths[widths.len() - 1]);
     // The second batch is short unless there is but one sample in it.
     let count = batch + batch.div_ceil(3);
-    let set = samples(count, inputs, outputs, number % 2 == 0, dense);
+    let set = samples(count, inputs, outputs, number.is_multiple_of(2), dense);
     let batches = Batches::new(set.clone(), batch).unwrap().seed(5);
     let products = match way {
         Way::Named(products) => products,
