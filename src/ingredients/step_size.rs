@@ -239,7 +239,8 @@ impl StepSize {
     /// ```
     /// use kutta::StepSize;
     /// let h = StepSize::one_cycle(0.5, 100);
-    /// assert_eq!([h.at(0), h.at(30), h.at(99)], [0.02, 0.5, 2e-6]);
+    /// assert!((h.at(0) - 0.02).abs() < 1e-15);
+    /// assert_eq!([h.at(30), h.at(99)], [0.5, 2e-6]);
     /// ```
     pub fn one_cycle(peak: f64, steps: u32) -> Self {
         let up = (f64::from(steps) * 0.3).round().max(1.0) as u32;
