@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use kutta::measure::Bench;
+use kutta::bench::Bench;
 use kutta::plan::Options;
 use kutta::{Adaptive, Gpu, Ingredients, Method, Momentum, Preconditioner, wgpu};
 

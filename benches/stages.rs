@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kutta::measure::{Bench, Work};
+use kutta::bench::{Bench, Work};
 use kutta::plan::Options;
 use kutta::{Adaptive, Fusion, Gpu, Ingredients, Method, Momentum, Preconditioner, wgpu};
 

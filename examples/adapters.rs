@@ -11,11 +11,11 @@ mod output;
 use std::process::ExitCode;
 
 use kutta::error::GpuError;
-use kutta::{Gpu, gpu, wgpu};
+use kutta::{Gpu, device, wgpu};
 
 fn main() -> ExitCode {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    let backends = match gpu::backends_asked_for() {
+    let backends = match device::backends_asked_for() {
         Ok(backends) => backends,
         Err(error) => {
             output::fault(error);

@@ -3,15 +3,18 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::{Error, GpuError, OptimizerError};
-use crate::gpu::control::{CONTROL_WGSL, Control};
-use crate::gpu::kernel::{Access, Kernel, wgsl_struct};
-use crate::gpu::traversal::{Chunk, Traversal};
-use crate::gpu::vector::Vector;
-use crate::gpu::{Gpu, RECORD_WGSL, TRAVERSAL_WGSL};
-use crate::ingredients::Storage;
+use crate::device::Gpu;
+use crate::device::GpuError;
+use crate::device::kernel::{Access, Kernel, wgsl_struct};
+use crate::device::traversal::{Chunk, Traversal};
+use crate::device::vector::Vector;
+use crate::error::Error;
+use crate::format::Storage;
+use crate::kernels::control::{CONTROL_WGSL, Control};
+use crate::kernels::{RECORD_WGSL, TRAVERSAL_WGSL};
 use crate::layout::ParamLayout;
 use crate::models::{BindCache, MOST_CONTROLS, Recent};
+use crate::optimizer::OptimizerError;
 use crate::source::{self, Batches, Draws, Evaluation, GradientSource, SourceError, Tickets};
 
 wgsl_struct! {

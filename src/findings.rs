@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::error::PlanError;
 use crate::ingredients::{Adaptive, Ingredients};
 use crate::method::Method;
+use crate::plan::PlanError;
 use crate::plan::{Options, Plan};
 use crate::tableau::printable;
 

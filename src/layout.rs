@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use crate::error::LayoutError;
+use thiserror::Error;
 
 /// Elements between possible tensor starts: 64 f32 = 256 bytes.
 pub const ALIGNMENT: usize = 64;
@@ -371,6 +371,30 @@ impl SplitMix64 {
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
+}
+
+/// Faults of a [`ParamLayout`](crate::ParamLayout).
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum LayoutError {
+    #[error(
+        "tensor `{name}` is in {found} of the given parameter groups; it must be in exactly one"
+    )]
+    Regrouped { name: String, found: usize },
+    #[error("a parameter layout needs a parameter; this one has no tensors")]
+    Empty,
+    #[error("tensor `{name}` of shape {shape:?} has no elements")]
+    EmptyTensor { name: String, shape: Vec<usize> },
+    #[error("tensor `{name}` is there twice; give each its own name")]
+    DuplicateTensor { name: String },
+    #[error("the elements of tensor `{name}` overflow the address space")]
+    TooLarge { name: String },
+    #[error("tensor `{name}` has initial values that are not finite: {init:?}")]
+    Init { name: String, init: Init },
+    #[error("no tensor `{name}`; there are: {known}")]
+    UnknownTensor { name: String, known: String },
+    #[error("{found} values for a layout of {expected} (padding between tensors included)")]
+    Length { expected: usize, found: usize },
 }
 
 #[cfg(test)]

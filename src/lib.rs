@@ -24,15 +24,17 @@
 //! ```
 
 pub mod batching;
+pub mod bench;
 #[cfg(feature = "checkpoint")]
 pub mod checkpoint;
 pub mod data;
+pub mod device;
 pub mod error;
 pub mod findings;
-pub mod gpu;
+pub mod format;
 pub mod ingredients;
+mod kernels;
 pub mod layout;
-pub mod measure;
 pub mod method;
 pub mod models;
 pub mod optimizer;
@@ -51,12 +53,13 @@ mod shader_tests;
 #[cfg(test)]
 mod throughput_tests;
 
+pub use device::Gpu;
 pub use error::Error;
 pub use findings::Findings;
-pub use gpu::Gpu;
+pub use format::{Rounding, Storage};
 pub use ingredients::{
-    Adaptive, Controller, Group, Ingredients, Momentum, Preconditioner, Rejection, Rounding,
-    SpectralRadius, StepSize, Storage, Stored,
+    Adaptive, Controller, Group, Ingredients, Momentum, Preconditioner, Rejection, SpectralRadius,
+    StepSize, Stored,
 };
 pub use layout::{Init, ParamLayout};
 pub use method::Method;

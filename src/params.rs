@@ -1,8 +1,8 @@
 //! The parameters on the device, as users see them.
 
+use crate::device::Gpu;
+use crate::device::vector::Vector;
 use crate::error::Error;
-use crate::gpu::Gpu;
-use crate::gpu::vector::Vector;
 use crate::layout::ParamLayout;
 
 /// θ on the device. Its buffer holds an accepted θ before, between and after recorded

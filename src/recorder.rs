@@ -3,19 +3,21 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, GpuError};
-use crate::gpu::commands::Commands;
-use crate::gpu::kernel::{Access, Kernel};
-use crate::gpu::moments::Kinds;
-use crate::gpu::shape::Binding;
-use crate::gpu::traversal::{Chunk, Traversal};
-use crate::gpu::vector::Vector;
-use crate::gpu::verdict::Kind;
-use crate::gpu::{
-    Gpu, Pipeline, average, choose, combine, commit, decay, estimate, field, finish, fit, guard,
-    pack, radius, registers, verdict,
-};
+use crate::device::GpuError;
+use crate::device::commands::Commands;
+use crate::device::kernel::{Access, Kernel};
+use crate::device::traversal::{Chunk, Traversal};
+use crate::device::vector::Vector;
+use crate::device::{Gpu, Pipeline};
+use crate::error::Error;
 use crate::ingredients::{ENLARGED, SpectralRadius};
+use crate::kernels::moments::Kinds;
+use crate::kernels::shape::Binding;
+use crate::kernels::verdict::Kind;
+use crate::kernels::{
+    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, pack, radius,
+    registers, verdict,
+};
 use crate::layout::ALIGNMENT;
 use crate::plan::{
     Choice, Estimate, Field, Finish, Linear, Name, Op, Operand, Plan, Purpose, Radius, Registers,

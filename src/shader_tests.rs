@@ -9,16 +9,15 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 
 use crate::batching;
-use crate::gpu::adopt::{KERNELS, Kernels};
-use crate::gpu::kernel::{Access, Constants, Format, Kernel};
-use crate::gpu::moments::Kinds;
-use crate::gpu::traversal::Traversal;
-use crate::gpu::{
+use crate::device::adopt::{KERNELS, Kernels};
+use crate::device::kernel::{Access, Constants, Format, Kernel};
+use crate::device::traversal::Traversal;
+use crate::format::{Rounding, Storage};
+use crate::ingredients::{Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rule};
+use crate::kernels::moments::Kinds;
+use crate::kernels::{
     average, choose, combine, commit, decay, estimate, field, finish, fit, guard, pack, padding,
     radius, registers, verdict,
-};
-use crate::ingredients::{
-    Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rounding, Rule, Storage,
 };
 use crate::method::Method;
 use crate::plan::{Fusion, Guard, Op, Options, Plan};

@@ -4,8 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::gpu::{Gpu, commands::Commands, vector::Vector};
-use crate::ingredients::Storage;
+use crate::device::{Gpu, commands::Commands, vector::Vector};
+use crate::format::Storage;
+pub use crate::kernels::control::{CONTROL_WGSL, Control};
 use crate::layout::ParamLayout;
 use crate::plan::Purpose;
 
@@ -27,8 +28,8 @@ use crate::plan::Purpose;
 /// ```
 /// use std::collections::HashMap;
 ///
-/// use kutta::gpu::control::CONTROL_WGSL;
-/// use kutta::gpu::kernel::{Access, Kernel};
+/// use kutta::source::CONTROL_WGSL;
+/// use kutta::device::{Access, Kernel};
 /// use kutta::source::{BatchTicket, EvaluationKey};
 /// use kutta::{Evaluation, Gpu, GradientSource, SourceError, wgpu};
 ///
@@ -259,7 +260,7 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
 /// Who advances the batches of a [`GradientSource`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Batches {
-    /// The device, by [`Control::batch`](crate::gpu::control::Control): a
+    /// The device, by [`Control::batch`](crate::kernels::control::Control): a
     /// refused attempt sees the same batch again, unless
     /// [`Rejection::Skip`](crate::Rejection::Skip) leaves it behind.
     #[default]

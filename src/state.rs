@@ -1,15 +1,17 @@
 //! Everything an optimizer keeps on the device.
 
-use crate::error::{Error, GpuError};
-use crate::gpu::Gpu;
-use crate::gpu::control::Control;
-use crate::gpu::moments::Moments;
-use crate::gpu::padding::{Gaps, Padding};
-use crate::gpu::settings::Settings;
-use crate::gpu::traversal::Traversal;
-use crate::gpu::vector::Vector;
-use crate::gpu::verdict::Record;
-use crate::ingredients::{Storage, Stored};
+use crate::device::Gpu;
+use crate::device::GpuError;
+use crate::device::traversal::Traversal;
+use crate::device::vector::Vector;
+use crate::error::Error;
+use crate::format::Storage;
+use crate::ingredients::Stored;
+use crate::kernels::control::Control;
+use crate::kernels::moments::Moments;
+use crate::kernels::padding::{Gaps, Padding};
+use crate::kernels::settings::Settings;
+use crate::kernels::verdict::Record;
 use crate::layout::ALIGNMENT;
 use crate::plan::Plan;
 

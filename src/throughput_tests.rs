@@ -8,11 +8,10 @@
 
 use std::time::Instant;
 
-use crate::gpu::Gpu;
-use crate::ingredients::{
-    Adaptive, Ingredients, Momentum, Preconditioner, SpectralRadius, Storage, Stored,
-};
-use crate::measure::{Bench, Work};
+use crate::bench::{Bench, Work};
+use crate::device::Gpu;
+use crate::format::Storage;
+use crate::ingredients::{Adaptive, Ingredients, Momentum, Preconditioner, SpectralRadius, Stored};
 use crate::method::Method;
 use crate::plan::{Fusion, Options};
 

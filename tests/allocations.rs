@@ -4,7 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use kutta::measure::Bench;
+use kutta::bench::Bench;
 use kutta::plan::Options;
 use kutta::{
     Adaptive, Evaluation, Gpu, GradientSource, Ingredients, Init, Method, Momentum, Optimizer,

@@ -479,7 +479,7 @@ fn a_vector_beyond_the_largest_buffer_is_refused_with_numbers() {
 #[test]
 fn an_adapter_that_is_not_there_is_named() {
     let options =
-        kutta::gpu::GpuOptions { adapter: Some("no such adapter".into()), ..Default::default() };
+        kutta::device::GpuOptions { adapter: Some("no such adapter".into()), ..Default::default() };
     let error = kutta::Gpu::with_options(&options).unwrap_err().to_string();
     assert!(error.contains("no such adapter") && error.contains(&gpu().info().name), "{error}");
 }

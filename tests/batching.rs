@@ -7,10 +7,10 @@ use std::cell::RefCell;
 
 use common::{default_limits_gpu, gpu, noise, relative};
 use kutta::batching::{Accumulated, PerStage};
-use kutta::gpu::control::{CONTROL_WGSL, Control};
-use kutta::gpu::kernel::{Access, Kernel};
+use kutta::device::{Access, Kernel};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
+use kutta::source::{CONTROL_WGSL, Control};
 use kutta::{
     Adaptive, Batches, Evaluation, Gpu, GradientSource, Group, Ingredients, Init, Method, Momentum,
     Optimizer, Pace, ParamLayout, Preconditioner, Rejection, SourceError, StepSize, Verdict, wgpu,

@@ -4,11 +4,11 @@
 mod common;
 
 use common::{Planted, gpu, noise, relative};
-use kutta::gpu::control::CONTROL_WGSL;
-use kutta::gpu::kernel::{Access, Kernel};
-use kutta::gpu::vector::Vector;
+use kutta::device::Vector;
+use kutta::device::{Access, Kernel};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
+use kutta::source::CONTROL_WGSL;
 use kutta::{
     Evaluation, Fusion, Gpu, GradientSource, Ingredients, Init, Method, Momentum, Optimizer,
     ParamLayout, Preconditioner, SourceError, SpectralRadius, StepSize, Verdict,

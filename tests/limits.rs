@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 
 use host::Host;
 use kutta::batching::{Accumulated, PerStage};
+use kutta::bench::Bench;
 use kutta::data::{Batches, Inputs, Samples, Targets};
 use kutta::error::{Error, GpuError, ModelError, OptimizerError};
-use kutta::measure::Bench;
 use kutta::models::{Analytic, Encoding, HashGrid, Mlp, NeuralField, Points, Target};
 use kutta::optimizer::Builder;
 use kutta::plan::Options;
@@ -68,7 +68,7 @@ fn network(gpu: &Gpu, widths: &[usize], builder: Builder) -> Result<Vec<f32>, Er
     let mut mlp = classifier(gpu, widths)?;
     let (layout, start) = (mlp.layout().clone(), mlp.initial(1));
     let mut theta = trained(builder, gpu, &layout, &start, &mut mlp)?;
-    let params = kutta::gpu::vector::Vector::from_slice(gpu, "parameters", &theta)?;
+    let params = kutta::device::Vector::from_slice(gpu, "parameters", &theta)?;
     let data = mlp.training_data().clone();
     theta.push(mlp.evaluate(&params, &data)?.loss as f32);
     Ok(theta)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{gpu, noise, relative};
 use kutta::checkpoint::Checkpoint;
-use kutta::gpu::kernel::{Access, Kernel};
+use kutta::device::{Access, Kernel};
 use kutta::models::Analytic;
 use kutta::optimizer::Builder;
 use kutta::reference::{Problem, textbook};

@@ -6,9 +6,9 @@ use host::Host;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kutta::data::{Batches, Inputs, Samples, Targets};
+use kutta::device::Vector;
+use kutta::device::{Access, Kernel};
 use kutta::error::{Error, GpuError, OptimizerError};
-use kutta::gpu::kernel::{Access, Kernel};
-use kutta::gpu::vector::Vector;
 use kutta::models::{Analytic, Mlp, Resident};
 use kutta::{
     Evaluation, Gpu, GradientSource, Init, Method, Momentum, Optimizer, ParamLayout,

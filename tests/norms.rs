@@ -4,7 +4,7 @@
 mod common;
 
 use common::gpu;
-use kutta::gpu::kernel::{Access, Kernel};
+use kutta::device::{Access, Kernel};
 use kutta::ingredients::Curvature;
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};

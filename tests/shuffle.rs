@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use kutta::Gpu;
 use kutta::data::shuffle::{SHUFFLE_WGSL, epoch_key, index};
-use kutta::gpu::kernel::{Access, Kernel};
-use kutta::gpu::vector::Vector;
+use kutta::device::Vector;
+use kutta::device::{Access, Kernel};
 use kutta::wgpu;
 
 /// One device for all tests here.

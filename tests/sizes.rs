@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use common::{default_limits_gpu, gpu};
+use kutta::device::{GpuOptions, LimitsWanted};
 use kutta::error::OptimizerError;
-use kutta::gpu::{GpuOptions, LimitsWanted};
 use kutta::models::Analytic;
 use kutta::optimizer::Builder;
 use kutta::plan::Options;

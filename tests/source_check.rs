@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use common::gpu;
 use kutta::batching::{Accumulated, PerStage};
 use kutta::data::{Batches as Data, Inputs, Samples, Targets};
-use kutta::gpu::control::CONTROL_WGSL;
-use kutta::gpu::kernel::{Access, Kernel};
+use kutta::device::{Access, Kernel};
 use kutta::models::{
     Activation, Analytic, Encoding, HashGrid, Loss, Mlp, NeuralField, Points, Target,
 };
 use kutta::optimizer::{Outcome, SourceCheck};
 use kutta::plan::Purpose;
 use kutta::reference::Problem;
+use kutta::source::CONTROL_WGSL;
 use kutta::source::{BatchTicket, EvaluationKey};
 use kutta::{
     Batches, Evaluation, Gpu, GradientSource, Init, Method, Optimizer, ParamLayout, SourceError,

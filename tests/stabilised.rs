@@ -6,8 +6,8 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Planted, default_limits_gpu, gpu, noise, relative};
+use kutta::device::{Access, Kernel};
 use kutta::error::{OptimizerError, PlanError};
-use kutta::gpu::kernel::{Access, Kernel};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
 use kutta::tableau::{Family, Stabilised, Stages};

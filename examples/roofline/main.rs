@@ -39,7 +39,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use kutta::gpu::GpuOptions;
+use kutta::device::GpuOptions;
 use kutta::{
     Adaptive, Gpu, Ingredients, Method, Momentum, Preconditioner, SpectralRadius, Storage, Stored,
     wgpu,

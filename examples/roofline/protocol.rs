@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::time::Instant;
 
-use kutta::measure::{Bench, Ceiling, Ceilings};
+use kutta::bench::{Bench, Ceiling, Ceilings};
 use kutta::plan::Options;
 use kutta::{Fusion, Gpu, Ingredients, Method, Storage, wgpu};
 

@@ -1,5 +1,5 @@
 // Four elements of a vector that is stored as bf16, in two words; read and written
-// through the functions that src/gpu/kernel.rs declares for each binding.
+// through the functions that src/device/kernel.rs declares for each binding.
 // Rounding is done in integers.
 // What is finite stays finite (the largest value there is), and nothing else does.
 

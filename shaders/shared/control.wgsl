@@ -1,5 +1,5 @@
 // The control block: what the device decides and every kernel may read.
-// Rust twin: src/gpu/control.rs. Bound as a uniform where it is only read.
+// Rust twin: src/kernels/control.rs. Bound as a uniform where it is only read.
 struct Control {
     // Step size of the attempt under way.
     h: f32,

@@ -1,4 +1,4 @@
-// What the host sets between submits. Rust twin: src/gpu/settings.rs.
+// What the host sets between submits. Rust twin: src/kernels/settings.rs.
 const PIECES = 16u;
 const NO_LIMIT = 0xffffffffu;
 

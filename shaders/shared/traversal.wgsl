@@ -2,7 +2,7 @@
 // runs of RUN neighbouring lanes each do a contiguous part. A GPU wants one
 // run of all lanes (coalesced loads); a CPU, which finishes one SIMD group
 // before it begins the next, wants short runs (whole cache lines in order).
-// Rust twin: src/gpu/traversal.rs.
+// Rust twin: src/device/traversal.rs.
 const LANES: u32 = 256u;
 override RUN: u32 = 256u;
 // A sum leaves one partial a lane, without a barrier, instead of one a

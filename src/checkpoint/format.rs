@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::CheckpointError;
 use crate::error::Error;
-use crate::gpu::control::Control;
-use crate::ingredients::Storage;
+use crate::format::Storage;
+use crate::kernels::control::Control;
 use crate::layout::{Init, ParamLayout};
 use crate::optimizer::saved::Part;
 

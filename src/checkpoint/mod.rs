@@ -25,7 +25,7 @@
 //! [`Checkpoints`] saves every so many steps or seconds while training goes on, keeps the
 //! newest few and finds the newest whole one.
 
-mod error;
+pub(crate) mod error;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
 mod format;
@@ -42,9 +42,9 @@ pub use folder::{Checkpoints, Every, Found};
 pub use read::Checkpoint;
 pub use write::Snapshot;
 
+use crate::device::Gpu;
+use crate::device::waiting::Waiting;
 use crate::error::Error;
-use crate::gpu::Gpu;
-use crate::gpu::waiting::Waiting;
 use crate::optimizer::Optimizer;
 
 impl Optimizer {

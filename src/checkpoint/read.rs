@@ -13,13 +13,16 @@ use super::format::{self, CONTROL, CONTROL_WORDS, FORMAT, SETTLED, key};
 use super::header::{About, Header, Kept, json};
 use super::whole;
 use super::write::io_error;
+use crate::device::Gpu;
 use crate::error::Error;
-use crate::gpu::Gpu;
-use crate::gpu::control::Control;
-use crate::ingredients::Storage;
+use crate::format::Storage;
+use crate::ingredients::{Ingredients, Momentum};
+use crate::kernels::control::Control;
 use crate::layout::ParamLayout;
+use crate::method::Method;
 use crate::optimizer::saved::{Host, Part};
 use crate::optimizer::{Builder, Optimizer};
+use crate::source::Draws;
 
 /// A checkpoint in memory, whole and checked.
 ///
@@ -156,8 +159,9 @@ impl Checkpoint {
             Part::Theta => Some(Storage::F32),
             Part::Average => ingredients.average.map(|_| Storage::F32),
             Part::Eigenvector => self.builder.estimates_radius().then_some(Storage::F32),
-            Part::Momentum => (ingredients.momentum != crate::Momentum::None)
-                .then_some(ingredients.stored.momentum),
+            Part::Momentum => {
+                (ingredients.momentum != Momentum::None).then_some(ingredients.stored.momentum)
+            }
             Part::Second => {
                 (ingredients.preconditioner.vectors() > 0).then_some(ingredients.stored.second)
             }
@@ -265,7 +269,7 @@ impl Checkpoint {
         self.builder.clone()
     }
 
-    pub fn method(&self) -> &crate::Method {
+    pub fn method(&self) -> &Method {
         self.builder.method()
     }
 
@@ -292,9 +296,9 @@ impl Checkpoint {
     /// The batches of all attempts so far, each once however often it was tried: what the
     /// source drew of them is said by
     /// [`GradientSource::drawn`](crate::GradientSource::drawn).
-    pub fn draws(&self) -> crate::Draws {
+    pub fn draws(&self) -> Draws {
         let counts = &self.host.counts;
-        crate::Draws { batches: 0..counts.batch, stages: 0..counts.cursor }
+        Draws { batches: 0..counts.batch, stages: 0..counts.cursor }
     }
 
     /// Time integrated.
@@ -390,7 +394,7 @@ impl Builder {
     /// Whether the checkpoint has the state that these options want, and no other.
     fn check_state(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let (own, saved) = (self.asked(), checkpoint.builder.asked());
-        let state = |ingredients: &crate::Ingredients| {
+        let state = |ingredients: &Ingredients| {
             let stored = ingredients.stored;
             let mut parts = vec![];
             match ingredients.preconditioner.vectors() {
@@ -400,7 +404,7 @@ impl Builder {
                     ingredients.preconditioner, stored.second
                 )),
             }
-            if ingredients.momentum != crate::Momentum::None {
+            if ingredients.momentum != Momentum::None {
                 parts.push(format!("`{}` as {}", ingredients.momentum, stored.momentum));
             }
             if ingredients.average.is_some() {
@@ -408,13 +412,13 @@ impl Builder {
             }
             if parts.is_empty() { "no state".to_owned() } else { parts.join(", ") }
         };
-        let kind = |ingredients: &crate::Ingredients| {
+        let kind = |ingredients: &Ingredients| {
             let preconditioner = ingredients.preconditioner;
             let momentum = ingredients.momentum;
             (
                 (preconditioner.vectors() > 0)
                     .then(|| (std::mem::discriminant(&preconditioner), ingredients.stored.second)),
-                (momentum != crate::Momentum::None)
+                (momentum != Momentum::None)
                     .then(|| (std::mem::discriminant(&momentum), ingredients.stored.momentum)),
                 ingredients.average.is_some(),
             )

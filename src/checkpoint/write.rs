@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 use super::CheckpointError;
 use super::format::{self, CONTROL, CONTROL_WORDS, FORMAT, HASH, HASH_BYTES, SETTLED, key};
 use super::whole::Destination;
-use crate::error::{Error, GpuError};
-use crate::gpu::control::Control;
+use crate::device::GpuError;
+use crate::error::Error;
+use crate::kernels::control::Control;
 use crate::optimizer::saved::{Captured, Part, Place};
 
 /// The state of an optimizer at one point of the queue: made by

@@ -1,7 +1,7 @@
 //! How a data set is cut into batches.
 
 use super::Samples;
-use crate::error::DataError;
+use crate::data::DataError;
 
 /// Samples, a batch size, and the seed of the order they come in.
 ///

@@ -1,10 +1,13 @@
 //! Data sets: samples in memory, their batches and order, and IDX files.
 
 mod batches;
+pub(crate) mod error;
 #[cfg(feature = "idx")]
 pub mod idx;
 mod samples;
 pub mod shuffle;
+
+pub use error::DataError;
 
 pub use batches::Batches;
 #[cfg(feature = "idx")]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::check_positive;
-use crate::error::IngredientError;
+use crate::ingredients::IngredientError;
 use crate::method::Method;
 
 /// h by the embedded error estimate of the method: an attempt whose error is

@@ -2,6 +2,7 @@
 //! preconditioner, momentum, weight decay.
 
 mod adaptive;
+pub(crate) mod error;
 mod group;
 mod momentum;
 mod parse;
@@ -9,7 +10,9 @@ mod preconditioner;
 mod radius;
 mod rule;
 mod step_size;
-mod storage;
+mod stored;
+
+pub use error::IngredientError;
 
 pub use adaptive::{Adaptive, Controller, History, Limiter, Rejection};
 pub use group::Group;
@@ -21,9 +24,9 @@ pub(crate) use rule::PROBE;
 pub use rule::{Curvature, Rule};
 pub(crate) use step_size::Curve;
 pub use step_size::{MAX_PIECES, StepSize};
-pub use storage::{Rounding, Storage, Stored};
+pub use stored::Stored;
 
-use crate::error::IngredientError;
+use crate::format::Storage;
 
 /// What a step does to gradients before they move θ.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::check_open;
-use crate::error::IngredientError;
+use crate::ingredients::IngredientError;
 
 /// How the Runge–Kutta increment is averaged over steps. With
 /// ḡ = Σ bⱼ gⱼ and D the preconditioner's diagonal:

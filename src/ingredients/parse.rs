@@ -3,10 +3,11 @@
 use std::str::FromStr;
 
 use super::{
-    Adaptive, Controller, Curvature, Limiter, Momentum, Preconditioner, Rejection, Rounding, Rule,
-    StepSize, Storage, Stored,
+    Adaptive, Controller, Curvature, Limiter, Momentum, Preconditioner, Rejection, Rule, StepSize,
+    Stored,
 };
-use crate::error::IngredientError;
+use crate::format::{Rounding, Storage};
+use crate::ingredients::IngredientError;
 
 /// `key=value,key=value` in lower case, each key once; a value by itself has the key `alone`,
 /// if there may be one.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{check_open, check_positive};
-use crate::error::IngredientError;
+use crate::ingredients::IngredientError;
 
 /// How D is made from the gradients seen so far.
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::check_positive;
-use crate::error::IngredientError;
+use crate::ingredients::IngredientError;
 
 /// ρ, the spectral radius of D·H: what bounds the steps of stabilised methods, and
 /// of all under [`StepSize::stable`](crate::StepSize::stable).

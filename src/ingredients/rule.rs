@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{check_open, check_positive};
-use crate::error::IngredientError;
+use crate::ingredients::IngredientError;
 
 /// How h follows from what an attempt sees, where it is no schedule. With v the
 /// direction of the step, v = D g, and r = ‖Jv‖/‖v‖ where J = D H:

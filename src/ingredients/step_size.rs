@@ -1,7 +1,7 @@
 //! The step size h: the learning rate, seen as time.
 
 use super::{Curvature, Rule};
-use crate::error::IngredientError;
+use crate::ingredients::IngredientError;
 
 /// Most pieces of a schedule.
 pub const MAX_PIECES: usize = 16;

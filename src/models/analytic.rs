@@ -1,13 +1,15 @@
 //! Problems with a formula, on the device: their own twin in f64 is
 //! [`reference::Problem`](crate::reference::Problem).
 
-use crate::error::{Error, ModelError};
-use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
-use crate::gpu::traversal::{Chunk, Traversal};
-use crate::gpu::vector::Vector;
-use crate::gpu::{Gpu, Pipeline, TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
-use crate::ingredients::Storage;
+use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::device::traversal::{Chunk, Traversal};
+use crate::device::vector::Vector;
+use crate::device::{Gpu, Pipeline};
+use crate::error::Error;
+use crate::format::Storage;
+use crate::kernels::{TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
 use crate::layout::ParamLayout;
+use crate::models::ModelError;
 use crate::models::{BindCache, written};
 use crate::reference::Problem;
 use crate::source::{Batches, Evaluation, GradientSource, SourceError};

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use crate::gpu::commands::Commands;
-use crate::gpu::control::Control;
-use crate::gpu::vector::Vector;
-use crate::gpu::{Gpu, GpuOptions, LimitsWanted};
+use crate::device::commands::Commands;
+use crate::device::vector::Vector;
+use crate::device::{Gpu, GpuOptions, LimitsWanted};
+use crate::kernels::control::Control;
 use crate::layout::ParamLayout;
 use crate::models::Activation;
 use crate::plan::Purpose;

@@ -3,13 +3,16 @@
 mod analytic;
 mod bind_cache;
 mod dense;
+pub(crate) mod error;
 mod field;
 #[cfg(test)]
 mod harness;
 mod mlp;
 
-use crate::gpu::kernel::{Format, Formats};
-use crate::gpu::vector::Vector;
+pub use error::ModelError;
+
+use crate::device::kernel::{Format, Formats};
+use crate::device::vector::Vector;
 pub use analytic::Analytic;
 pub(crate) use bind_cache::{BindCache, MOST_CONTROLS, Recent};
 pub use dense::{Activation, Evaluated, Loss, Products};
@@ -23,7 +26,8 @@ pub(crate) fn written(gradient: &Vector) -> Formats {
 
 /// Kernels of all models with the override sets they are used with.
 #[cfg(test)]
-pub(crate) fn kernels() -> Vec<(crate::gpu::kernel::Kernel, Vec<crate::gpu::kernel::Constants>)> {
+pub(crate) fn kernels()
+-> Vec<(crate::device::kernel::Kernel, Vec<crate::device::kernel::Constants>)> {
     let mut all = analytic::kernels();
     all.extend(dense::all_kernels());
     all.extend(field::all_kernels());

@@ -6,17 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::hosted::Handed;
 use super::{Optimizer, Pace, Requirements, Variant};
-use crate::error::{Error, OptimizerError};
-use crate::gpu::Gpu;
-use crate::gpu::padding::Gaps;
-use crate::gpu::settings::Settings;
-use crate::gpu::timer::Timer;
-use crate::gpu::traversal::Traversal;
+use crate::device::Gpu;
+use crate::device::timer::Timer;
+use crate::device::traversal::Traversal;
+use crate::error::Error;
 use crate::ingredients::{
     Adaptive, Group, Ingredients, Momentum, Preconditioner, SpectralRadius, StepSize, Stored,
 };
+use crate::kernels::padding::Gaps;
+use crate::kernels::settings::Settings;
 use crate::layout::ParamLayout;
 use crate::method::Method;
+use crate::optimizer::OptimizerError;
 use crate::pacing::Pacer;
 use crate::plan::{Fusion, Guard, Options, Plan, WEBGPU_BINDINGS};
 use crate::recorder::Recorder;

@@ -5,9 +5,10 @@
 //! for, never what happens to have arrived since: every run is the same.
 
 use super::{MOST_FRUITLESS, Optimizer, Pace, SUBMITS_AHEAD};
-use crate::error::{Error, OptimizerError};
-use crate::gpu::waiting::Waiting;
+use crate::device::waiting::Waiting;
+use crate::error::Error;
 use crate::ingredients::Rule;
+use crate::optimizer::OptimizerError;
 use crate::reports::Progress;
 use crate::source::GradientSource;
 

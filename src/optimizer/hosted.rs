@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::Optimizer;
 use super::stages::ATTEMPTS_PER_RADIUS;
-use crate::error::{Error, OptimizerError};
-use crate::gpu::waiting::now;
+use crate::device::waiting::now;
+use crate::error::Error;
+use crate::optimizer::OptimizerError;
 use crate::reports::OnItsWay;
 use crate::source::{GradientSource, SourceError};
 use crate::state::RING;

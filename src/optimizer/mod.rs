@@ -4,11 +4,14 @@
 mod builder;
 mod check;
 mod drive;
+pub(crate) mod error;
 mod hosted;
 mod requirements;
 #[cfg(feature = "checkpoint")]
 pub(crate) mod saved;
 mod stages;
+
+pub use error::OptimizerError;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,15 +19,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use tracing::Instrument as _;
 
-use crate::error::{Error, GpuError, OptimizerError};
-use crate::gpu::Gpu;
-use crate::gpu::commands::Commands;
-use crate::gpu::control::Control;
-use crate::gpu::settings::Settings;
-use crate::gpu::timer::{Timer, Timing};
-use crate::gpu::traversal::Traversal;
-use crate::gpu::waiting::{Waiting, pause};
+use crate::device::Gpu;
+use crate::device::GpuError;
+use crate::device::commands::Commands;
+use crate::device::timer::{Timer, Timing};
+use crate::device::traversal::Traversal;
+use crate::device::waiting::{Waiting, pause};
+use crate::error::Error;
 use crate::ingredients::{Adaptive, Rejection, Rule, StepSize};
+use crate::kernels::control::Control;
+use crate::kernels::settings::Settings;
 use crate::layout::ParamLayout;
 use crate::method::Method;
 use crate::pacing::Pacer;

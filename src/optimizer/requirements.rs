@@ -1,12 +1,14 @@
 //! What an optimizer needs of a device, known before anything is allocated.
 
-use crate::error::{Error, GpuError, OptimizerError};
-use crate::gpu::Gpu;
-use crate::gpu::padding::Gaps;
-use crate::gpu::timer::{STAMPS_BYTES, Timer};
-use crate::gpu::traversal::Traversal;
-use crate::gpu::vector::Vector;
+use crate::device::Gpu;
+use crate::device::GpuError;
+use crate::device::timer::{STAMPS_BYTES, Timer};
+use crate::device::traversal::Traversal;
+use crate::device::vector::Vector;
+use crate::error::Error;
+use crate::kernels::padding::Gaps;
 use crate::layout::{ALIGNMENT, ParamLayout};
+use crate::optimizer::OptimizerError;
 use crate::plan::Plan;
 use crate::recorder::{Weights, most_storage_buffers};
 use crate::reports::Reports;
@@ -144,8 +146,9 @@ impl Requirements {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Method;
-    use crate::ingredients::{Ingredients, Preconditioner, Storage, Stored};
+    use crate::format::Storage;
+    use crate::ingredients::{Ingredients, Preconditioner, Stored};
+    use crate::method::Method;
     use crate::plan::{Guard, Options};
 
     fn of(gpu: &Gpu, name: &str, ingredients: &Ingredients, n: usize) -> Requirements {

@@ -9,17 +9,18 @@ use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot
 use serde::{Deserialize, Serialize};
 
 use super::{Builder, Optimizer};
-use crate::error::{Error, GpuError};
-use crate::gpu::Gpu;
-use crate::gpu::control::Control;
-use crate::gpu::settings::Settings;
-use crate::gpu::traversal::Traversal;
-use crate::gpu::waiting::Waiting;
-use crate::ingredients::Storage;
+use crate::device::Gpu;
+use crate::device::GpuError;
+use crate::device::traversal::Traversal;
+use crate::device::waiting::Waiting;
+use crate::error::Error;
+use crate::format::Storage;
+use crate::kernels::control::Control;
+use crate::kernels::settings::Settings;
 use crate::layout::{ALIGNMENT, ParamLayout};
 use crate::method::Method;
 use crate::plan::{Op, Plan, Slot};
-use crate::reports::{Progress, widen};
+use crate::reports::{Counts, Progress, widen};
 
 /// A vector that stays from attempt to attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,62 +62,6 @@ pub(crate) struct Host {
     pub(crate) stages: u32,
     /// One submit was not yet known to be done: the next one but one waits for it.
     pub(crate) under_way: bool,
-}
-
-/// Counters of the control block, which has 32 bits of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct Counts {
-    pub(crate) attempts: u64,
-    pub(crate) accepted: u64,
-    pub(crate) skipped: u64,
-    pub(crate) refused: u64,
-    pub(crate) evaluations: u64,
-    pub(crate) non_finite: u64,
-    pub(crate) batch: u64,
-    /// Files from before there was one have none.
-    #[serde(default)]
-    pub(crate) cursor: u64,
-}
-
-impl Counts {
-    fn of(control: &Control, near: &Progress) -> Self {
-        Self {
-            attempts: widen(control.attempts, near.attempts),
-            accepted: widen(control.accepted, near.accepted),
-            skipped: widen(control.skipped, near.skipped),
-            refused: widen(control.refused, near.refused),
-            evaluations: widen(control.evaluations, near.evaluations),
-            non_finite: widen(control.non_finite, near.non_finite),
-            batch: widen(control.batch, near.batch),
-            cursor: widen(control.cursor, near.cursor),
-        }
-    }
-
-    /// Whether the control block counts the same.
-    pub(crate) fn agrees(&self, control: &Control) -> bool {
-        let own = [
-            self.attempts,
-            self.accepted,
-            self.skipped,
-            self.refused,
-            self.evaluations,
-            self.non_finite,
-            self.batch,
-            self.cursor,
-        ];
-        let device = [
-            control.attempts,
-            control.accepted,
-            control.skipped,
-            control.refused,
-            control.evaluations,
-            control.non_finite,
-            control.batch,
-            control.cursor,
-        ];
-        own.map(|count| count as u32) == device
-    }
 }
 
 /// Where the elements of a vector lie in a buffer that may hold several, interleaved by

@@ -2,10 +2,11 @@
 //! comes next.
 
 use super::{Optimizer, Variant};
-use crate::error::{Error, OptimizerError};
-use crate::gpu::waiting::Waiting;
+use crate::device::waiting::Waiting;
+use crate::error::Error;
 use crate::ingredients::{ENLARGED, SpectralRadius};
 use crate::method::Method;
+use crate::optimizer::OptimizerError;
 use crate::plan::Plan;
 use crate::recorder::Recorder;
 use crate::source::GradientSource;

@@ -1,8 +1,8 @@
 //! Plans for explicit Butcher tableaus.
 
-use super::liveness::{Emission, Step};
 use super::passes::{Assembly, Shape, errors, finish, gathered, linear, nonzero};
 use super::search::{self, Form};
+use super::step::{Emission, Step};
 use super::sums::{Ending, Group, Model, Path, Row, Summed, Target, followed, members};
 use super::{Diagonal, Fusion, Makes, Name, Scale};
 use crate::ingredients::Ingredients;

@@ -1,8 +1,8 @@
 //! Plans for methods in registers: what passes from stage to stage is one vector,
 //! and no gradient outlives its stage.
 
-use super::liveness::{RegisterStep, Step};
 use super::passes::{Shape, errors};
+use super::step::{RegisterStep, Step};
 use super::{Diagonal, Makes, Name, Weights};
 use crate::tableau::{LowStorage, Registers, Three};
 

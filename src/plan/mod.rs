@@ -5,6 +5,7 @@
 //! execute the same plan; nothing here knows of a GPU.
 
 mod display;
+pub(crate) mod error;
 mod explicit;
 mod liveness;
 mod low_storage;
@@ -13,16 +14,19 @@ mod passes;
 mod registers;
 mod search;
 mod stabilised;
+mod step;
 mod sums;
 #[cfg(test)]
 mod tests;
+
+pub use error::PlanError;
 
 pub use registers::{
     PointWeights, RegisterWeights, Registers, SlopeWeights, SumWeights, Values, Weights,
 };
 
-use crate::error::PlanError;
-use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule, Storage};
+use crate::format::Storage;
+use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule};
 use crate::method::Method;
 use crate::tableau::{Registers as Kept, Stages};
 use passes::{Assembly, Bound, Shape};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::liveness::{RegisterStep, Step};
+use super::step::{RegisterStep, Step};
 use super::{Name, Op, Operand, Purpose, Slot};
-use crate::ingredients::{Ingredients, Momentum, Storage};
+use crate::format::Storage;
+use crate::ingredients::{Ingredients, Momentum};
 
 /// Buffers of narrow vectors are counted from here until it is known how many wide ones
 /// come before them.

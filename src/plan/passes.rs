@@ -1,12 +1,12 @@
 //! What every plan goes through, whatever its method: what decides about h, decay,
 //! the diagonal, checks and the verdict are put around the method's own steps.
 
-use super::liveness::{Draft, RegisterStep, Step};
+use super::liveness::Draft;
 use super::narrow::Widths;
+use super::step::{RegisterStep, Step};
 use super::{Choice, Diagonal, FieldSums, Fusion, Guard, Name, Options, Plan, Purpose, Scale};
-use crate::ingredients::{
-    Curvature, Ingredients, Momentum, Preconditioner, Rule, SpectralRadius, Storage,
-};
+use crate::format::Storage;
+use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule, SpectralRadius};
 use crate::tableau::Tableau;
 
 /// Iterations for ρ before the first attempt, and to renew it: twelve come within

@@ -1,8 +1,8 @@
 //! Plans for stabilised methods: three-term recurrences, so that a stage needs the
 //! point before it and one register, whatever the number of stages is.
 
-use super::liveness::{RegisterStep, Step};
 use super::passes::Shape;
+use super::step::{RegisterStep, Step};
 use super::{Diagonal, Makes, Name, Purpose};
 use crate::tableau::{Family, Recurrence};
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::ReferenceError;
+use crate::reference::ReferenceError;
 
 /// A loss on ℝⁿ with its gradient, in f64.
 ///

@@ -4,7 +4,7 @@
 //! Every function takes one step of θ̇ = −g(θ), so that a paper's f is −g here.
 
 use super::textbook::Step;
-use crate::error::ReferenceError;
+use crate::reference::ReferenceError;
 use crate::tableau::{Family, LowStorage, Registers, Stabilised, Three};
 
 /// `gradient` of stage i = 1 … s at its point.

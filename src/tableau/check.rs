@@ -1,7 +1,7 @@
 //! What a tableau must be, as a list of everything that it is not.
 
 use super::{MAX_COEFFICIENT, MAX_STAGES};
-use crate::error::TableauError;
+use crate::tableau::TableauError;
 
 /// How far a sum may be off, relative to the sum of its terms' sizes: room for
 /// the rounding of 64 terms in f64, and none for a wrong digit.

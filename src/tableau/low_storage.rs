@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use super::registry::plain;
 use super::{Tableau, text};
-use crate::error::TableauError;
+use crate::tableau::TableauError;
 
 /// A low-storage Runge–Kutta method, with the tableau it is equivalent to.
 ///
@@ -155,7 +155,7 @@ fn three(lines: &[Three]) -> Vec<Vec<f64>> {
 impl LowStorage {
     /// The method of these registers, which come from elsewhere: nothing is taken for
     /// granted.
-    pub(super) fn from_registers(
+    pub(crate) fn from_registers(
         [name, source]: [String; 2],
         registers: Registers,
         b_hat: Option<Vec<f64>>,

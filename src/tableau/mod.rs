@@ -5,6 +5,8 @@
 //! behind a right label.
 
 mod check;
+mod entry;
+pub(crate) mod error;
 #[cfg(feature = "json")]
 mod json;
 mod low_storage;
@@ -18,13 +20,12 @@ mod precise_stabilised_tests;
 #[cfg(test)]
 mod precise_tests;
 mod registry;
-#[cfg(feature = "checkpoint")]
-mod saved;
 mod stabilised;
 mod stability;
 mod text;
 
-use crate::error::TableauError;
+pub use error::TableauError;
+
 use check::Parts;
 
 pub use low_storage::{LowStorage, Registers, Three};

@@ -4,7 +4,7 @@
 //! are right is shown by the order conditions in 70 digits, see `order.rs`.
 
 use super::Tableau;
-use super::registry::{Entry, known};
+use super::entry::{Entry, known};
 
 pub(super) static ENTRIES: &[Entry] = &[
     Entry {
@@ -99,7 +99,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::euler().order(), 1);
     /// ```
     pub fn euler() -> Self {
-        known("euler")
+        known(ENTRIES, "euler")
     }
 
     /// The explicit midpoint rule, order 2.
@@ -113,7 +113,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::midpoint().order(), 2);
     /// ```
     pub fn midpoint() -> Self {
-        known("midpoint")
+        known(ENTRIES, "midpoint")
     }
 
     /// Heun's method of order 2, the explicit trapezoidal rule; its name is `heun`.
@@ -127,7 +127,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::heun2().order(), 2);
     /// ```
     pub fn heun2() -> Self {
-        known("heun")
+        known(ENTRIES, "heun")
     }
 
     /// Ralston's method of order 2, of least error bound.
@@ -141,7 +141,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::ralston2().order(), 2);
     /// ```
     pub fn ralston2() -> Self {
-        known("ralston2")
+        known(ENTRIES, "ralston2")
     }
 
     /// Kutta's method of order 3.
@@ -155,7 +155,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::kutta3().order(), 3);
     /// ```
     pub fn kutta3() -> Self {
-        known("kutta3")
+        known(ENTRIES, "kutta3")
     }
 
     /// Heun's method of order 3.
@@ -169,7 +169,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::heun3().order(), 3);
     /// ```
     pub fn heun3() -> Self {
-        known("heun3")
+        known(ENTRIES, "heun3")
     }
 
     /// Ralston's method of order 3, of least error bound.
@@ -183,7 +183,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::ralston3().order(), 3);
     /// ```
     pub fn ralston3() -> Self {
-        known("ralston3")
+        known(ENTRIES, "ralston3")
     }
 
     /// The strong-stability-preserving method of order 3 in 3 stages.
@@ -197,7 +197,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::ssprk33().order(), 3);
     /// ```
     pub fn ssprk33() -> Self {
-        known("ssprk33")
+        known(ENTRIES, "ssprk33")
     }
 
     /// The classic Runge–Kutta method of order 4.
@@ -211,7 +211,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::rk4().order(), 4);
     /// ```
     pub fn rk4() -> Self {
-        known("rk4")
+        known(ENTRIES, "rk4")
     }
 
     /// Kutta's 3/8 rule, order 4. (Some libraries call this one `rk4`.)
@@ -225,7 +225,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::rk38().order(), 4);
     /// ```
     pub fn rk38() -> Self {
-        known("rk38")
+        known(ENTRIES, "rk38")
     }
 
     /// Ralston's method of order 4, of least error bound; r = √5.
@@ -239,7 +239,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::ralston4().order(), 4);
     /// ```
     pub fn ralston4() -> Self {
-        known("ralston4")
+        known(ENTRIES, "ralston4")
     }
 
     /// Van der Houwen's method of order 3, known by Wray's use of it: two registers
@@ -254,7 +254,7 @@ impl Tableau {
     /// assert_eq!(kutta::Tableau::wray3().order(), 3);
     /// ```
     pub fn wray3() -> Self {
-        known("wray3")
+        known(ENTRIES, "wray3")
     }
 
     /// The strong-stability-preserving method of order 3 in four stages: a stage
@@ -271,6 +271,6 @@ impl Tableau {
     /// assert!((tableau.real_limit() - 5.149).abs() < 1e-3);
     /// ```
     pub fn ssprk43() -> Self {
-        known("ssprk43")
+        known(ENTRIES, "ssprk43")
     }
 }

@@ -5,7 +5,7 @@
 //! conditions in 70 digits show that they are right.
 
 use super::Tableau;
-use super::registry::{Entry, known};
+use super::entry::{Entry, known};
 
 pub(super) static ENTRIES: &[Entry] = &[
     Entry {
@@ -83,7 +83,7 @@ impl Tableau {
     /// assert_eq!((pair.order(), pair.embedded_order()), (2, Some(1)));
     /// ```
     pub fn heun_euler() -> Self {
-        known("heun-euler")
+        known(ENTRIES, "heun-euler")
     }
 
     /// The pair 3(2) of Bogacki and Shampine, first same as last.
@@ -99,7 +99,7 @@ impl Tableau {
     /// assert!(pair.first_same_as_last());
     /// ```
     pub fn bs3() -> Self {
-        known("bs3")
+        known(ENTRIES, "bs3")
     }
 
     /// The pair 5(4) of Dormand and Prince, first same as last.
@@ -115,7 +115,7 @@ impl Tableau {
     /// assert!(pair.first_same_as_last());
     /// ```
     pub fn dp5() -> Self {
-        known("dp5")
+        known(ENTRIES, "dp5")
     }
 
     /// The pair 4(5) of Fehlberg: the step is the method of order 4.
@@ -130,7 +130,7 @@ impl Tableau {
     /// assert_eq!((pair.order(), pair.embedded_order()), (4, Some(5)));
     /// ```
     pub fn rkf45() -> Self {
-        known("rkf45")
+        known(ENTRIES, "rkf45")
     }
 
     /// The pair 5(4) of Cash and Karp.
@@ -145,7 +145,7 @@ impl Tableau {
     /// assert_eq!((pair.order(), pair.embedded_order()), (5, Some(4)));
     /// ```
     pub fn cash_karp() -> Self {
-        known("cash-karp")
+        known(ENTRIES, "cash-karp")
     }
 
     /// The pair 5(4) of Tsitouras, first same as last.
@@ -161,7 +161,7 @@ impl Tableau {
     /// assert!(pair.first_same_as_last());
     /// ```
     pub fn tsit5() -> Self {
-        known("tsit5")
+        known(ENTRIES, "tsit5")
     }
 
     /// Verner's "most efficient" pair 6(5), first same as last.
@@ -177,7 +177,7 @@ impl Tableau {
     /// assert!(pair.first_same_as_last());
     /// ```
     pub fn verner6() -> Self {
-        known("verner6")
+        known(ENTRIES, "verner6")
     }
 
     /// Verner's "most efficient" pair 7(6).
@@ -192,7 +192,7 @@ impl Tableau {
     /// assert_eq!((pair.order(), pair.embedded_order()), (7, Some(6)));
     /// ```
     pub fn verner7() -> Self {
-        known("verner7")
+        known(ENTRIES, "verner7")
     }
 
     /// Verner's "most efficient" pair 8(7).
@@ -207,7 +207,7 @@ impl Tableau {
     /// assert_eq!((pair.order(), pair.embedded_order()), (8, Some(7)));
     /// ```
     pub fn verner8() -> Self {
-        known("verner8")
+        known(ENTRIES, "verner8")
     }
 
     /// The method of order 8 by Dormand and Prince in Hairer's 12 stages, with his
@@ -223,6 +223,6 @@ impl Tableau {
     /// assert_eq!((pair.order(), pair.embedded_order()), (8, Some(5)));
     /// ```
     pub fn dop853() -> Self {
-        known("dop853")
+        known(ENTRIES, "dop853")
     }
 }

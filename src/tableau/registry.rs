@@ -3,32 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::entry::Entry;
 use super::{Tableau, named, pairs, text};
-use crate::error::TableauError;
-
-/// A method that can be asked for by name.
-pub(super) struct Entry {
-    pub(super) name: &'static str,
-    pub(super) aliases: &'static [&'static str],
-    pub(super) source: &'static str,
-    /// c | A over b and b̂.
-    pub(super) text: &'static str,
-}
-
-impl Entry {
-    /// A test passes the coefficients through the checks of [`Tableau::new`]
-    /// and [`Tableau::with_embedded`].
-    fn tableau(&self) -> Tableau {
-        let text::Table { c, rows, b, b_hat, b_low } = text::read(self.text, text::quotient);
-        Tableau { name: self.name.into(), source: self.source.into(), rows, b, b_hat, b_low, c }
-    }
-}
-
-/// The method of exactly this name.
-pub(super) fn known(name: &str) -> Tableau {
-    let entry = entries().find(|entry| entry.name == name);
-    entry.unwrap_or_else(|| unreachable!("no method `{name}`")).tableau()
-}
+use crate::tableau::TableauError;
 
 /// Every family of named methods; a new one is a new line here.
 static FAMILIES: [&[Entry]; 2] = [named::ENTRIES, pairs::ENTRIES];

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use super::registry::plain;
 use super::{Tableau, text};
-use crate::error::TableauError;
+use crate::tableau::TableauError;
 
 /// A family of stabilised methods. β is the length of the real stability
 /// interval: steps are stable while h ρ ≤ β for the spectral radius ρ.

@@ -4,9 +4,9 @@
 
 use std::sync::OnceLock;
 
-use kutta::gpu::control::CONTROL_WGSL;
-use kutta::gpu::kernel::{Access, Kernel};
-use kutta::gpu::{GpuOptions, LimitsWanted};
+use kutta::device::{Access, Kernel};
+use kutta::device::{GpuOptions, LimitsWanted};
+use kutta::source::CONTROL_WGSL;
 use kutta::{Evaluation, Gpu, GradientSource, Method, Purpose, SourceError};
 
 pub fn gpu() -> &'static Gpu {

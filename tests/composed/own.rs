@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use kutta::gpu::control::CONTROL_WGSL;
-use kutta::gpu::kernel::{Access, Kernel};
-use kutta::gpu::vector::Vector;
+use kutta::device::Vector;
+use kutta::device::{Access, Kernel};
+use kutta::source::CONTROL_WGSL;
 use kutta::source::{BatchTicket, EvaluationKey};
 use kutta::{
     Batches, Error, Evaluation, Gpu, GradientSource, ParamLayout, Purpose, SourceError, wgpu,

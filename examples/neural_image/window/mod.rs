@@ -132,7 +132,7 @@ impl View {
         let window = Arc::new(event_loop.create_window(attributes)?);
         let display = Box::new(event_loop.owned_display_handle());
         let mut descriptor = wgpu::InstanceDescriptor::new_with_display_handle_from_env(display);
-        descriptor.backends = kutta::gpu::backends_asked_for()?;
+        descriptor.backends = kutta::device::backends_asked_for()?;
         let instance = wgpu::Instance::new(descriptor);
         let surface = instance.create_surface(window.clone())?;
         let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions {

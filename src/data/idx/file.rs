@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::gzip::Members;
-use crate::error::DataError;
+use crate::data::DataError;
 
 const UNSIGNED_BYTE: u8 = 0x08;
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use self::file::Array;
 use super::samples::check_labels;
 use super::{Batches, Inputs, Samples, Targets};
-use crate::error::DataError;
+use crate::data::DataError;
 
 const TRAIN: [&str; 2] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
 const TEST: [&str; 2] = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];

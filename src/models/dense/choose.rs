@@ -1,81 +1,11 @@
 //! Which form computes a product: by a model of how long each would take.
 
+use super::form::{Choice, Form};
 use super::options::Products;
 use super::product::{Kind, Shape};
 use super::tail::{self, Tail};
-use crate::error::ModelError;
-use crate::gpu::Gpu;
-
-/// How a product is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
-    /// `shaders/shared/product_register.wgsl`
-    Register,
-    /// `shaders/shared/product_sliced.wgsl` with so many blocks along a side: 2, 4 or 8.
-    Sliced(usize),
-    /// `shaders/shared/product_workgroup.wgsl` with so many invocations along a side: 4, 8
-    /// or 16.
-    Workgroup(usize),
-}
-
-impl Form {
-    /// All forms for GPUs.
-    pub const FOR_GPUS: [Self; 6] = [
-        Form::Sliced(2),
-        Form::Sliced(4),
-        Form::Sliced(8),
-        Form::Workgroup(4),
-        Form::Workgroup(8),
-        Form::Workgroup(16),
-    ];
-
-    /// Rows and columns of a tile, and tiles computed by one workgroup.
-    pub fn tile(self) -> (usize, usize, usize) {
-        match self {
-            Form::Register => (32, 16, 8),
-            Form::Sliced(side) => (4 * side, 4 * side, 1),
-            Form::Workgroup(side) => (8 * side, 8 * side, 1),
-        }
-    }
-
-    /// The value of `SIDE` in the shader.
-    pub fn side(self) -> Option<usize> {
-        match self {
-            Form::Register => None,
-            Form::Sliced(side) | Form::Workgroup(side) => Some(side),
-        }
-    }
-
-    /// Steps of t that a workgroup does at a time.
-    pub fn depth(self) -> usize {
-        match self {
-            Form::Register => 1,
-            Form::Sliced(side) => 4 * 256 / (side * side),
-            Form::Workgroup(side) => 256 / side,
-        }
-    }
-}
-
-/// A form, and how the sum over t is split over workgroups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
-    pub form: Form,
-    pub chunks: usize,
-    pub chunk_steps: usize,
-}
-
-impl Choice {
-    /// All steps in one.
-    pub fn whole(form: Form, steps: usize) -> Self {
-        Self { form, chunks: 1, chunk_steps: steps }
-    }
-
-    /// About so many chunks of whole depths.
-    pub fn split(form: Form, steps: usize, chunks: usize) -> Self {
-        let chunk_steps = steps.div_ceil(chunks).next_multiple_of(form.depth());
-        Self { form, chunks: steps.div_ceil(chunk_steps), chunk_steps }
-    }
-}
+use crate::device::Gpu;
+use crate::models::ModelError;
 
 /// Which forms there are to choose from, on one adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +31,11 @@ impl Method {
         Self { products }
     }
 
+    /// The first of the layers that are one dispatch, if any are.
+    pub fn tail(self, widths: &[usize]) -> Option<usize> {
+        self.has_tail().then(|| Tail::start(widths)).flatten()
+    }
+
     /// Whether the last layers may be one dispatch.
     pub fn has_tail(self) -> bool {
         matches!(self.products, Products::Auto | Products::Fused)
@@ -113,7 +48,7 @@ impl Method {
 
     /// Refuses a network that is to be one dispatch and cannot be.
     pub fn check(self, widths: &[usize]) -> Result<(), ModelError> {
-        if self.products == Products::Fused && Tail::start(widths, self) != Some(0) {
+        if self.products == Products::Fused && self.tail(widths) != Some(0) {
             return Err(ModelError::NotFused {
                 widths: widths.into(),
                 layers: tail::MOST_LAYERS,

@@ -4,11 +4,12 @@ use super::kernels::{self, BatchSchedule, Totals};
 use super::steps::Steps;
 use super::workspace::{Workspace, storage};
 use super::{Loss, Network};
-use crate::error::{Error, GpuError};
-use crate::gpu::Gpu;
-use crate::gpu::control::Control;
-use crate::gpu::vector::Vector;
-use crate::gpu::waiting::Waiting;
+use crate::device::Gpu;
+use crate::device::GpuError;
+use crate::device::vector::Vector;
+use crate::device::waiting::Waiting;
+use crate::error::Error;
+use crate::kernels::control::Control;
 
 /// How well parameters do on a data set.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,9 +1,9 @@
 //! The kernels of dense layers beside their matrix products.
 
 use crate::data::shuffle::SHUFFLE_WGSL;
-use crate::gpu::TRAVERSAL_WGSL;
-use crate::gpu::control::{CONTROL_WGSL, Control};
-use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::kernels::TRAVERSAL_WGSL;
+use crate::kernels::control::{CONTROL_WGSL, Control};
 
 pub const BATCH_WGSL: &str = include_str!("../../../shaders/shared/batch.wgsl");
 const WEIGHTS_WGSL: &str = include_str!("../../../shaders/shared/weights.wgsl");

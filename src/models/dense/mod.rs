@@ -2,6 +2,7 @@
 
 mod choose;
 mod evaluate;
+mod form;
 pub mod kernels;
 mod options;
 mod product;
@@ -11,7 +12,7 @@ mod tail;
 mod throughput_tests;
 mod workspace;
 
-pub use crate::gpu::traversal::fold;
+pub use crate::device::traversal::fold;
 pub use choose::Method;
 pub use evaluate::{Evaluated, Rows, controls};
 pub use options::{Activation, Loss, Products};
@@ -19,10 +20,12 @@ pub use product::{SINE_WGSL, quads};
 pub use steps::{Step, Steps};
 pub use workspace::{Workspace, check_binding, storage, uniform};
 
-use crate::error::{Error, LayoutError, ModelError};
-use crate::gpu::Gpu;
-use crate::gpu::vector::Vector;
+use crate::device::Gpu;
+use crate::device::vector::Vector;
+use crate::error::Error;
+use crate::layout::LayoutError;
 use crate::layout::{Init, ParamLayout, ParamLayoutBuilder};
+use crate::models::ModelError;
 use workspace::Need;
 
 /// Layers of given widths, and where their parameters lie.
@@ -119,6 +122,7 @@ pub(super) use kernels::kernels as all_kernels;
 /// What tests of the models force and see.
 #[cfg(test)]
 pub(super) mod testing {
-    pub use super::choose::{Form, forced};
+    pub use super::choose::forced;
+    pub use super::form::Form;
     pub use super::steps::seen;
 }

@@ -13,12 +13,13 @@
 //! packed and transposed by kernels of its own; the forms for GPUs read it as it lies, and
 //! leave weight gradients as partial sums.
 
-use super::choose::{Choice, Form};
+use super::form::{Choice, Form};
 use super::kernels::behind;
 use super::options::Activation;
-use crate::gpu::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
-use crate::gpu::traversal::fold;
-use crate::gpu::{Gpu, Pipeline, TRAVERSAL_WGSL};
+use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::traversal::fold;
+use crate::device::{Gpu, Pipeline};
+use crate::kernels::TRAVERSAL_WGSL;
 
 const PRODUCT_WGSL: &str = include_str!("../../../shaders/shared/product.wgsl");
 const REGISTER_WGSL: &str = include_str!("../../../shaders/shared/product_register.wgsl");

@@ -7,10 +7,10 @@ use super::product::{self, GradientSums, MOST_LAYERS, quads};
 use super::tail::{self, Below, TAIL, Tail};
 use super::workspace::{Layer, Tiled, Workspace, uniform};
 use super::{Loss, Network};
-use crate::gpu::kernel::Kernel;
-use crate::gpu::traversal::fold;
-use crate::gpu::vector::Vector;
-use crate::gpu::{Gpu, Pipeline};
+use crate::device::kernel::Kernel;
+use crate::device::traversal::fold;
+use crate::device::vector::Vector;
+use crate::device::{Gpu, Pipeline};
 use crate::layout::ParamLayout;
 use crate::models::written;
 

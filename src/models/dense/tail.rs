@@ -1,11 +1,10 @@
 //! The last layers of a network in one dispatch, where they are narrow: forward, loss,
 //! backward, and partial sums of their gradients by workgroup.
 
-use super::choose::Method;
 use super::kernels::{BATCH_WGSL, ROW_LOSS_WGSL};
 use super::options::{Activation, Loss};
 use super::product::{ACTIVATION_WGSL, SINE_WGSL, quads};
-use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
 
 /// Layers that the kernel can do.
 pub const MOST_LAYERS: usize = 8;
@@ -59,10 +58,7 @@ pub struct Tail {
 
 impl Tail {
     /// The first layer of the tail, if there is one.
-    pub fn start(widths: &[usize], method: Method) -> Option<usize> {
-        if !method.has_tail() {
-            return None;
-        }
+    pub fn start(widths: &[usize]) -> Option<usize> {
         let layers = widths.len() - 1;
         let narrow = |layer: usize| widths[layer + 1] <= MOST_WIDTH;
         // As the first of a tail, and behind another.
@@ -165,10 +161,11 @@ pub fn kernels() -> (Kernel, Vec<Constants>) {
 mod tests {
     use super::*;
     use crate::models::Products;
+    use crate::models::dense::choose::Method;
 
     #[test]
     fn tails_begin_where_layers_are_narrow() {
-        let start = |widths: &[usize]| Tail::start(widths, Method::of(Products::Auto));
+        let start = Tail::start;
         assert_eq!(start(&[784, 128, 10]), Some(1));
         assert_eq!(start(&[784, 1024, 1024, 10]), Some(2));
         assert_eq!(start(&[784, 4096, 4096, 10]), None);
@@ -179,6 +176,6 @@ mod tests {
         assert_eq!(start(&[256, 64, 64, 64]), Some(0));
         assert_eq!(start(&[257, 64, 64, 64]), Some(1));
         assert_eq!(start(&[3; 10]), Some(1));
-        assert_eq!(Tail::start(&[16, 32, 3], Method::of(Products::Sliced)), None);
+        assert_eq!(Method::of(Products::Sliced).tail(&[16, 32, 3]), None);
     }
 }

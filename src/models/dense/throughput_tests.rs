@@ -7,15 +7,16 @@
 //! cargo test --release --lib throughput -- --ignored --nocapture --test-threads=1
 //! ```
 
-use super::choose::{Choice, Form, Method, choose, predicted};
+use super::choose::{Method, choose, predicted};
+use super::form::{Choice, Form};
 use super::options::{Activation, Products};
 use super::product::{Kind, Shape, quads};
 use super::steps::{Step, seen};
 use super::workspace::{storage, uniform};
+use crate::bench::compile;
 use crate::data::{Batches, Inputs, Samples, Targets};
-use crate::gpu::vector::Vector;
-use crate::gpu::{Gpu, GpuOptions};
-use crate::measure::compile;
+use crate::device::vector::Vector;
+use crate::device::{Gpu, GpuOptions};
 use crate::models::harness::Device;
 use crate::models::{Encoding, HashGrid, Mlp, NeuralField, Points, Target};
 use crate::plan::Purpose;

@@ -4,12 +4,15 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::choose::{Choice, Form, Method, predicted};
+use super::choose::{Method, predicted};
+use super::form::{Choice, Form};
 use super::kernels::{BatchSchedule, BiasGradient, LossShape, Weights};
 use super::product::{Kind, LayerSums, MOST_LAYERS, Shape, quads};
 use super::tail::{Tail, TailLayer, TailShape};
-use crate::error::{Error, GpuError, ModelError};
-use crate::gpu::Gpu;
+use crate::device::Gpu;
+use crate::device::GpuError;
+use crate::error::Error;
+use crate::models::ModelError;
 
 /// Values of one layer for a batch, twice: rows of samples for each feature,
 /// and rows of features for each sample.
@@ -153,8 +156,8 @@ impl Plan {
             let partials = (start..layers).map(stride).sum::<usize>() * tail_groups;
             partials + Tail::room(widths, start, samples)
         };
-        let start = Tail::start(widths, method)
-            .filter(|&start| tail_needs(start) <= most || method.wants_tail());
+        let start =
+            method.tail(widths).filter(|&start| tail_needs(start) <= most || method.wants_tail());
 
         let mut rooms: Vec<Room> = Vec::new();
         let mut partials = Vec::new();

@@ -4,11 +4,12 @@ use super::encode::Encoder;
 use super::encoding::Encoding;
 use super::points::{Batch, Surroundings, schedule};
 use super::{NeuralField, Points, Target};
-use crate::error::{Error, ModelError};
-use crate::gpu::Gpu;
-use crate::gpu::vector::Vector;
+use crate::device::Gpu;
+use crate::device::vector::Vector;
+use crate::error::Error;
 use crate::layout::{Init, ParamLayout};
 use crate::models::BindCache;
+use crate::models::ModelError;
 use crate::models::dense::{
     Activation, Loss, Method, Network, Products, check_binding, check_widths, layers, storage,
 };

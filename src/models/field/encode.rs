@@ -1,11 +1,11 @@
 //! From points to the inputs of the layers, and for hash grids back to the entries.
 
-use super::encoding::{Encoding, MOST_LEVELS};
-use super::kernels::{self, GridLevel, GridShape, WaveShape};
+use super::encoding::Encoding;
+use super::kernels::{self, GridLevel, GridShape, MOST_LEVELS, WaveShape};
 use super::points::Batch;
+use crate::device::Gpu;
+use crate::device::vector::Vector;
 use crate::error::Error;
-use crate::gpu::Gpu;
-use crate::gpu::vector::Vector;
 use crate::layout::ParamLayout;
 use crate::models::dense::{Steps, quads, storage, uniform};
 use crate::models::written;
@@ -166,7 +166,7 @@ impl Grid {
         }
     }
 
-    fn constants(&self) -> crate::gpu::kernel::Constants {
+    fn constants(&self) -> crate::device::kernel::Constants {
         kernels::grid_constants(self.dimensions, self.features)
     }
 

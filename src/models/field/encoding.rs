@@ -1,10 +1,8 @@
 //! What the layers of a field get of a point.
 
-use super::kernels::GridLevel;
-use crate::error::ModelError;
+use super::kernels::{GridLevel, MOST_LEVELS};
+use crate::models::ModelError;
 
-/// Most levels of a hash grid: as many as its uniform holds.
-pub(super) const MOST_LEVELS: usize = 32;
 /// Most features of an entry: as many as a kernel keeps.
 const MOST_FEATURES: u32 = 8;
 

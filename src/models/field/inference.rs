@@ -4,9 +4,10 @@ use super::kernels::{OUTPUTS, OutputShape};
 use super::points::Batch;
 use super::target::texels;
 use super::{NeuralField, ROWS};
-use crate::error::{Error, ModelError};
-use crate::gpu::control::Control;
-use crate::gpu::vector::Vector;
+use crate::device::vector::Vector;
+use crate::error::Error;
+use crate::kernels::control::Control;
+use crate::models::ModelError;
 use crate::models::dense::kernels::BatchSchedule;
 use crate::models::dense::{Step, Steps, controls, quads, storage, uniform};
 

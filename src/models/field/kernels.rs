@@ -1,12 +1,14 @@
 //! The kernels of a field beside its layers.
 
-use super::encoding::MOST_LEVELS;
 use crate::data::shuffle::SHUFFLE_WGSL;
-use crate::gpu::TRAVERSAL_WGSL;
-use crate::gpu::control::{CONTROL_WGSL, Control};
-use crate::gpu::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::kernels::TRAVERSAL_WGSL;
+use crate::kernels::control::{CONTROL_WGSL, Control};
 use crate::models::dense::SINE_WGSL;
 use crate::models::dense::kernels::BATCH_WGSL;
+
+/// Most levels of a hash grid: as many as its uniform holds.
+pub(super) const MOST_LEVELS: usize = 32;
 
 pub const WAVE_WGSL: &str = include_str!("../../../shaders/shared/wave.wgsl");
 pub const GRID_WGSL: &str = include_str!("../../../shaders/shared/grid.wgsl");

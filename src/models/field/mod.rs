@@ -22,11 +22,11 @@ pub use target::Target;
 
 use std::ops::Range;
 
-use crate::Gpu;
+use crate::device::Gpu;
+use crate::device::vector::Vector;
+use crate::device::waiting::Waiting;
 use crate::error::Error;
-use crate::gpu::vector::Vector;
-use crate::gpu::waiting::Waiting;
-use crate::ingredients::Storage;
+use crate::format::Storage;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::models::dense::kernels::BatchSchedule;

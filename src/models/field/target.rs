@@ -1,6 +1,6 @@
 //! What a field is fitted to: the values of an image or a volume.
 
-use crate::error::DataError;
+use crate::data::DataError;
 
 /// Values at the centres of the texels of an image or a volume, x running fastest and the
 /// channels of a texel side by side.

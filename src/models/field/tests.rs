@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::bench::compile;
 use crate::data::shuffle;
-use crate::error::{Error, ModelError};
-use crate::measure::compile;
+use crate::error::Error;
+use crate::models::ModelError;
 use crate::models::harness::{
     Device, Numbers, check_gradient, dense_outputs, gpu, off_their_zeros,
 };

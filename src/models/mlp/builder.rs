@@ -3,8 +3,8 @@
 use super::resident::Resident;
 use super::{Mlp, check_data};
 use crate::data::Batches;
+use crate::device::Gpu;
 use crate::error::Error;
-use crate::gpu::Gpu;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::models::dense::{

@@ -3,9 +3,9 @@
 use super::gather::gather;
 use super::resident::Resident;
 use super::{Mlp, check_data_widths};
+use crate::device::vector::Vector;
+use crate::device::waiting::Waiting;
 use crate::error::Error;
-use crate::gpu::vector::Vector;
-use crate::gpu::waiting::Waiting;
 use crate::models::dense::{Evaluated, Rows};
 
 /// Samples that an evaluation puts through the network at a time.

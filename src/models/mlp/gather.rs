@@ -1,7 +1,7 @@
 //! Copies the inputs of a batch out of the data set.
 
 use super::resident::Resident;
-use crate::gpu::kernel::{Access, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Kernel, wgsl_struct};
 use crate::models::dense::kernels::{BATCH_WGSL, BatchSchedule};
 use crate::models::dense::{Steps, fold, quads, uniform};
 
@@ -74,6 +74,6 @@ pub(super) fn gather(
 
 /// Kernels of this file with the override sets they are used with.
 #[cfg(test)]
-pub fn kernels() -> Vec<(Kernel, Vec<crate::gpu::kernel::Constants>)> {
+pub fn kernels() -> Vec<(Kernel, Vec<crate::device::kernel::Constants>)> {
     [GATHER_BYTES, GATHER_FLOATS].map(|kernel| (kernel, vec![vec![]])).to_vec()
 }

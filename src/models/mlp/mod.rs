@@ -16,11 +16,12 @@ pub use resident::Resident;
 use std::ops::Range;
 
 use crate::data::{Batches, Samples, Targets};
-use crate::error::{Error, ModelError};
-use crate::gpu::Gpu;
-use crate::ingredients::Storage;
+use crate::device::Gpu;
+use crate::error::Error;
+use crate::format::Storage;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
+use crate::models::ModelError;
 use crate::models::dense::kernels::BatchSchedule;
 use crate::models::dense::{Loss, Network, Step, Steps, Workspace};
 use crate::source::{BatchTicket, Evaluation, GradientSource, SourceError};

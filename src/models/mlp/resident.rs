@@ -1,8 +1,8 @@
 //! A data set on the device.
 
 use crate::data::{Inputs, Samples, Targets};
+use crate::device::Gpu;
 use crate::error::Error;
-use crate::gpu::Gpu;
 use crate::models::dense::{check_binding, quads, storage};
 
 /// Samples that lie on the device: bytes stay bytes, four to a word. Made by

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::data::{Inputs, shuffle};
-use crate::gpu::vector::Vector;
+use crate::device::vector::Vector;
 use crate::models::dense::testing::{Form, forced, seen};
 use crate::models::harness::{
     Device, Numbers, check_gradient, dense_outputs, gpu, off_their_zeros,

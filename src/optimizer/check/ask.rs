@@ -1,13 +1,13 @@
 //! Evaluations of a source on buffers of their own, beside those of an optimizer.
 
+use crate::device::Gpu;
+use crate::device::commands::Commands;
+use crate::device::vector::Vector;
+use crate::device::waiting::Waiting;
 use crate::error::Error;
-use crate::gpu::Gpu;
-use crate::gpu::commands::Commands;
-use crate::gpu::control::Control;
-use crate::gpu::vector::Vector;
-use crate::gpu::verdict::NO_LOSS;
-use crate::gpu::waiting::Waiting;
-use crate::ingredients::Storage;
+use crate::format::Storage;
+use crate::kernels::control::Control;
+use crate::kernels::verdict::NO_LOSS;
 use crate::plan::Purpose;
 use crate::source::{self, BatchTicket, Cursor, Evaluation, GradientSource};
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::error::TableauError;
+use crate::tableau::TableauError;
 use crate::tableau::{MAX_STAGES, printable};
 
 const FIELDS: [&str; 7] = ["name", "source", "a", "b", "b_hat", "b_low", "c"];

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::check::Parts;
 use super::{Tableau, text};
-use crate::error::TableauError;
+use crate::tableau::TableauError;
 use document::{Document, LIST, List, Place, ROWS, TEXT, masked, shown};
 
 /// Four times what 64 stages with fractions of 60 characters need: a file that

@@ -1,0 +1,37 @@
+//! Host side of `shaders/commit.wgsl`.
+
+use super::TRAVERSAL_WGSL;
+use super::control::{CONTROL_WGSL, Control};
+use super::stored;
+use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::traversal::{Chunk, Traversal};
+use crate::plan::Operand;
+
+wgsl_struct! {
+    /// One dispatch's chunk.
+    pub(crate) struct Commit {
+        pub(crate) chunk: Chunk,
+    }
+}
+
+pub(crate) const KERNEL: Kernel = Kernel {
+    name: "commit",
+    text: &[CONTROL_WGSL, TRAVERSAL_WGSL, include_str!("../../shaders/commit.wgsl")],
+    bindings: &[
+        ("control", Access::Uniform),
+        ("commit", Access::Uniform),
+        ("dst", Access::Write),
+        ("src", Access::Read),
+    ],
+    vectors: &["dst", "src"],
+    structs: &[Control::LAYOUT, Commit::LAYOUT, Chunk::LAYOUT],
+};
+
+/// How both vectors are stored.
+pub(crate) fn formats(from: Operand, to: Operand) -> Formats {
+    stored(&["dst", "src"], [to, from])
+}
+
+pub(crate) fn constants(walk: &Traversal) -> Constants {
+    walk.constants()
+}

@@ -1,0 +1,87 @@
+//! Host side of `shaders/finish.wgsl`.
+
+use super::TRAVERSAL_WGSL;
+use super::control::{CONTROL_WGSL, Control};
+use super::moments::{Kinds, MOMENTS_WGSL, MOMENTUM_WGSL, Moments};
+use super::shape::{Binding, INPUTS, Template, load};
+use super::stored;
+use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::template::Table;
+use crate::device::traversal::{Chunk, Traversal};
+use crate::plan::{self, Diagonal, Name};
+
+wgsl_struct! {
+    /// One dispatch's weights and chunk.
+    pub(crate) struct Finish {
+        pub(crate) weights: [[f32; 4]; 4],
+        pub(crate) chunk: Chunk,
+    }
+}
+
+const TEMPLATE: Template = Template {
+    name: "finish",
+    text: &[
+        CONTROL_WGSL,
+        TRAVERSAL_WGSL,
+        MOMENTS_WGSL,
+        MOMENTUM_WGSL,
+        include_str!("../../shaders/finish.wgsl"),
+    ],
+    uniforms: &[
+        ("control", Access::Uniform),
+        ("finish", Access::Uniform),
+        ("moments", Access::Uniform),
+    ],
+    structs: &[Control::LAYOUT, Finish::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
+    stateful_structs: &[],
+};
+
+fn judged(finish: &plan::Finish) -> bool {
+    finish.target.name != Name::Theta
+}
+
+/// The bindings after the uniforms, in order.
+pub(crate) fn bindings(finish: &plan::Finish, kinds: Kinds) -> Vec<Binding> {
+    let mut bindings = vec![Binding::Output("dst")];
+    bindings.extend(kinds.has_mean().then_some(Binding::Mean));
+    bindings.extend((finish.diagonal != Diagonal::None).then_some(Binding::Second));
+    bindings.extend(judged(finish).then_some(Binding::Theta));
+    bindings.extend(INPUTS[..finish.gradients.len()].iter().map(|name| Binding::Input(name)));
+    bindings
+}
+
+/// The kernel for an operation.
+pub(crate) fn kernel(finish: &plan::Finish, kinds: Kinds) -> &'static Kernel {
+    let terms = INPUTS[..finish.gradients.len()].iter().map(|name| load(name, true));
+    let theta = if judged(finish) { "theta[i]" } else { "dst[i]" };
+    let lists = vec![("terms".into(), terms.collect()), ("theta".into(), vec![theta.to_owned()])];
+    TEMPLATE.kernel(&bindings(finish, kinds), Table { flags: vec![], lists })
+}
+
+/// How its vectors are stored.
+pub(crate) fn formats(finish: &plan::Finish, kinds: Kinds) -> Formats {
+    let mut formats = stored(&INPUTS, finish.gradients.iter().map(|&(_, k)| k));
+    formats.extend(kinds.formats());
+    formats.extend(kinds.mean_formats());
+    formats
+}
+
+pub(crate) fn constants(finish: &plan::Finish, kinds: Kinds, walk: &Traversal) -> Constants {
+    let mut constants = walk.constants();
+    constants.extend(kinds.constants());
+    constants.extend([
+        ("UPDATE", f64::from(u8::from(finish.diagonal == Diagonal::Update))),
+        ("MOMENTUM", kinds.momentum()),
+        ("MEAN_HALVES", kinds.mean_halves()),
+        ("JUDGED", f64::from(u8::from(judged(finish)))),
+    ]);
+    constants
+}
+
+pub(crate) fn uniform(finish: &plan::Finish, chunk: Chunk) -> Finish {
+    let mut weights = [[0.0; 4]; 4];
+    for (j, (weight, _)) in finish.gradients.iter().enumerate() {
+        weights[j / 4][j % 4] = *weight as f32;
+    }
+    Finish { weights, chunk }
+}

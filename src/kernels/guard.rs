@@ -1,0 +1,45 @@
+//! Host side of `shaders/guard.wgsl`.
+
+use super::stored;
+use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL};
+use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::traversal::{Chunk, Traversal};
+use crate::plan::Operand;
+
+wgsl_struct! {
+    /// The guarded gradient's stage and one dispatch's chunk.
+    pub(crate) struct Guard {
+        pub(crate) stage: u32,
+        pub(crate) unused_0: u32,
+        pub(crate) unused_1: u32,
+        pub(crate) unused_2: u32,
+        pub(crate) chunk: Chunk,
+    }
+}
+
+pub(crate) const KERNEL: Kernel = Kernel {
+    name: "guard",
+    text: &[
+        TRAVERSAL_WGSL,
+        FINITE_WGSL,
+        PARTIALS_WGSL,
+        SCALED_SUM_WGSL,
+        include_str!("../../shaders/guard.wgsl"),
+        PUT_ROOTS_WGSL,
+    ],
+    bindings: &[("guard", Access::Uniform), ("partials", Access::Write), ("k", Access::Read)],
+    vectors: &["k"],
+    structs: &[Guard::LAYOUT, Chunk::LAYOUT],
+};
+
+/// How k is stored.
+pub(crate) fn formats(k: Operand) -> Formats {
+    stored(&["k"], [k])
+}
+
+pub(crate) fn constants(norm: bool, squares: bool, walk: &Traversal) -> Constants {
+    let mut constants = walk.sum_constants();
+    let flag = |b: bool| f64::from(u8::from(b));
+    constants.extend([("NORM", flag(norm)), ("SQUARES", flag(squares))]);
+    constants
+}

@@ -1,0 +1,50 @@
+//! The kernels of an optimizer, one file an operation: from what a plan wants to a shader,
+//! its bindings, its constants and its uniform.
+
+pub(crate) mod average;
+pub(crate) mod choose;
+pub(crate) mod combine;
+pub(crate) mod commit;
+pub(crate) mod control;
+pub(crate) mod decay;
+pub(crate) mod estimate;
+pub(crate) mod field;
+pub(crate) mod finish;
+pub(crate) mod fit;
+pub(crate) mod guard;
+pub(crate) mod moments;
+pub(crate) mod pack;
+pub(crate) mod padding;
+pub(crate) mod radius;
+pub(crate) mod registers;
+pub(crate) mod settings;
+pub(crate) mod shape;
+#[cfg(test)]
+mod storage_tests;
+pub(crate) mod verdict;
+
+use crate::device::kernel::{Format, Formats};
+use crate::format::Rounding;
+use crate::plan::Operand;
+
+pub(crate) const FINITE_WGSL: &str = include_str!("../../shaders/shared/finite.wgsl");
+pub(crate) const PARTIALS_WGSL: &str = include_str!("../../shaders/shared/partials.wgsl");
+pub(crate) const PREPARE_WGSL: &str = include_str!("../../shaders/shared/prepare.wgsl");
+pub(crate) const PUT_ROOTS_WGSL: &str = include_str!("../../shaders/shared/put_roots.wgsl");
+pub(crate) const RECORD_WGSL: &str = include_str!("../../shaders/shared/record.wgsl");
+pub(crate) const RULES_WGSL: &str = include_str!("../../shaders/shared/rules.wgsl");
+pub(crate) const SCALED_SUM_WGSL: &str = include_str!("../../shaders/shared/scaled_sum.wgsl");
+pub(crate) const SETTINGS_WGSL: &str = include_str!("../../shaders/shared/settings.wgsl");
+pub(crate) const TAKE_ROOTS_WGSL: &str = include_str!("../../shaders/shared/take_roots.wgsl");
+pub(crate) const TRAVERSAL_WGSL: &str = include_str!("../../shaders/shared/traversal.wgsl");
+pub(crate) const WORKGROUP_SUM_WGSL: &str = include_str!("../../shaders/shared/workgroup_sum.wgsl");
+
+/// Formats of the vectors that these bindings hold, in order.
+pub(crate) fn stored(
+    names: &[&'static str],
+    operands: impl IntoIterator<Item = Operand>,
+) -> Formats {
+    let rounding = Rounding::Nearest;
+    let pairs = names.iter().zip(operands).filter(|(_, operand)| operand.storage.is_narrow());
+    pairs.map(|(name, Operand { storage, .. })| (*name, Format { storage, rounding })).collect()
+}

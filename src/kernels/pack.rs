@@ -1,0 +1,19 @@
+//! Host side of `shaders/pack.wgsl`.
+
+use super::TRAVERSAL_WGSL;
+use super::stored;
+use crate::device::kernel::{Access, Formats, Kernel};
+use crate::device::traversal::Chunk;
+use crate::plan::Operand;
+
+pub(crate) const KERNEL: Kernel = Kernel {
+    name: "pack",
+    text: &[TRAVERSAL_WGSL, include_str!("../../shaders/pack.wgsl")],
+    bindings: &[("chunk", Access::Uniform), ("src", Access::Read), ("dst", Access::Write)],
+    vectors: &["dst"],
+    structs: &[Chunk::LAYOUT],
+};
+
+pub(crate) fn formats(to: Operand) -> Formats {
+    stored(&["dst"], [to])
+}

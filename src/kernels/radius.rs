@@ -1,0 +1,69 @@
+//! Host side of `shaders/radius.wgsl`.
+
+use super::control::{CONTROL_WGSL, Control};
+use super::moments::{Kinds, MOMENTS_WGSL, Moments};
+use super::stored;
+use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL};
+use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::traversal::{Chunk, Traversal};
+use crate::plan::{self, Diagonal};
+
+wgsl_struct! {
+    /// One dispatch's place.
+    pub(crate) struct Radius {
+        pub(crate) bank: u32,
+        pub(crate) offset: u32,
+        pub(crate) unused_0: u32,
+        pub(crate) unused_1: u32,
+        pub(crate) chunk: Chunk,
+    }
+}
+
+pub(crate) const KERNEL: Kernel = Kernel {
+    name: "radius",
+    text: &[
+        CONTROL_WGSL,
+        TRAVERSAL_WGSL,
+        FINITE_WGSL,
+        PARTIALS_WGSL,
+        SCALED_SUM_WGSL,
+        MOMENTS_WGSL,
+        include_str!("../../shaders/radius.wgsl"),
+        PUT_ROOTS_WGSL,
+    ],
+    bindings: &[
+        ("control", Access::Uniform),
+        ("radius", Access::Uniform),
+        ("moments", Access::Uniform),
+        ("vector", Access::Write),
+        ("partials", Access::Write),
+        ("second", Access::Write),
+        ("theta", Access::Read),
+        ("first", Access::Read),
+        ("beside", Access::Read),
+    ],
+    vectors: &["second", "first"],
+    structs: &[Control::LAYOUT, Radius::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
+};
+
+/// How its vectors are stored.
+pub(crate) fn formats(op: &plan::Radius, kinds: Kinds) -> Formats {
+    let mut formats = stored(&["first"], op.others.into_iter().flatten());
+    if op.diagonal != Diagonal::None {
+        formats.extend(kinds.formats());
+    }
+    formats
+}
+
+pub(crate) fn constants(op: &plan::Radius, kinds: Kinds, walk: &Traversal) -> Constants {
+    let flag = |b: bool| f64::from(u8::from(b));
+    let mut constants = walk.sum_constants();
+    if op.diagonal != Diagonal::None {
+        constants.extend(kinds.constants());
+    }
+    constants.extend([
+        ("START", flag(op.others.is_none())),
+        ("UPDATE", flag(op.diagonal == Diagonal::Update)),
+    ]);
+    constants
+}

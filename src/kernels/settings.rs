@@ -1,0 +1,131 @@
+//! What the host tells the device between submits. WGSL twin:
+//! `shaders/shared/settings.wgsl`.
+
+use crate::device::kernel::wgsl_struct;
+use crate::ingredients::{Adaptive, Curve, Limiter, MAX_PIECES, Rejection, Rule, StepSize};
+
+wgsl_struct! {
+    /// A piece of a schedule.
+    pub struct Piece {
+        pub start: u32,
+        pub curve: u32,
+        /// Steps of the piece, or steps for one factor.
+        pub span: f32,
+        pub initial: f32,
+        /// Value at the end, or log₂ of the factor.
+        pub end: f32,
+        pub unused_0: u32,
+        pub unused_1: u32,
+        pub unused_2: u32,
+    }
+}
+
+wgsl_struct! {
+    /// Limits and constants of an optimizer's attempts.
+    pub struct Settings {
+        pub end_high: f32,
+        pub end_low: f32,
+        pub accepted_limit: u32,
+        pub stages: u32,
+        pub partials: u32,
+        pub ring: u32,
+        pub log_second: f32,
+        pub log_mean: f32,
+        pub rtol: f32,
+        pub atol: f32,
+        pub safety: f32,
+        pub exponent_0: f32,
+        pub exponent_1: f32,
+        pub exponent_2: f32,
+        pub h_min: f32,
+        pub h_max: f32,
+        pub most_rejections: u32,
+        pub skip_refused: u32,
+        pub restart: u32,
+        pub first_h: f32,
+        pub count: f32,
+        pub clip: f32,
+        pub rule_0: f32,
+        pub rule_1: f32,
+        pub rule_2: f32,
+        pub rule: u32,
+        pub first_exponent: f32,
+        /// 1: the smooth limiter.
+        pub arctan: u32,
+        pub schedule: [Piece; MAX_PIECES],
+    }
+}
+
+impl Settings {
+    /// How h is chosen from now on.
+    pub fn set_step_size(&mut self, step_size: &StepSize) {
+        self.schedule = [Piece { start: u32::MAX, ..Piece::default() }; MAX_PIECES];
+        for (to, piece) in self.schedule.iter_mut().zip(step_size.pieces()) {
+            let (curve, initial, end, span) = match piece.curve {
+                Curve::Linear { from, to, steps } => (0, from, to, steps),
+                Curve::Cosine { from, to, steps } => (1, from, to, steps),
+                Curve::Exponential { from, rate, every } => (2, from, rate.log2(), every),
+                Curve::Stairs { from, rate, every } => (3, from, rate.log2(), every),
+            };
+            *to = Piece {
+                start: piece.start,
+                curve,
+                span: span as f32,
+                initial: initial as f32,
+                end: end as f32,
+                ..Piece::default()
+            };
+        }
+    }
+
+    /// How errors, of order `k`, are judged.
+    pub fn set_adaptive(&mut self, adaptive: &Adaptive, k: usize) {
+        let [now, last, before] = adaptive.exponents(k);
+        (self.rtol, self.atol) = (adaptive.rtol as f32, adaptive.atol as f32);
+        self.arctan = u32::from(adaptive.limiter == Some(Limiter::Arctan));
+        self.safety = adaptive.safety as f32;
+        self.exponent_0 = now as f32;
+        self.exponent_1 = last as f32;
+        self.exponent_2 = before as f32;
+        (self.h_min, self.h_max) = (adaptive.h_min as f32, adaptive.h_max as f32);
+        self.most_rejections = adaptive.most_rejections;
+        self.skip_refused = u32::from(adaptive.rejection == Rejection::Skip);
+        self.first_exponent = 1.0 / k as f32;
+    }
+
+    /// How h follows from loss and curvature; `lead` is a₂₁ of the method.
+    pub fn set_rule(&mut self, rule: &Rule, lead: f64) {
+        let (number, first, second) = match *rule {
+            Rule::Dal { p, h_max, .. } => (1, h_max, p),
+            Rule::RescaledDal { c, p, .. } => (2, c, p),
+            Rule::Polyak { h_max } => (3, h_max, 0.0),
+            Rule::SgdG2 { h, beta } => (4, h, beta),
+            Rule::Stable { fraction, h_max } => (5, h_max, fraction),
+        };
+        (self.rule, self.rule_0, self.rule_1) = (number, first as f32, second as f32);
+        self.rule_2 = lead.abs() as f32;
+    }
+
+    /// Integrate to `end`, or without end.
+    pub fn set_end(&mut self, end: Option<f64>) {
+        [self.end_high, self.end_low] = Self::split(end);
+    }
+
+    /// Where time ends, as a sum of two; `f32::MAX` where it does not.
+    pub(crate) fn split(end: Option<f64>) -> [f32; 2] {
+        let end = end.unwrap_or(f64::from(f32::MAX));
+        let high = end as f32;
+        [high, (end - f64::from(high)) as f32]
+    }
+
+    /// What a time is on the device.
+    pub(crate) fn on_device(time: f64) -> f64 {
+        let [high, low] = Self::split(Some(time));
+        f64::from(high) + f64::from(low)
+    }
+
+    /// Where time ends; `f32::MAX` where it does not.
+    pub(crate) fn end(&self) -> f64 {
+        f64::from(self.end_high) + f64::from(self.end_low)
+    }
+}

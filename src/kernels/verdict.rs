@@ -1,0 +1,129 @@
+//! Host side of `shaders/begin.wgsl` and `shaders/verdict.wgsl`, the kernels
+//! that decide, and of the record they write.
+
+use super::control::{CONTROL_WGSL, Control};
+use super::settings::{Piece, Settings};
+use super::{
+    FINITE_WGSL, PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SCALED_SUM_WGSL,
+    SETTINGS_WGSL, TAKE_ROOTS_WGSL, TRAVERSAL_WGSL,
+};
+use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
+
+wgsl_struct! {
+    /// One attempt as the device records it: `shaders/shared/record.wgsl`.
+    pub(crate) struct Record {
+        pub(crate) attempt: u32,
+        pub(crate) verdict: u32,
+        pub(crate) stage: u32,
+        pub(crate) batch: u32,
+        pub(crate) h: f32,
+        pub(crate) time_high: f32,
+        pub(crate) time_low: f32,
+        pub(crate) loss: u32,
+        pub(crate) grad_norm: f32,
+        pub(crate) error: f32,
+        pub(crate) accepted: u32,
+        pub(crate) skipped: u32,
+        pub(crate) refused: u32,
+        pub(crate) evaluations: u32,
+        pub(crate) curvature: f32,
+        pub(crate) non_finite: u32,
+        pub(crate) stages: u32,
+        pub(crate) radius: f32,
+        pub(crate) radius_state: u32,
+        pub(crate) cursor: u32,
+        pub(crate) draws: u32,
+        pub(crate) stood: u32,
+    }
+}
+
+wgsl_struct! {
+    /// What the host recorded for an attempt.
+    pub(crate) struct Recorded {
+        pub(crate) draws: u32,
+    }
+}
+
+pub(crate) const IDLE: u32 = 0;
+pub(crate) const ACCEPTED: u32 = 1;
+pub(crate) const SKIPPED: u32 = 2;
+pub(crate) const MEASURED: u32 = 3;
+pub(crate) const REFUSED: u32 = 4;
+pub(crate) const NO_LOSS: u32 = 0x7fc0_4b55;
+
+pub(crate) const BEGIN: Kernel = Kernel {
+    name: "begin",
+    text: &[
+        CONTROL_WGSL,
+        SETTINGS_WGSL,
+        FINITE_WGSL,
+        PARTIALS_WGSL,
+        RECORD_WGSL,
+        RULES_WGSL,
+        include_str!("../../shaders/begin.wgsl"),
+        PREPARE_WGSL,
+    ],
+    bindings: &[
+        ("control", Access::Write),
+        ("settings", Access::Uniform),
+        ("partials", Access::Write),
+        ("loss", Access::Write),
+    ],
+    vectors: &[],
+    structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT],
+};
+
+pub(crate) const VERDICT: Kernel = Kernel {
+    name: "verdict",
+    text: &[
+        CONTROL_WGSL,
+        SETTINGS_WGSL,
+        TRAVERSAL_WGSL,
+        FINITE_WGSL,
+        PARTIALS_WGSL,
+        SCALED_SUM_WGSL,
+        TAKE_ROOTS_WGSL,
+        RECORD_WGSL,
+        RULES_WGSL,
+        include_str!("../../shaders/shared/controller.wgsl"),
+        include_str!("../../shaders/verdict.wgsl"),
+        PREPARE_WGSL,
+    ],
+    bindings: &[
+        ("control", Access::Write),
+        ("settings", Access::Uniform),
+        ("partials", Access::Write),
+        ("loss", Access::Write),
+        ("ring", Access::Write),
+        ("last_loss", Access::Write),
+        ("recorded", Access::Uniform),
+    ],
+    vectors: &[],
+    structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT, Record::LAYOUT, Recorded::LAYOUT],
+};
+
+/// What a verdict is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// Looks at loss and gradient, and counts for nothing.
+    pub(crate) measure: bool,
+    /// There is an error estimate.
+    pub(crate) judged: bool,
+    /// Of two sums.
+    pub(crate) two: bool,
+    /// k_s and its loss serve the next attempt.
+    pub(crate) reuse: bool,
+    /// k₁ came from the attempt before.
+    pub(crate) reused: bool,
+}
+
+pub(crate) fn constants(kind: Kind) -> Constants {
+    let flag = |b: bool| f64::from(u8::from(b));
+    vec![
+        ("MEASURE", flag(kind.measure)),
+        ("JUDGED", flag(kind.judged)),
+        ("TWO", flag(kind.two)),
+        ("REUSE", flag(kind.reuse)),
+        ("REUSED", flag(kind.reused)),
+    ]
+}
