@@ -1,4 +1,4 @@
-//! Which form computes a product: by a model of how long each would take.
+//! Chooses the form that computes a product, by a model of how long each would take.
 
 use super::options::Products;
 use super::product::{Kind, Shape};
@@ -6,7 +6,7 @@ use super::tail::{self, Tail};
 use crate::error::ModelError;
 use crate::gpu::Gpu;
 
-/// How a product is computed.
+/// The form in which a product is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
     /// `shaders/shared/product_register.wgsl`
@@ -77,7 +77,7 @@ impl Choice {
     }
 }
 
-/// Which forms there are to choose from, on one adapter.
+/// The forms there are to choose from, on one adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
     products: Products,
@@ -95,18 +95,18 @@ impl Method {
         Self { products }
     }
 
-    /// Of products that do not depend on the adapter, for tests.
+    /// Makes products that do not depend on the adapter, for tests.
     #[cfg(test)]
     pub fn of(products: Products) -> Self {
         Self { products }
     }
 
-    /// Whether the last layers may be one dispatch.
+    /// Tells whether the last layers may be one dispatch.
     pub fn has_tail(self) -> bool {
         matches!(self.products, Products::Auto | Products::Fused)
     }
 
-    /// Whether they must be.
+    /// Tells whether they must be.
     pub fn wants_tail(self) -> bool {
         self.products == Products::Fused
     }
@@ -124,7 +124,7 @@ impl Method {
         Ok(())
     }
 
-    /// Whether W is packed and transposed, and gradients are written straight.
+    /// Tells whether W is packed and transposed, and gradients are written straight.
     pub fn is_register(self) -> bool {
         self.products == Products::Register
     }
@@ -179,12 +179,12 @@ fn added(choice: Choice, shape: &Shape) -> f64 {
     (4 * shape.outputs * choice.chunks) as f64 / MOVED
 }
 
-/// What a form costs, in microseconds: fitted to `docs/results/forms-h100.txt`.
+/// The cost of a form, in microseconds: fitted to `docs/results/forms-h100.txt`.
 struct Cost {
     /// A round of one depth, alone and of a multiprocessor that has many workgroups.
     alone: f64,
     full: f64,
-    /// What comes after the rounds, likewise.
+    /// The time after the rounds, likewise.
     alone_end: f64,
     full_end: f64,
 }
@@ -239,7 +239,7 @@ mod tests {
 
     type Product = (&'static str, [usize; 3]);
 
-    /// Of each product the choices with what they took.
+    /// Reads for each product the choices with what they took.
     fn measured() -> BTreeMap<Product, Vec<(Choice, Shape, f64)>> {
         let mut all = BTreeMap::<_, Vec<_>>::new();
         let lines = MEASURED.lines().skip_while(|line| !line.is_empty());

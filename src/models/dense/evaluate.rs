@@ -10,7 +10,7 @@ use crate::gpu::control::Control;
 use crate::gpu::vector::Vector;
 use crate::gpu::waiting::Waiting;
 
-/// How well parameters do on a data set.
+/// The score of parameters on a data set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluated {
     /// Mean loss over the samples.
@@ -21,7 +21,7 @@ pub struct Evaluated {
     pub samples: usize,
 }
 
-/// What the rows of an evaluation are held against.
+/// The targets that the rows of an evaluation are held against.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     pub count: usize,
