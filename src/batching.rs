@@ -18,7 +18,7 @@ use crate::optimizer::OptimizerError;
 use crate::source::{self, Batches, Draws, Evaluation, GradientSource, SourceError, Tickets};
 
 wgsl_struct! {
-    /// Which of `count` micro-batches an evaluation sees.
+    /// The micro-batch, of `count`, that an evaluation sees.
     pub(crate) struct Share {
         pub(crate) count: u32,
         pub(crate) index: u32,
@@ -28,7 +28,7 @@ wgsl_struct! {
 }
 
 wgsl_struct! {
-    /// Which of an attempt's stages an evaluation is for.
+    /// The stage of an attempt that an evaluation is for.
     pub(crate) struct Stage {
         pub(crate) draw: u32,
         pub(crate) unused_0: u32,
@@ -38,7 +38,7 @@ wgsl_struct! {
 }
 
 wgsl_struct! {
-    /// What the micro-batches of a gradient come to: `shaders/shared/account.wgsl`.
+    /// The sums over the micro-batches of a gradient: `shaders/shared/account.wgsl`.
     pub(crate) struct Account {
         pub(crate) unit: f32,
         pub(crate) weight: f32,
@@ -172,9 +172,9 @@ pub struct PerStage<S> {
     gpu: Gpu,
     inner: S,
     control: wgpu::Buffer,
-    /// As many as were wanted, by pieces.
+    /// The stages wanted so far, by pieces.
     stages: Vec<Table>,
-    /// By the control block they read: one for each stage.
+    /// Bind groups by the control block that they read: one for each stage.
     groups: Recent<wgpu::Buffer, Vec<wgpu::BindGroup>>,
     tickets: Tickets,
 }
@@ -303,7 +303,7 @@ pub struct Accumulated<S> {
     most: usize,
     shares: Table,
     chunks: Table,
-    /// By the control block they read: one for each part.
+    /// Bind groups by the control block that they read: one for each part.
     groups: Recent<wgpu::Buffer, Vec<wgpu::BindGroup>>,
     cache: BindCache<Arc<Vec<(wgpu::BindGroup, u32)>>>,
     tickets: Tickets,

@@ -1,4 +1,4 @@
-//! What can be said of a method before it is ever run.
+//! Findings: what can be said of a method before it is ever run.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::plan::PlanError;
 use crate::plan::{Options, Plan};
 use crate::tableau::printable;
 
-/// What a method is and what it costs, all of it computed from its coefficients
+/// The order, limits and costs of a method, all computed from its coefficients
 /// and from its plans.
 ///
 /// ```
@@ -29,7 +29,7 @@ pub struct Findings {
     pub source: String,
     pub stages: usize,
     pub order: usize,
-    /// Of the embedded weights, if there are any.
+    /// Order of the embedded weights, if there are any.
     pub embedded_order: Option<usize>,
     /// The largest hλ at which a decay with rate λ does not grow: see
     /// [`Tableau::real_limit`](crate::Tableau::real_limit).
@@ -44,7 +44,7 @@ pub struct Findings {
     pub adaptive: Option<Cost>,
 }
 
-/// What an attempt costs besides the gradients themselves, without ingredients.
+/// The cost of an attempt besides the gradients themselves, without ingredients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cost {
@@ -52,9 +52,9 @@ pub struct Cost {
     pub evaluations: u32,
     /// Words per parameter that the method itself moves.
     pub words_bare: usize,
-    /// The same with the guard's pass or the commit.
+    /// Words with the guard's pass or the commit.
     pub words_guarded: usize,
-    /// With one kernel per axpy, bare.
+    /// Words with one kernel per axpy, bare.
     pub words_unfused: usize,
     /// Vectors of the parameters' length that live at once.
     pub vectors: usize,
@@ -147,7 +147,7 @@ impl fmt::Display for Findings {
     }
 }
 
-/// As few digits as say it to four decimals.
+/// Writes a number in as few digits as say it to four decimals.
 ///
 /// ```
 /// use kutta::findings::decimals;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use half::{bf16, f16};
 
-/// How the elements of a vector are stored. With x an f32 and x̃ what is read back,
+/// The format of a vector's elements. With x an f32 and x̃ what is read back,
 ///
 /// ```text
 /// |x̃ − x| ≤ u |x|                           least normal ≤ |x| ≤ largest
@@ -54,7 +54,7 @@ impl Storage {
         }
     }
 
-    /// Whether it holds less than f32.
+    /// Tells whether it holds less than f32.
     pub fn is_narrow(self) -> bool {
         self != Self::F32
     }
@@ -88,7 +88,7 @@ impl Storage {
     }
 }
 
-/// How the state of momentum and preconditioner is rounded where it is stored narrow.
+/// The rounding of the state of momentum and preconditioner where it is stored narrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 #[cfg_attr(
     feature = "checkpoint",
@@ -96,7 +96,7 @@ impl Storage {
     serde(rename_all = "kebab-case", deny_unknown_fields)
 )]
 pub enum Rounding {
-    /// To nearest, ties to even. What changes by less than u of itself in a step, as
+    /// Rounds to nearest, ties to even. A value that changes by less than u of itself in a step, as
     /// averages with a β above 1 − u do, then stays where it is.
     #[default]
     Nearest,

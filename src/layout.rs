@@ -89,13 +89,13 @@ impl Tensor {
         self.len() == 0
     }
 
-    /// Where the tensor lies in the flat vector, in elements.
+    /// The tensor's range in the flat vector, in elements.
     pub fn range(&self) -> Range<usize> {
         self.offset..self.offset + self.len()
     }
 }
 
-/// How named tensors lie in one flat vector.
+/// A layout places named tensors in one flat vector.
 ///
 /// ```
 /// use kutta::{Init, ParamLayout};
@@ -209,7 +209,7 @@ impl ParamLayout {
         None
     }
 
-    /// The same tensors in other parameter groups: `groups[g]` names those of
+    /// Puts the same tensors into other parameter groups: `groups[g]` names those of
     /// group g.
     ///
     /// ```

@@ -70,3 +70,8 @@ pub use reports::{Fallback, Report, Verdict};
 pub use source::{BatchTicket, Batches, Draws, Evaluation, GradientSource, SourceError};
 pub use tableau::Tableau;
 pub use wgpu;
+
+/// The README's Rust is compiled as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -1,4 +1,4 @@
-//! How many attempts fit into a frame: by the device's timestamps, or by how long the
+//! Chooses how many attempts fit a host frame: by the device's timestamps, or by how long the
 //! host's frames took. Knows no device.
 
 use std::collections::VecDeque;
@@ -30,7 +30,7 @@ const UNDER_WAY: u32 = 2;
 const PATIENCE: u32 = 16;
 const MOST_PATIENCE: u32 = 256;
 
-/// Where an attempt does not fit even alone, the least share of one for a frame.
+/// The least share of an attempt for a frame, where one does not fit even alone.
 const LEAST: f64 = 1.0 / 16.0;
 
 /// Paces the attempts of one optimizer. Costs and shares are in gradients, for methods
@@ -42,7 +42,7 @@ pub(crate) struct Pacer {
     /// Gradients of the newest of them.
     newest: f64,
     frames: Option<Frames>,
-    /// What is left of shares below one attempt.
+    /// The rest of shares below one attempt.
     credit: f64,
     /// Budget, gradients of an attempt, and gradients of the last frame.
     budget: f64,
@@ -50,7 +50,7 @@ pub(crate) struct Pacer {
     last: f64,
 }
 
-/// What is known of the host's frames.
+/// Knowledge of the host's frames.
 #[derive(Clone, Debug)]
 struct Frames {
     /// Gradients for each.
@@ -114,7 +114,7 @@ impl Pacer {
         1
     }
 
-    /// What was recorded, where that is less than [`Pacer::next`] said.
+    /// Takes in what was recorded, where that is less than [`Pacer::next`] said.
     pub(crate) fn recorded(&mut self, attempts: u32) {
         self.last = f64::from(attempts) * self.per_attempt;
     }

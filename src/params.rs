@@ -47,7 +47,7 @@ impl<'a> Params<'a> {
         Ok(self.vector.read(self.gpu)?)
     }
 
-    /// As [`Params::read`] without blocking.
+    /// Reads as [`Params::read`] does, without blocking.
     ///
     /// # Errors
     /// As [`Params::read`].
@@ -64,7 +64,7 @@ impl<'a> Params<'a> {
         Ok(self.vector.read_range(self.gpu, range)?)
     }
 
-    /// As [`Params::tensor`] without blocking.
+    /// Reads as [`Params::tensor`] does, without blocking.
     ///
     /// # Errors
     /// As [`Params::tensor`].

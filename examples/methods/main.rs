@@ -4,7 +4,7 @@
 //! cargo run --release --example methods                         # the table
 //! cargo run --release --example methods -- --out docs/results   # and pictures
 //! cargo run --release --example methods -- --method mine.json   # one more row
-//! cargo run --release --example methods -- --readme             # README's table
+//! cargo run --release --example methods -- --readme             # the tables of README.md and docs/methods.md
 //! ```
 
 #[macro_use]
@@ -49,7 +49,7 @@ struct Args {
     /// A further method: a file of your own that ends in .json
     #[arg(long, value_name = "FILE", conflicts_with = "readme")]
     method: Vec<String>,
-    /// Writes the rows of README.md, found in the present folder
+    /// Writes the rows of README.md and docs/methods.md, found in the present folder
     #[arg(long)]
     readme: bool,
 }
@@ -76,13 +76,15 @@ fn entries(files: &[String]) -> Result<Vec<Entry>, Box<dyn Error>> {
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut outputs = Outputs::default();
     if args.readme {
-        let path = Path::new("README.md");
-        let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let updated = readme::updated(&text)?;
-        if updated == text {
-            say!("{} was up to date", path.display());
-        } else if outputs.file("--readme", path)?.put(&updated) {
-            say!("{} is rewritten", path.display());
+        for page in &readme::PAGES {
+            let path = Path::new(page.path);
+            let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            let updated = page.updated(&text)?;
+            if updated == text {
+                say!("{} was up to date", path.display());
+            } else if outputs.file("--readme", path)?.put(&updated) {
+                say!("{} is rewritten", path.display());
+            }
         }
     }
     let entries = entries(&args.method)?;

@@ -1,10 +1,22 @@
-//! The table of README.md.
+//! The tables of README.md and docs/methods.md.
 
 use kutta::findings::{Cost, decimals};
 use kutta::{Findings, Method};
 
+/// A file with a table of methods between its marks.
+pub struct Page {
+    pub path: &'static str,
+    /// The methods of its rows; none: all that have a name.
+    pub names: &'static [&'static str],
+}
+
+pub const PAGES: [Page; 2] = [
+    Page { path: "README.md", names: &["euler", "heun", "rk4", "dp5", "rdpk3sp35", "rkc2"] },
+    Page { path: "docs/methods.md", names: &[] },
+];
+
 pub const START: &str =
-    "<!-- The rows are computed: cargo run --release --example methods -- --readme -->\n";
+    "<!-- The rows are computed: cargo run --release -p kutta-cli -- methods --readme -->\n";
 pub const END: &str = "<!-- End of the computed rows. -->\n";
 
 const HEAD: &str = "\
@@ -27,18 +39,28 @@ fn row(f: &Findings) -> String {
     )
 }
 
-/// The text with the rows between its two marks as they should be.
-///
-/// # Errors
-/// A text without the marks, or a method that cannot be planned.
-pub fn updated(text: &str) -> Result<String, String> {
-    let missing = |mark: &str| format!("README.md has no line {}", mark.trim_end());
-    let (before, rest) = text.split_once(START).ok_or_else(|| missing(START))?;
-    let (_, after) = rest.split_once(END).ok_or_else(|| missing(END))?;
-    let mut rows = String::from(HEAD);
-    for method in Method::all() {
-        rows += &row(&Findings::of(&method).map_err(|error| error.to_string())?);
+impl Page {
+    /// The text with the rows between its two marks as they should be.
+    ///
+    /// # Errors
+    /// A text without the marks, a name of no method, or a method that cannot be planned.
+    pub fn updated(&self, text: &str) -> Result<String, String> {
+        let missing = |mark: &str| format!("{} has no line {}", self.path, mark.trim_end());
+        let (before, rest) = text.split_once(START).ok_or_else(|| missing(START))?;
+        let (_, after) = rest.split_once(END).ok_or_else(|| missing(END))?;
+        let mut rows = String::from(HEAD);
+        for method in self.methods()? {
+            rows += &row(&Findings::of(&method).map_err(|error| error.to_string())?);
+        }
+        // Markdown wants an empty line between a comment and a table.
+        Ok(format!("{before}{START}\n{rows}\n{END}{after}"))
     }
-    // Markdown wants an empty line between a comment and a table.
-    Ok(format!("{before}{START}\n{rows}\n{END}{after}"))
+
+    fn methods(&self) -> Result<Vec<Method>, String> {
+        if self.names.is_empty() {
+            return Ok(Method::all());
+        }
+        let named = |name: &&str| name.parse::<Method>().map_err(|error| error.to_string());
+        self.names.iter().map(named).collect()
+    }
 }

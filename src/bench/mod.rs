@@ -5,7 +5,7 @@
 //! Nothing here takes a time: that is up to the program, see `examples/roofline`.
 //!
 //! ```no_run
-//! use kutta::{Gpu, Ingredients, Method, measure::Bench, plan::Options};
+//! use kutta::{Gpu, Ingredients, Method, bench::Bench, plan::Options};
 //!
 //! let gpu = Gpu::new()?;
 //! let bench = Bench::new(&gpu, &Method::rk4(), &Ingredients::default(), Options::default(), 1 << 20, 1)?;

@@ -1,4 +1,4 @@
-//! What keeps a checkpoint from being written, read or resumed from.
+//! Errors that keep a checkpoint from being written, read or resumed from.
 
 use std::path::PathBuf;
 

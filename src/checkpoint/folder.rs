@@ -19,13 +19,13 @@ const BEFORE: &str = "attempt-";
 const AFTER: &str = ".safetensors";
 /// Appended to the name of a file that was found to be damaged.
 const ASIDE: &str = ".damaged";
-/// And to that of another one that was passed over, when its place is wanted.
+/// Appended to the name of another file that was passed over, when its place is wanted.
 const PASSED_OVER: &str = ".passed-over";
 
 /// Checkpoints that [`Checkpoints`] keeps unless told otherwise.
 const KEPT: usize = 3;
 
-/// How often there is a checkpoint.
+/// The interval between checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Every {
     /// Attempts.
@@ -117,8 +117,8 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// In this folder, which is made if it is not there; only when asked for, unless
-    /// [`Checkpoints::every`] says more.
+    /// Keeps checkpoints in this folder, which is made if it is not there. One is made only when
+    /// asked for, unless [`Checkpoints::every`] says more.
     ///
     /// # Errors
     /// A folder that cannot be made or read.
@@ -147,19 +147,19 @@ impl Checkpoints {
         Ok(made)
     }
 
-    /// How often. An interval of no attempts counts as one.
+    /// Sets how often a checkpoint is made. An interval of no attempts counts as one.
     pub fn every(mut self, every: Every) -> Self {
         self.every = Some(every);
         self
     }
 
-    /// How many files to keep: the newest ones, at least one. Default: 3.
+    /// Sets how many files to keep: the newest ones, at least one. Default: 3.
     pub fn keep(mut self, keep: usize) -> Self {
         self.keep = keep.max(1);
         self
     }
 
-    /// As [`Snapshot::note`], in every file.
+    /// Keeps a note in every file, as [`Snapshot::note`] does in one.
     pub fn note(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.notes.insert(key.into(), value.into());
         self
@@ -289,7 +289,7 @@ impl Checkpoints {
         }
     }
 
-    /// To be called between runs of a loop of one's own: makes a snapshot if one is due,
+    /// Does what is due, between runs of a loop of one's own: makes a snapshot if one is due,
     /// hands one that has arrived to the thread that writes, and says which files have been
     /// written. Never waits, unless the file before is still being written when another
     /// one is due.
@@ -393,7 +393,7 @@ impl Checkpoints {
     }
 }
 
-/// In a folder that cannot be written to it stays where it is.
+/// Renames a damaged file; in a folder that cannot be written to it stays where it is.
 fn set_aside(path: &Path, ending: &str) {
     let named = |number: u32| {
         let mut aside = path.to_owned().into_os_string();

@@ -10,7 +10,7 @@ use crate::kernels::control::Control;
 use crate::layout::{Init, ParamLayout};
 use crate::optimizer::saved::Part;
 
-/// Of the files that are written, and the newest that can be read.
+/// The format of the files that are written, and the newest that can be read.
 pub(crate) const FORMAT: u32 = 1;
 
 /// Bytes before the header: its length, as a little-endian u64.
@@ -93,7 +93,7 @@ pub(crate) fn dtype(storage: Storage) -> Dtype {
     }
 }
 
-/// As safetensors writes it.
+/// Names a type as safetensors writes it.
 pub(crate) fn dtype_name(dtype: Dtype) -> &'static str {
     match dtype {
         Dtype::F16 => "F16",
@@ -113,7 +113,7 @@ pub(crate) fn control_names() -> String {
     names.join(" ")
 }
 
-/// What its last two words were called before they meant anything.
+/// Gives the names of the control block from before its last two words meant anything.
 pub(crate) fn earlier_control_names() -> String {
     control_names().replace("cursor stride", "unused_0 unused_1")
 }

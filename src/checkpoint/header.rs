@@ -24,7 +24,7 @@ impl About<'_> {
     }
 }
 
-/// What a tensor is, and where its bytes are in the file.
+/// The header's entry of a tensor: what it is, and where its bytes are in the file.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) dtype: Dtype,

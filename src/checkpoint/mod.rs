@@ -60,7 +60,7 @@ impl Optimizer {
         Snapshot::new(pollster::block_on(self.capture(Waiting::Blocks))?)
     }
 
-    /// As [`Optimizer::snapshot`], for a browser.
+    /// Takes a snapshot as [`Optimizer::snapshot`] does, for a browser.
     ///
     /// # Errors
     /// As [`Optimizer::snapshot`].

@@ -75,7 +75,7 @@ impl Checkpoint {
         Self::parse(bytes, &format!("`{}`", path.display()))
     }
 
-    /// The same from bytes that are here already.
+    /// Reads a checkpoint as [`Checkpoint::open`] does, from bytes that are here already.
     ///
     /// # Errors
     /// As [`Checkpoint::open`].
@@ -171,7 +171,7 @@ impl Checkpoint {
         }
     }
 
-    /// Whether there are the tensors that there should be, and no others.
+    /// Checks that there are the tensors that there should be, and no others.
     fn check_tensors(&self, about: &About<'_>) -> Result<(), CheckpointError> {
         let mut belong = BTreeSet::from([CONTROL.to_owned(), SETTLED.to_owned()]);
         for part in Part::ALL {
@@ -264,7 +264,7 @@ impl Checkpoint {
     }
 
     /// The options that the optimizer was built with, its step size as it was set last.
-    /// For [`Builder::resume`], with some of them changed.
+    /// Gives the saved options, for [`Builder::resume`] with some of them changed.
     pub fn builder(&self) -> Builder {
         self.builder.clone()
     }
@@ -321,7 +321,7 @@ impl Checkpoint {
         &self.adapter
     }
 
-    /// What [`Snapshot::note`](super::Snapshot::note) kept under this key.
+    /// The note that [`Snapshot::note`](super::Snapshot::note) kept under this key.
     pub fn note(&self, key: &str) -> Option<&str> {
         self.notes.get(key).map(String::as_str)
     }
@@ -391,7 +391,7 @@ impl Builder {
         Ok(optimizer)
     }
 
-    /// Whether the checkpoint has the state that these options want, and no other.
+    /// Checks that the checkpoint has the state that these options want, and no other.
     fn check_state(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let (own, saved) = (self.asked(), checkpoint.builder.asked());
         let state = |ingredients: &Ingredients| {

@@ -19,11 +19,11 @@ const MOST_REPEATED: usize = 200;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Where a file goes, found before anything is written.
+/// The place where a file goes, found before anything is written.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
     target: PathBuf,
-    /// Of the file that is there already; the new one gets the same.
+    /// Permissions of the file that is there already; the new one gets the same.
     permissions: Option<fs::Permissions>,
 }
 
@@ -61,13 +61,13 @@ impl Destination {
         Ok(Self { target, permissions })
     }
 
-    /// Of some file in this folder, to try whether there can be one.
+    /// Makes the draft of some file in this folder, to try whether there can be one.
     #[allow(dead_code)] // Only commands try.
     pub(crate) fn any_in(folder: &Path) -> Self {
         Self { target: folder.join("try"), permissions: None }
     }
 
-    /// Where the file will be.
+    /// The path where the file will be.
     #[allow(dead_code)]
     pub(crate) fn target(&self) -> &Path {
         &self.target
@@ -149,7 +149,7 @@ impl Write for Draft {
     }
 }
 
-/// What is left of it is nobody's.
+/// Removes what is left of the draft, which is nobody's.
 impl Drop for Draft {
     fn drop(&mut self) {
         if let Some(beside) = &self.beside {
@@ -193,7 +193,7 @@ fn folder_of(target: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Which of a folder's ancestors is missing or no folder.
+/// Says which of a folder's ancestors is missing or no folder.
 fn no_folder(folder: &Path, error: &io::Error) -> String {
     let missing = folder
         .ancestors()
@@ -232,7 +232,7 @@ fn names_no_file(path: &Path) -> bool {
     path.file_name().is_none() || path.to_string_lossy().ends_with(std::path::is_separator)
 }
 
-/// That a path leads to a regular file, if to anything.
+/// Checks that a path leads to a regular file, if to anything.
 ///
 /// # Errors
 /// What it leads to.
@@ -247,7 +247,7 @@ pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
     }
 }
 
-/// In words, with an article.
+/// Names a kind of file in words, with an article.
 fn kind(of: &fs::FileType) -> &'static str {
     #[cfg(unix)]
     {

@@ -28,7 +28,7 @@ pub struct Snapshot {
     notes: BTreeMap<String, String>,
 }
 
-/// What a tensor's bytes are.
+/// The source of a tensor's bytes.
 enum Source {
     Elements(Part, Place, Range<usize>),
     Control(Box<Control>),
@@ -60,7 +60,7 @@ impl Snapshot {
         self
     }
 
-    /// Whether the copy has arrived, so that nothing below waits. Polls the device, and
+    /// Tells whether the copy has arrived, so that nothing below waits. Polls the device, and
     /// never waits itself.
     pub fn is_here(&self) -> bool {
         self.captured.is_here()
@@ -90,7 +90,7 @@ impl Snapshot {
         atomically(path.as_ref(), |file| self.encode(file))
     }
 
-    /// What [`Snapshot::write`] writes, where there are no files.
+    /// Gives the bytes that [`Snapshot::write`] writes, where there are no files.
     ///
     /// # Errors
     /// A lost device.

@@ -1,4 +1,4 @@
-//! How a data set is cut into batches.
+//! Cuts a data set into batches.
 
 use super::Samples;
 use crate::data::DataError;

@@ -26,7 +26,7 @@ impl Inputs {
     }
 }
 
-/// What the model shall answer, for all samples one after the other.
+/// The answers that the model shall learn, for all samples one after the other.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
     /// One class of `0..classes` for each sample.
@@ -36,7 +36,7 @@ pub enum Targets {
 }
 
 impl Targets {
-    /// What a model puts out for a sample: the classes, or the dense width.
+    /// The number of outputs that a model has for a sample: the classes, or the dense width.
     pub fn width(&self) -> usize {
         match self {
             Targets::Labels { classes, .. } => *classes,

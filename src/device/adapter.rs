@@ -24,7 +24,7 @@ const NAMES: [(&str, wgpu::Backends); 6] = [
 /// ```
 /// use kutta::{gpu, wgpu};
 /// let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-/// descriptor.backends = gpu::backends_asked_for()?;
+/// descriptor.backends = device::backends_asked_for()?;
 /// # Ok::<(), kutta::Error>(())
 /// ```
 ///

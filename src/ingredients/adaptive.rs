@@ -46,8 +46,8 @@ pub struct Adaptive {
     pub(crate) most_rejections: u32,
 }
 
-/// How much of the past the next step size listens to. With k one more than
-/// the lower order of the pair:
+/// A controller chooses the next step size from the errors of the last attempts.
+/// With k one more than the lower order of the pair:
 ///
 /// | | k β₁ | k β₂ | k β₃ |
 /// |---|---|---|---|
@@ -61,16 +61,16 @@ pub struct Adaptive {
     serde(rename_all = "kebab-case", deny_unknown_fields)
 )]
 pub enum Controller {
-    /// The error of this attempt alone.
+    /// Looks at the error of this attempt alone.
     #[default]
     I,
-    /// And that of the one before: smoother where stability limits h.
+    /// Looks at the last two errors: smoother where stability limits h.
     Pi,
-    /// And of the one before that.
+    /// Looks at the last three errors.
     Pid { p: f64, i: f64, d: f64 },
 }
 
-/// How far one attempt's factor x may change h.
+/// A limiter bounds how far one attempt's factor x may change h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(
     feature = "checkpoint",
@@ -85,7 +85,7 @@ pub enum Limiter {
     Arctan,
 }
 
-/// What follows a refused attempt.
+/// The choice of what follows a refused attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(
     feature = "checkpoint",
@@ -93,14 +93,14 @@ pub enum Limiter {
     serde(rename_all = "kebab-case", deny_unknown_fields)
 )]
 pub enum Rejection {
-    /// The same batch again, with the smaller h.
+    /// Retries the same batch with the smaller h.
     #[default]
     Retry,
     /// The next batch.
     Skip,
 }
 
-/// What a controller remembers: the errors of the last two accepted attempts,
+/// The memory of a controller: the errors of the last two accepted attempts,
 /// and whether the last attempt was refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct History {
@@ -117,7 +117,7 @@ impl Default for History {
 /// Bounds of one attempt's factor.
 const SHRINK: f64 = 0.2;
 const GROW: f64 = 10.0;
-/// What rounding to f32 is of a number: no tolerance is below it.
+/// The relative size of rounding to f32: no tolerance is below it.
 const ROUNDING: f64 = 1.0 / (1u32 << 24) as f64;
 /// Errors in the history count as at least this.
 const FLOOR: f64 = 1e-4;
@@ -166,7 +166,7 @@ impl Adaptive {
         self
     }
 
-    /// With what its authors optimised for this method, as far as nothing else was
+    /// Takes what its authors optimised for this method, as far as nothing else was
     /// asked for: [`LowStorage::controller`](crate::tableau::LowStorage::controller)
     /// and the smooth limiter.
     pub fn for_method(mut self, method: &Method) -> Self {
@@ -210,7 +210,7 @@ impl Adaptive {
         self
     }
 
-    /// What [`Adaptive`] says of θ's own rounding to f32, had it been the error.
+    /// Computes the error norm that θ's own rounding to f32 would have.
     pub(crate) fn rounding(&self, theta: &[f32], parameters: usize) -> f64 {
         let of = |x: &f32| self.scaled(ROUNDING * f64::from(*x), f64::from(*x), f64::from(*x));
         let squares: f64 = theta.iter().map(of).map(|e| e * e).sum();
@@ -268,7 +268,7 @@ impl Adaptive {
         squares / ((squares + 0.01 * lower) * n as f64).sqrt()
     }
 
-    /// What [`Adaptive`] says of one element's error.
+    /// Scales one element's error as [`Adaptive`] says.
     pub(crate) fn scaled(&self, e: f64, before: f64, after: f64) -> f64 {
         e / (self.atol + self.rtol * before.abs().max(after.abs())).max(1e-30)
     }

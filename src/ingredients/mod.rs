@@ -1,4 +1,4 @@
-//! What turns a Runge–Kutta method into an optimizer: step size,
+//! Ingredients turn a Runge–Kutta method into an optimizer: step size,
 //! preconditioner, momentum, weight decay.
 
 mod adaptive;
@@ -28,7 +28,7 @@ pub use stored::Stored;
 
 use crate::format::Storage;
 
-/// What a step does to gradients before they move θ.
+/// The ingredients of an optimizer: how a step treats gradients before they move θ.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 #[cfg_attr(
     feature = "checkpoint",
@@ -55,9 +55,9 @@ pub struct Ingredients {
     pub grouped: bool,
     /// Chooses h by what an attempt sees.
     pub rule: Option<Rule>,
-    /// Where steps are bounded by stability: how far D·H reaches.
+    /// The spectral radius of D·H, which bounds steps by stability.
     pub radius: SpectralRadius,
-    /// In which format gradients, momentum and second moment are kept.
+    /// The formats in which gradients, momentum and second moment are kept.
     pub stored: Stored,
 }
 
@@ -86,7 +86,7 @@ impl Ingredients {
 }
 
 impl Ingredients {
-    /// In which format the preconditioner's state is, if there is any.
+    /// The format of the preconditioner's state, if there is any.
     pub(crate) fn second_storage(&self) -> Storage {
         if self.preconditioner.vectors() == 0 { Storage::F32 } else { self.stored.second }
     }

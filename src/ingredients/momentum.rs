@@ -1,11 +1,11 @@
-//! What earlier steps add to this one.
+//! Momentum: what earlier steps add to this one.
 
 use std::fmt;
 
 use super::check_open;
 use crate::ingredients::IngredientError;
 
-/// How the Runge–Kutta increment is averaged over steps. With
+/// Momentum averages the Runge–Kutta increment over steps. With
 /// ḡ = Σ bⱼ gⱼ and D the preconditioner's diagonal:
 ///
 /// | | state | θ_{n+1} |

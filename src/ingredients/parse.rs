@@ -37,14 +37,14 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Whether these digits follow those of a whole number and a comma.
+/// Tells whether these digits follow those of a whole number and a comma.
 fn comes_after_a_comma(values: &str, digits: &str) -> bool {
     let before = values.split(',').take_while(|part| !std::ptr::eq(*part, digits)).last();
     let number = before.map(|part| part.rsplit('=').next().unwrap_or(part));
     is_digits(digits) && number.is_some_and(is_digits)
 }
 
-/// What is wrong with a part: perhaps its comma.
+/// Says what is wrong with a part: perhaps its comma.
 fn fault(text: &str, part: &str) -> IngredientError {
     let parts: Vec<&str> = text.split(',').collect();
     for (i, pair) in parts.windows(2).enumerate() {
@@ -109,7 +109,7 @@ impl<'a> Spec<'a> {
         Err(IngredientError::OutOfRange { ingredient: "a schedule", key, found, range })
     }
 
-    /// What nobody took is a fault.
+    /// Reports a value that nobody took.
     fn finish<T>(self, made: T) -> Result<T, IngredientError> {
         match self.values.first() {
             None => Ok(made),

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{check_open, check_positive};
 use crate::ingredients::IngredientError;
 
-/// How D is made from the gradients seen so far.
+/// The preconditioner: a diagonal D made from the gradients seen so far.
 ///
 /// The state is updated once per accepted step, from the gradient g at θ_n;
 /// D is then the same for all stages of the step. With one stage these are the
@@ -43,7 +43,7 @@ pub enum Preconditioner {
     /// D = 1.
     #[default]
     None,
-    /// Of "Learning by solving differential equations" (arXiv 2505.13397).
+    /// Rescales as in "Learning by solving differential equations" (arXiv 2505.13397).
     AdagradRescaled,
     /// Duchi, Hazan, Singer 2011.
     Adagrad { epsilon: f64 },
@@ -77,13 +77,13 @@ impl Preconditioner {
         Self::RmsProp { rho, epsilon }
     }
 
-    /// As RMSprop, with the bias of a start at zero taken out; usually
+    /// Divides as RMSprop does, with the bias of a start at zero taken out; usually
     /// β₂ = 0.999, ε = 1e-8.
     pub fn adam(beta2: f64, epsilon: f64) -> Self {
         Self::Adam { beta2, epsilon }
     }
 
-    /// As Adam, with the largest v so far in place of v.
+    /// Divides as Adam does, with the largest v so far in place of v.
     pub fn amsgrad(beta2: f64, epsilon: f64) -> Self {
         Self::AmsGrad { beta2, epsilon }
     }
@@ -107,7 +107,7 @@ impl Preconditioner {
         }
     }
 
-    /// Whether 1 − β₂ᵗ is divided out.
+    /// Tells whether 1 − β₂ᵗ is divided out.
     pub fn corrects_bias(&self) -> bool {
         matches!(self, Self::Adam { .. } | Self::AmsGrad { .. })
     }

@@ -1,4 +1,4 @@
-//! How large the eigenvalues of the flow's Jacobian are.
+//! The spectral radius: how large the eigenvalues of the flow's Jacobian are.
 
 use std::fmt;
 use std::str::FromStr;
@@ -39,7 +39,7 @@ pub enum SpectralRadius {
     Given(f64),
 }
 
-/// What an estimate is enlarged by.
+/// The factor by which an estimate is enlarged.
 pub(crate) const ENLARGED: f64 = 1.2;
 
 impl SpectralRadius {

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{check_open, check_positive};
 use crate::ingredients::IngredientError;
 
-/// How h follows from what an attempt sees, where it is no schedule. With v the
+/// A rule computes h from what an attempt sees, where no schedule does. With v the
 /// direction of the step, v = D g, and r = ‖Jv‖/‖v‖ where J = D H:
 ///
 /// | | h |
@@ -35,7 +35,7 @@ pub enum Rule {
     Stable { fraction: f64, h_max: f64 },
 }
 
-/// Where r = ‖Jv‖/‖v‖ comes from.
+/// The source of the curvature r = ‖Jv‖/‖v‖.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(
     feature = "checkpoint",
@@ -83,7 +83,7 @@ impl Rule {
         if best >= h { beta * h + (1.0 - beta) * best } else { (1.0 - beta) * best }
     }
 
-    /// Where the curvature comes from, if the rule follows it.
+    /// The source of the curvature, if the rule follows it.
     pub fn curvature(&self) -> Option<Curvature> {
         match *self {
             Self::Dal { from, .. } | Self::RescaledDal { from, .. } => Some(from),

@@ -6,8 +6,8 @@ use crate::ingredients::IngredientError;
 /// Most pieces of a schedule.
 pub const MAX_PIECES: usize = 16;
 
-/// How h is chosen: a constant, a schedule over accepted steps that the device
-/// follows by itself, or a [`Rule`] that looks at loss and curvature. Pieces are joined by
+/// A step size says how h is chosen: by a constant, a schedule over accepted steps that the
+/// device follows by itself, or a [`Rule`] that looks at loss and curvature. Pieces are joined by
 /// [`StepSize::then`] and [`StepSize::warm_up`]; a rule is no piece.
 ///
 /// ```
@@ -28,12 +28,12 @@ pub const MAX_PIECES: usize = 16;
 pub struct StepSize {
     pieces: Vec<Piece>,
     rule: Option<Rule>,
-    /// What went wrong while it was put together, for [`StepSize::check`].
+    /// The fault found while it was put together, for [`StepSize::check`].
     #[cfg_attr(feature = "checkpoint", serde(skip))]
     fault: Option<Fault>,
 }
 
-/// What no pieces could express.
+/// A step size that no pieces can express.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     /// A rule among the pieces of a schedule.
@@ -59,7 +59,7 @@ impl Fault {
     }
 }
 
-/// From step `start` on, with n counted from there.
+/// A curve that holds from step `start` on, with n counted from there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(
     feature = "checkpoint",
@@ -184,7 +184,7 @@ impl StepSize {
         self
     }
 
-    /// Whether it is one that this file makes, and not one that a damaged or forged
+    /// Tells whether it is one that this file makes, and not one that a damaged or forged
     /// checkpoint brought.
     #[cfg(feature = "checkpoint")]
     pub(crate) fn is_sound(&self) -> bool {
@@ -205,12 +205,12 @@ impl StepSize {
         Self::one(Curve::Linear { from: h, to: h, steps: 1 })
     }
 
-    /// In a straight line from one value to another, where it stays.
+    /// Moves h in a straight line from one value to another, where it stays.
     pub fn linear(from: f64, to: f64, steps: u32) -> Self {
         Self::one(Curve::Linear { from, to, steps })
     }
 
-    /// Half a cosine from one value to another, where it stays: Loshchilov,
+    /// Moves h along half a cosine from one value to another, where it stays: Loshchilov,
     /// Hutter 2017, without restarts.
     pub fn cosine(from: f64, to: f64, steps: u32) -> Self {
         Self::one(Curve::Cosine { from, to, steps })
@@ -226,13 +226,13 @@ impl StepSize {
         Self::one(Curve::Stairs { from: h, rate, every })
     }
 
-    /// h, and from each of these steps on another value.
+    /// Keeps h, and from each of these steps on another value.
     pub fn piecewise(h: f64, values: &[(u32, f64)]) -> Self {
         let constant = |h: f64| Self::linear(h, h, 1);
         values.iter().fold(constant(h), |all, &(at, h)| all.then(at, &constant(h)))
     }
 
-    /// Up in a cosine from peak/25 over the first 30 % of the steps, then down
+    /// Raises h in a cosine from peak/25 over the first 30 % of the steps, then lowers it
     /// to peak/250,000, which the last of the steps has: Smith, Topin 2018, with PyTorch's
     /// defaults. Of 3 steps and more.
     ///
@@ -254,7 +254,7 @@ impl StepSize {
         made
     }
 
-    /// From step `at` on as `next`, which counts from its own beginning. A rule cannot be
+    /// Continues from step `at` on as `next`, which counts from its own beginning. A rule cannot be
     /// joined to anything: [`StepSize::check`] refuses it by name.
     pub fn then(mut self, at: u32, next: &Self) -> Self {
         let mixed = self.rule.take().or(next.rule).map(Fault::Mixed);
@@ -337,7 +337,7 @@ impl StepSize {
         enough
     }
 
-    /// Whether a schedule gets from time `t` on to `t_end`, when so many steps were accepted
+    /// Checks that a schedule gets from time `t` to `t_end`, when so many steps were accepted
     /// before; a rule may always.
     ///
     /// ```
@@ -361,7 +361,7 @@ impl StepSize {
         Err(IngredientError::Unreached { reach, steps, t_end })
     }
 
-    /// The same h at every step.
+    /// Tells whether h is the same at every step.
     pub fn is_constant(&self) -> bool {
         let Piece { curve, .. } = self.pieces[0];
         self.rule.is_none()

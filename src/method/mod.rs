@@ -1,4 +1,4 @@
-//! What a user asks for by name.
+//! Methods, as a user asks for them by name.
 
 #[cfg(feature = "checkpoint")]
 mod saved;
@@ -121,7 +121,7 @@ impl fmt::Display for Method {
     }
 }
 
-/// By name, in any case; stabilised methods may have parameters: `rkc2:stages=8`.
+/// Reads a name in any case; stabilised methods may have parameters: `rkc2:stages=8`.
 impl FromStr for Method {
     type Err = TableauError;
 
@@ -169,7 +169,7 @@ impl Method {
         Err(TableauError::NoJson { path: name_or_path.into() })
     }
 
-    /// Whether [`Method::load`] takes this for a file's name.
+    /// Tells whether [`Method::load`] takes this for a file's name.
     ///
     /// ```
     /// use kutta::Method;

@@ -9,7 +9,7 @@ use crate::tableau::{Family, LowStorage, Registers, Stabilised, Stages, Tableau}
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Saved {
-    /// As [`Tableau::to_json`] writes it.
+    /// The document that [`Tableau::to_json`] writes.
     Explicit(Box<RawValue>),
     LowStorage {
         name: String,

@@ -158,7 +158,7 @@ impl Analytic {
         Self::new(gpu, &Problem::Rosenbrock, n)
     }
 
-    /// The same problem with its coordinates named by the tensors of another layout, which
+    /// Names the problem's coordinates by the tensors of another layout, which
     /// parameter groups want.
     ///
     /// ```

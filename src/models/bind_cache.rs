@@ -2,7 +2,7 @@
 
 use crate::source::EvaluationKey;
 
-/// What is kept longest of what was used latest.
+/// A cache that keeps what was used latest.
 #[derive(Debug)]
 pub(crate) struct Recent<K, T> {
     most: usize,
@@ -50,8 +50,8 @@ pub(crate) const MOST_CONTROLS: usize = 8;
 /// Keys of one of them. A method has as many as it has pairs of a point and its gradient.
 const MOST_KEYS: usize = 64;
 
-/// What a source made for the buffers of one [`EvaluationKey`]. Holds no more than a few
-/// optimizers and wrappers, for bind groups keep their buffers.
+/// A cache of what a source made for the buffers of one [`EvaluationKey`]. It holds no more
+/// than a few optimizers and wrappers, for bind groups keep their buffers.
 #[derive(Debug)]
 pub(crate) struct BindCache<T> {
     controls: Recent<(u64, wgpu::Buffer), Recent<EvaluationKey, T>>,

@@ -119,7 +119,7 @@ pub fn check_gradient<'l>(
     largest
 }
 
-/// What gradients are filled with beforehand.
+/// The number that gradients are filled with beforehand.
 pub const UNTOUCHED: f32 = 7.25;
 
 /// The buffers of one evaluation.
@@ -162,7 +162,7 @@ impl Device {
         self.evaluate_for(BatchTicket::new(), source, what, theta, batch)
     }
 
-    /// The same where the batch was seen before, as far as a ticket says.
+    /// Evaluates a batch that was seen before, as far as a ticket says.
     pub fn evaluate_for(
         &self,
         ticket: BatchTicket,

@@ -19,7 +19,7 @@ pub use dense::{Activation, Evaluated, Loss, Products};
 pub use field::{Encoding, FieldBuilder, HashGrid, Inference, NeuralField, Points, Target};
 pub use mlp::{Mlp, MlpBuilder, Resident};
 
-/// How a kernel writes its `gradient`.
+/// Gives the formats in which a kernel writes its `gradient`.
 pub(crate) fn written(gradient: &Vector) -> Formats {
     vec![("gradient", Format { storage: gradient.storage(), ..Format::default() })]
 }

@@ -66,7 +66,7 @@ impl Problem {
         }
     }
 
-    /// Whether the loss is defined on ℝⁿ.
+    /// Checks that the loss is defined on ℝⁿ.
     ///
     /// ```
     /// use kutta::reference::Problem;
@@ -194,7 +194,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// By name, in any case; `quadratic` has the eigenvalues 1, 10 and 100.
+/// Reads a name in any case; `quadratic` has the eigenvalues 1, 10 and 100.
 ///
 /// ```
 /// use kutta::reference::Problem;

@@ -379,7 +379,7 @@ pub fn rkl2(
     second_order(stages, w / 3.0, coefficients, h, theta, gradient)
 }
 
-/// What RKC2 and RKL2 share; `coefficients` are μ, ν, μ̃ and a_{j−1}.
+/// Makes a step of RKC2 or RKL2; `coefficients` are μ, ν, μ̃ and a_{j−1}.
 fn second_order(
     stages: usize,
     first: f64,

@@ -8,10 +8,10 @@ use crate::plan::{
 };
 use crate::reference::ReferenceError;
 
-/// What one replayed attempt saw and did.
+/// A replayed attempt: what it saw and did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
-    /// Whether every checked gradient was finite and the error, where there is
+    /// Tells whether every checked gradient was finite and the error, where there is
     /// an estimate, within tolerance.
     pub accepted: bool,
     /// ‖k₁‖₂, where the plan sums it.
@@ -30,7 +30,7 @@ pub struct Replay<'p> {
     half: usize,
     /// The momentum by half.
     mean: [Vec<f64>; 2],
-    /// What clips the attempt's gradients.
+    /// The factor that clips the attempt's gradients.
     clip: f64,
     accepted: u64,
 }

@@ -23,7 +23,7 @@ pub struct Step {
     pub error: Option<Vec<f64>>,
 }
 
-/// Where [`integrate`] stops.
+/// The end at which [`integrate`] stops.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Until {
     /// After this many steps.

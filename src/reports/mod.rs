@@ -21,7 +21,7 @@ use crate::plan::Plan;
 use crate::source::{Cursor, Draws};
 use crate::state::{RING, RING_BYTES, State};
 
-/// What became of one attempt.
+/// The report of one attempt.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
@@ -54,7 +54,7 @@ pub struct Report {
     pub stages: u32,
     /// ρ of D·H, as last estimated before the stages; `None` where it is not.
     pub spectral_radius: Option<f32>,
-    /// What was odd about that estimate, if anything was.
+    /// The oddity of that estimate, if there was one.
     pub fallback: Option<Fallback>,
     /// Attempts accepted up to and with this one.
     pub accepted: u64,
@@ -85,7 +85,7 @@ pub enum Verdict {
     Refused,
 }
 
-/// What an estimate of the spectral radius ran into, and what was done.
+/// The oddity that an estimate of the spectral radius ran into, and what was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fallback {
@@ -175,7 +175,7 @@ pub(crate) struct OnItsWay {
 /// Control blocks kept: more than there are copies.
 const CONTROLS: usize = 2 * COPIES;
 
-/// How far the device has come, as far as the host knows.
+/// The device's progress, as far as the host knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Progress {
     pub(crate) attempts: u64,
@@ -209,7 +209,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// What names the batches of the next attempt.
+    /// Names the batches of the next attempt.
     pub(crate) fn cursor(&self) -> Cursor {
         Cursor { batch: self.batch, cursor: self.cursor, stride: 1 }
     }
@@ -421,7 +421,7 @@ impl Reports {
         self.last
     }
 
-    /// As far as an earlier control block tells.
+    /// Gives the progress that an earlier control block tells.
     pub(crate) fn progress_at(&self, control: &Control) -> Progress {
         Progress {
             attempts: widen(control.attempts, self.last.attempts),

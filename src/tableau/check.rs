@@ -1,9 +1,9 @@
-//! What a tableau must be, as a list of everything that it is not.
+//! Lists everything that keeps coefficients from being a tableau.
 
 use super::{MAX_COEFFICIENT, MAX_STAGES};
 use crate::tableau::TableauError;
 
-/// How far a sum may be off, relative to the sum of its terms' sizes: room for
+/// The relative error that a sum may have, by the sum of its terms' sizes: room for
 /// the rounding of 64 terms in f64, and none for a wrong digit.
 const SUM_TOLERANCE: f64 = 1e-12;
 
@@ -157,7 +157,7 @@ impl Parts<'_> {
     }
 }
 
-/// From +0.0 up: an empty `sum()` is −0.0.
+/// Adds from +0.0 up: an empty `sum()` is −0.0.
 pub(super) fn sum(terms: &[f64]) -> f64 {
     terms.iter().fold(0.0, |sum, x| sum + x)
 }
@@ -166,7 +166,7 @@ fn usable(coefficient: f64) -> bool {
     coefficient.abs() <= MAX_COEFFICIENT // false for NaN
 }
 
-/// Whether the sum of `terms` is `expected` up to rounding.
+/// Tells whether the sum of `terms` is `expected` up to rounding.
 fn agrees(sum: f64, expected: f64, terms: &[f64]) -> bool {
     let size = terms.iter().map(|x| x.abs()).sum::<f64>();
     (sum - expected).abs() <= SUM_TOLERANCE * size.max(1.0)

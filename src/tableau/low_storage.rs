@@ -25,7 +25,7 @@ pub struct LowStorage {
     controller: Option<[f64; 3]>,
 }
 
-/// What passes from stage to stage. With k_i the gradient at y_i, and y_1 = θ:
+/// The registers that pass from stage to stage. With k_i the gradient at y_i, and y_1 = θ:
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 #[cfg_attr(
@@ -124,7 +124,7 @@ impl Entry {
     }
 }
 
-/// What follows each stage, as coefficients of k_1 … k_s.
+/// Gives the point after each stage, as coefficients of k_1 … k_s.
 fn two(lines: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let stages = lines.len();
     let (mut register, mut point) = (vec![0.0; stages], vec![0.0; stages]);
@@ -244,7 +244,7 @@ impl LowStorage {
         &self.tableau
     }
 
-    /// What passes from stage to stage.
+    /// The registers that pass from stage to stage.
     pub fn registers(&self) -> &Registers {
         &self.registers
     }
@@ -267,7 +267,7 @@ impl fmt::Display for LowStorage {
     }
 }
 
-/// By name, in any case, hyphens left out or not.
+/// Reads a name in any case, with or without its hyphens.
 impl FromStr for LowStorage {
     type Err = TableauError;
 

@@ -43,7 +43,7 @@ pub const MAX_COEFFICIENT: f64 = 1e6;
 /// An explicit Runge–Kutta method: (A, b, c), where an embedded second set of
 /// weights b̂ is optional.
 ///
-/// For the gradient flow θ̇ = −g(θ) and a step size h, with s stages,
+/// A step of size h along the gradient flow θ̇ = −g(θ) takes s stages:
 ///
 /// ```text
 /// θ_i     = θ_n − h Σ_{j<i} a_ij g(θ_j),   i = 1 … s
@@ -237,12 +237,12 @@ impl Tableau {
         }
     }
 
-    /// Where in the step each stage lies, as a fraction of h.
+    /// The place c of each stage in the step, as a fraction of h.
     pub fn c(&self) -> &[f64] {
         &self.c
     }
 
-    /// Whether the last stage point is θ_{n+1}, so that its gradient can serve
+    /// Tells whether the last stage point is θ_{n+1}, so that its gradient can serve
     /// as the first one of the next step: a_sj = b_j for j < s, and b_s = 0.
     /// Exactly so: a point that is only close is another point.
     ///
@@ -281,7 +281,7 @@ impl Tableau {
         Self { name: name.into(), source: source.into(), rows, b, b_hat, b_low: None, c }
     }
 
-    /// The same step without the stages that only the error estimate reads,
+    /// Gives the same step without the stages that only the error estimate reads,
     /// and without b̂.
     pub(crate) fn without_estimate(&self) -> Self {
         let stages = self.b.iter().rposition(|&b| b != 0.0).map_or(1, |last| last + 1);

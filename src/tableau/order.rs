@@ -68,7 +68,7 @@ fn collect_forests(
     }
 }
 
-/// How far one order condition is from holding.
+/// One order condition, and how far it is from holding.
 struct Condition {
     residual: f64,
     /// The sum of the sizes of the terms.
@@ -164,7 +164,7 @@ impl Tableau {
         })
     }
 
-    /// As [`order_residual`](Self::order_residual), for the embedded weights;
+    /// Computes [`order_residual`](Self::order_residual) for the embedded weights;
     /// `None` also where there are none.
     pub fn embedded_order_residual(&self, p: usize) -> Option<f64> {
         let known = (1..=MAX_ORDER + 1).contains(&p);

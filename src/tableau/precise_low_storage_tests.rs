@@ -23,7 +23,7 @@ fn off(x: &DBig, y: &DBig) -> f64 {
     (x - y).to_f64().value().abs()
 }
 
-/// What follows each stage in Williamson's form: S₂ = A S₂ + h k, S₁ = S₁ + B S₂.
+/// Gives the point after each stage in Williamson's form: S₂ = A S₂ + h k, S₁ = S₁ + B S₂.
 fn two(lines: &[Vec<DBig>]) -> Vec<Expansion> {
     let (one, s) = (big("1"), lines.len());
     let (mut point, mut register) = (unit(s, 0), vec![big("0"); s + 1]);
@@ -35,7 +35,7 @@ fn two(lines: &[Vec<DBig>]) -> Vec<Expansion> {
     lines.iter().enumerate().map(follow).collect()
 }
 
-/// What follows each stage in Ranocha's form, from S₁ = S₃ = θ and S₂ = 0:
+/// Gives the point after each stage in Ranocha's form, from S₁ = S₃ = θ and S₂ = 0:
 /// S₂ = S₂ + δ S₁, S₁ = γ₁ S₁ + γ₂ S₂ + γ₃ S₃ + β h k, with δ = 1 at first.
 fn three(lines: &[Vec<DBig>]) -> Vec<Expansion> {
     let (one, s) = (big("1"), lines.len());

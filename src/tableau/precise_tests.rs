@@ -116,7 +116,7 @@ fn linear(x: &[DBig]) -> Vec<DBig> {
     vec![big("4") * &x[0] + &x[1], &x[0] + big("3") * &x[1]]
 }
 
-/// Of Himmelblau's function.
+/// Computes the gradient of Himmelblau's function.
 fn nonlinear(x: &[DBig]) -> Vec<DBig> {
     let a = &x[0] * &x[0] + &x[1] - big("11");
     let b = &x[0] + &x[1] * &x[1] - big("7");

@@ -53,7 +53,7 @@ impl fmt::Display for Tableau {
     }
 }
 
-/// By name or alias; case, spaces and the characters `-_(),` do not matter.
+/// Reads a name or an alias; case, spaces and the characters `-_(),` do not matter.
 ///
 /// ```
 /// use kutta::Tableau;

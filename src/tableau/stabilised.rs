@@ -47,7 +47,7 @@ pub enum Family {
     Rock2,
 }
 
-/// How many stages a step takes.
+/// The number of stages that a step takes: fixed, or chosen for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "checkpoint",
@@ -57,7 +57,7 @@ pub enum Family {
 pub enum Stages {
     /// Always so many; h is cut to what they can bear.
     Fixed(u32),
-    /// As many as the wanted h needs, up to `most`: beyond that h is cut.
+    /// A step takes as many as its h needs, up to `most`; beyond that h is cut.
     Auto { most: u32 },
 }
 
@@ -98,7 +98,7 @@ pub struct Recurrence {
 /// Most stages of all; ROCK2's table ends there too.
 pub(crate) const MOST: u32 = 200;
 
-/// As many as ROCK2 takes by itself.
+/// The most stages that ROCK2 takes by itself.
 const MOST_ROCK2: u32 = 20;
 
 /// Stages for which an automatic method shows its tableau.
@@ -132,7 +132,7 @@ impl Degree {
         beside - self.sigma * x * beside - self.tau * x * (beside - now)
     }
 
-    /// Where |R| first passes one: the table's values lie between 0.81 s² − 2.6 and
+    /// The point where |R| first passes one: the table's values lie between 0.81 s² − 2.6 and
     /// 0.81 s².
     fn limit(&self) -> f64 {
         let s = f64::from(self.degree + 2);
@@ -188,7 +188,7 @@ impl Family {
         }
     }
 
-    /// As many stages as it takes by itself, unless told otherwise.
+    /// The most stages that the family takes unless told otherwise.
     fn usual_most(&self) -> u32 {
         if *self == Self::Rock2 { MOST_ROCK2 } else { MOST }
     }
@@ -487,7 +487,7 @@ impl Stabilised {
         vec![S::rkc1(), S::rkcd(), S::rkc2(), S::rkl1(), S::rkl2(), S::rock2()]
     }
 
-    /// With a fixed number of stages: the next admissible one from `stages` on.
+    /// Fixes the number of stages: the next admissible one from `stages` on.
     ///
     /// # Errors
     /// More stages than there are.

@@ -116,7 +116,7 @@ impl Tableau {
         re.hypot(im)
     }
 
-    /// Whether |R(iy)|² − 1 is positive for small y. Its first terms vanish up
+    /// Tells whether |R(iy)|² − 1 is positive for small y. Its first terms vanish up
     /// to the order of the method, so this is read off the coefficients: near
     /// zero the value itself drowns in rounding.
     fn grows_beside_zero(&self) -> bool {
@@ -158,7 +158,7 @@ fn stable_until(end: f64, growth: impl Fn(f64) -> f64) -> f64 {
     end
 }
 
-/// Where `growth` passes 1, between a stable and an unstable point.
+/// Finds where `growth` passes 1, between a stable and an unstable point.
 fn crossing(mut stable: f64, mut unstable: f64, growth: impl Fn(f64) -> f64) -> f64 {
     for _ in 0..60 {
         let middle = 0.5 * (stable + unstable);
@@ -171,7 +171,7 @@ fn crossing(mut stable: f64, mut unstable: f64, growth: impl Fn(f64) -> f64) -> 
     stable
 }
 
-/// Where `f` is largest in [low, high], if it has one maximum there.
+/// Finds where `f` is largest in [low, high], if it has one maximum there.
 fn maximum(mut low: f64, mut high: f64, f: impl Fn(f64) -> f64) -> f64 {
     for _ in 0..60 {
         let third = (high - low) / 3.0;

@@ -2,7 +2,7 @@
 //! Coefficients stand there exactly, as fractions or with all known digits, so
 //! that they can be read with more precision than f64 has.
 
-/// What such a text holds, in the numbers that the reader made of it.
+/// The coefficients in such a text, in the numbers that the reader made of them.
 pub(super) struct Table<T> {
     pub(super) c: Vec<T>,
     /// Row i has the i entries left of the diagonal.

@@ -59,7 +59,7 @@ impl Idx {
         Self::of(Split::read(folder, TRAIN)?, Split::read(folder, TEST)?)
     }
 
-    /// The same from the contents of the four files, where there is no folder: images and
+    /// Reads the contents of the four files, where there is no folder: images and
     /// labels to train with, images and labels to test with, each plain or gzip.
     ///
     /// ```

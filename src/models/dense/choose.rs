@@ -1,4 +1,4 @@
-//! Which form computes a product: by a model of how long each would take.
+//! Chooses the form that computes a product, by a model of how long each would take.
 
 use super::form::{Choice, Form};
 use super::options::Products;
@@ -7,7 +7,7 @@ use super::tail::{self, Tail};
 use crate::device::Gpu;
 use crate::models::ModelError;
 
-/// Which forms there are to choose from, on one adapter.
+/// The forms there are to choose from, on one adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
     products: Products,
@@ -25,7 +25,7 @@ impl Method {
         Self { products }
     }
 
-    /// Of products that do not depend on the adapter, for tests.
+    /// Makes products that do not depend on the adapter, for tests.
     #[cfg(test)]
     pub fn of(products: Products) -> Self {
         Self { products }
@@ -41,7 +41,7 @@ impl Method {
         matches!(self.products, Products::Auto | Products::Fused)
     }
 
-    /// Whether they must be.
+    /// Tells whether they must be.
     pub fn wants_tail(self) -> bool {
         self.products == Products::Fused
     }
@@ -59,7 +59,7 @@ impl Method {
         Ok(())
     }
 
-    /// Whether W is packed and transposed, and gradients are written straight.
+    /// Tells whether W is packed and transposed, and gradients are written straight.
     pub fn is_register(self) -> bool {
         self.products == Products::Register
     }
@@ -114,12 +114,12 @@ fn added(choice: Choice, shape: &Shape) -> f64 {
     (4 * shape.outputs * choice.chunks) as f64 / MOVED
 }
 
-/// What a form costs, in microseconds: fitted to `docs/results/forms-h100.txt`.
+/// The cost of a form, in microseconds: fitted to `docs/results/forms-h100.txt`.
 struct Cost {
     /// A round of one depth, alone and of a multiprocessor that has many workgroups.
     alone: f64,
     full: f64,
-    /// What comes after the rounds, likewise.
+    /// The time after the rounds, likewise.
     alone_end: f64,
     full_end: f64,
 }
@@ -174,7 +174,7 @@ mod tests {
 
     type Product = (&'static str, [usize; 3]);
 
-    /// Of each product the choices with what they took.
+    /// Reads for each product the choices with what they took.
     fn measured() -> BTreeMap<Product, Vec<(Choice, Shape, f64)>> {
         let mut all = BTreeMap::<_, Vec<_>>::new();
         let lines = MEASURED.lines().skip_while(|line| !line.is_empty());

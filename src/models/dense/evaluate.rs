@@ -11,7 +11,7 @@ use crate::device::waiting::Waiting;
 use crate::error::Error;
 use crate::kernels::control::Control;
 
-/// How well parameters do on a data set.
+/// The score of parameters on a data set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluated {
     /// Mean loss over the samples.
@@ -22,7 +22,7 @@ pub struct Evaluated {
     pub samples: usize,
 }
 
-/// What the rows of an evaluation are held against.
+/// The targets that the rows of an evaluation are held against.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     pub count: usize,

@@ -1,6 +1,6 @@
 //! The forms in which products are computed, and how their sums are split.
 
-/// How a product is computed.
+/// The form in which a product is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
     /// `shaders/shared/product_register.wgsl`

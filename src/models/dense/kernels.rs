@@ -13,7 +13,7 @@ const LOSS_WGSL: &str = include_str!("../../../shaders/shared/loss.wgsl");
 const ROW_SUM_WGSL: &str = include_str!("../../../shaders/shared/row_sum.wgsl");
 
 wgsl_struct! {
-    /// Which samples make a batch.
+    /// The schedule by which samples make a batch.
     pub struct BatchSchedule {
         pub count: u32,
         pub size: u32,
@@ -53,7 +53,7 @@ wgsl_struct! {
 }
 
 wgsl_struct! {
-    /// What an evaluation adds up.
+    /// The totals that an evaluation adds up.
     pub struct Totals {
         pub loss: f32,
         pub right: u32,
@@ -61,7 +61,7 @@ wgsl_struct! {
     }
 }
 
-/// Which samples the batch holds.
+/// Writes which samples the batch holds.
 pub const BATCH_ROWS: Kernel = Kernel {
     name: "batch_rows",
     text: &[
@@ -180,7 +180,7 @@ pub const NARROW_GRADIENT: Kernel = Kernel {
     structs: &[Weights::LAYOUT],
 };
 
-/// Of a gradient whose binding begins with so many vec4s of other tensors.
+/// Gives the constants of a gradient whose binding begins with so many vec4s of other tensors.
 pub fn behind(first: usize) -> Constants {
     vec![("FIRST", first as f64)]
 }

@@ -32,7 +32,7 @@ use workspace::Need;
 #[derive(Debug)]
 pub struct Network {
     pub gpu: Gpu,
-    /// From the inputs to the outputs.
+    /// Widths of the layers, from the inputs to the outputs.
     pub widths: Vec<usize>,
     pub activation: Activation,
     pub loss: Loss,
@@ -40,7 +40,7 @@ pub struct Network {
     pub layout: ParamLayout,
     /// Tensors before those of the layers.
     pub first: usize,
-    /// What the inputs come from has parameters, and wants their gradient.
+    /// Whether the inputs come from something with parameters, which wants their gradient.
     pub trained_inputs: bool,
 }
 
@@ -119,7 +119,7 @@ pub fn layers(
 #[cfg(test)]
 pub(super) use kernels::kernels as all_kernels;
 
-/// What tests of the models force and see.
+/// The switches that tests of the models force, and what they see.
 #[cfg(test)]
 pub(super) mod testing {
     pub use super::choose::forced;

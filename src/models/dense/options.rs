@@ -1,4 +1,4 @@
-//! What can be chosen about a network.
+//! The options of a network.
 
 use crate::layout::Init;
 
@@ -64,7 +64,7 @@ pub enum Loss {
     MeanSquare,
 }
 
-/// How matrix products are computed. Results differ by rounding only, and for each choice
+/// The way that matrix products are computed. Results differ by rounding only, and for each choice
 /// they are the same bits on every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Products {

@@ -28,7 +28,7 @@ const SLICED_WGSL: &str = include_str!("../../../shaders/shared/product_sliced.w
 const WORKGROUP_WGSL: &str = include_str!("../../../shaders/shared/product_workgroup.wgsl");
 const QUADS_WGSL: &str = include_str!("../../../shaders/shared/left_quads.wgsl");
 const ELEMENTS_WGSL: &str = include_str!("../../../shaders/shared/left_elements.wgsl");
-/// What a product does with column sums that do not ride.
+/// The text of a product whose column sums do not ride with it.
 const NO_SUMS_WGSL: &str = "fn finish_sums(sums: vec4<f32>, column: u32) {}\n";
 const PARTIALS_WGSL: &str = include_str!("../../../shaders/dense_weight_partials.wgsl");
 const GRADIENT_WGSL: &str = include_str!("../../../shaders/dense_gradient.wgsl");
@@ -64,7 +64,7 @@ wgsl_struct! {
 pub const MOST_LAYERS: usize = 16;
 
 wgsl_struct! {
-    /// Where partial sums of a layer lie, and where their sums go;
+    /// The place of a layer's partial sums, and the place where their sums go;
     /// `shaders/dense_gradient.wgsl` says what is what.
     pub struct LayerSums {
         pub rows: u32,
@@ -83,7 +83,7 @@ wgsl_struct! {
 }
 
 wgsl_struct! {
-    /// What becomes of the partial sums of several layers.
+    /// The way that the partial sums of several layers take.
     pub struct GradientSums {
         pub layers: u32,
         pub losses: u32,
@@ -98,7 +98,7 @@ pub const fn quads(n: usize) -> usize {
     n.div_ceil(4)
 }
 
-/// Which product of a layer, and what becomes of it.
+/// The kind of a layer's product, and what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// Adds the bias, applies the activation, keeps its slope.
@@ -107,7 +107,7 @@ pub enum Kind {
     InputGradient { sloped: bool },
     /// Straight into the gradient, of a layer whose outputs are a multiple of 4.
     WeightGradient,
-    /// Of any other layer.
+    /// The weight gradient of any other layer.
     WeightGradientRagged,
     /// Partial sums of the weights' gradient and the bias's.
     WeightPartials,
@@ -172,7 +172,7 @@ impl Shape {
         }
     }
 
-    /// Of a product whose left operand is W itself, of so many outputs.
+    /// Makes a product whose left operand is W itself, of so many outputs.
     pub fn of_weights(self, outputs: usize) -> Self {
         let whole = outputs.is_multiple_of(4);
         Self { left_stride: if whole { outputs / 4 } else { outputs }, ..self }
@@ -214,7 +214,8 @@ impl Kind {
         gpu.pipeline(&self.kernel(form, whole), &self.constants(form))
     }
 
-    /// Of a product that writes a gradient stored so, behind so many vec4s of its binding.
+    /// Gives the pipeline of a product that writes a gradient stored so, behind so many
+    /// vec4s of its binding.
     pub fn pipeline_into(self, gpu: &Gpu, formats: &Formats, first: usize) -> Pipeline {
         gpu.variant(&self.kernel(Form::Register, true), formats, &behind(first))
     }

@@ -59,7 +59,7 @@ impl Step {
     }
 }
 
-/// Where a batch's mean loss goes, and its number of samples.
+/// The slots of a batch's mean loss and of its number of samples.
 pub type Slots<'a> = (&'a wgpu::Buffer, &'a wgpu::Buffer);
 
 /// Collects steps that work in one workspace.
@@ -136,7 +136,7 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// From the inputs of the batch to the outputs of the last layer.
+    /// Records the pass from the inputs of the batch to the outputs of the last layer.
     pub fn forward(&mut self, params: &Vector) {
         self.forward_through(params, self.workspace.layers.len());
     }

@@ -48,10 +48,10 @@ wgsl_struct! {
 #[derive(Debug)]
 pub struct Tail {
     pub start: usize,
-    /// Which of the workspace's sums it leaves its own in.
+    /// The one of the workspace's sums that it leaves its own in.
     pub sums: usize,
     pub groups: usize,
-    /// But for where parameters lie.
+    /// The tail's shape, but for where parameters lie.
     pub shape: TailShape,
     pub activation: Activation,
 }
@@ -117,7 +117,7 @@ pub const TAIL: Kernel = Kernel {
     structs: &[TailShape::LAYOUT, TailLayer::LAYOUT],
 };
 
-/// What becomes of the gradient by a tail's inputs.
+/// The use of the gradient by a tail's inputs.
 #[derive(Clone, Copy, Default)]
 pub struct Below {
     pub by_feature: bool,

@@ -29,7 +29,7 @@ impl Both {
         Ok(Self { by_feature, by_sample: storage(gpu, what, bytes)? })
     }
 
-    /// Where something must be bound that no kernel touches.
+    /// Makes a buffer for where something must be bound that no kernel touches.
     fn unused(gpu: &Gpu) -> Result<Self, Error> {
         let by_feature = storage(gpu, "unused", 16)?;
         Ok(Self { by_feature, by_sample: storage(gpu, "unused", 16)? })
@@ -106,19 +106,19 @@ pub struct Sums {
     pub groups: usize,
 }
 
-/// Where the partial sums of one layer lie.
+/// The place of the partial sums of one layer.
 struct Partial {
     sums: usize,
     first: usize,
     choice: Choice,
 }
 
-/// What becomes of the gradients of all layers, before there are buffers; nothing where they
+/// The way that the gradients of all layers take, before there are buffers; none where they
 /// are written straight.
 #[derive(Default)]
 struct Plan {
     rooms: Vec<Room>,
-    /// Of each layer.
+    /// The partial sums of each layer.
     partials: Vec<Partial>,
     tail: Option<Tail>,
 }
@@ -126,7 +126,7 @@ struct Plan {
 /// A buffer of partial sums that is being laid out.
 struct Room {
     vec4s: usize,
-    /// Of the gradients that they become.
+    /// The number of elements of the gradients that they become.
     elements: usize,
     layers: Range<usize>,
     shapes: Vec<LayerSums>,
@@ -253,7 +253,7 @@ impl Sums {
 pub struct Layer {
     pub inputs: usize,
     pub outputs: usize,
-    /// What the layer puts out. The last one's samples are unused.
+    /// The layer's outputs. The last one's samples are unused.
     pub values: Both,
     /// Slope of the activation, by feature; unused in the last layer.
     pub slope: wgpu::Buffer,
@@ -265,7 +265,7 @@ pub struct Layer {
     /// backward pass is wanted, except in the last layer.
     pub dz: Both,
     pub weight_gradient: Tiled,
-    /// Which of the workspace's sums its weight gradient is a part of, where it is in parts.
+    /// The one of the workspace's sums that its weight gradient is a part of, where it is in parts.
     pub sums: usize,
     pub bias_gradient: wgpu::Buffer,
     /// The product with Wᵀ, where what is below has parameters.
@@ -287,13 +287,13 @@ pub struct Workspace {
     /// None where weight gradients are written straight.
     pub sums: Vec<Sums>,
     pub tail: Option<Tail>,
-    /// For outputs that nobody wants.
+    /// A place for outputs that nobody wants.
     pub unused: Both,
     pub loss: wgpu::Buffer,
     pub row_loss: wgpu::Buffer,
 }
 
-/// What a workspace is made for.
+/// The purpose of a workspace.
 #[derive(Clone, Copy)]
 pub struct Need<'a> {
     pub widths: &'a [usize],
@@ -391,7 +391,7 @@ impl Workspace {
         })
     }
 
-    /// What the network puts out.
+    /// The network's outputs.
     pub fn outputs(&self) -> &Layer {
         // `Mlp` has at least one layer.
         &self.layers[self.layers.len() - 1]

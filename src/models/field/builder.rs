@@ -1,4 +1,4 @@
-//! What can be chosen when a field is made.
+//! The options of a field.
 
 use super::encode::Encoder;
 use super::encoding::Encoding;
@@ -14,7 +14,7 @@ use crate::models::dense::{
     Activation, Loss, Method, Network, Products, check_binding, check_widths, layers, storage,
 };
 
-/// What entries of a hash grid are uniform in at the beginning, after Müller et al.
+/// The bound of a hash grid's entries, uniform at the beginning, after Müller et al.
 const ENTRY_BOUND: f32 = 1e-4;
 
 /// Builds a [`NeuralField`].
@@ -51,12 +51,12 @@ impl FieldBuilder {
         Self { activation, ..self }
     }
 
-    /// Where the rows of a batch lie; 4,096 texels unless told otherwise.
+    /// Chooses where the rows of a batch lie; 4,096 texels unless told otherwise.
     pub fn points(self, points: Points) -> Self {
         Self { points, ..self }
     }
 
-    /// How matrix products are computed; by the kind of adapter unless told otherwise.
+    /// Chooses how matrix products are computed; by the kind of adapter unless told otherwise.
     pub fn products(self, products: Products) -> Self {
         Self { products, ..self }
     }

@@ -1,4 +1,4 @@
-//! From points to the inputs of the layers, and for hash grids back to the entries.
+//! Encodes points as inputs of the layers, and brings gradients back to a hash grid's entries.
 
 use super::encoding::Encoding;
 use super::kernels::{self, GridLevel, GridShape, MOST_LEVELS, WaveShape};
@@ -58,7 +58,7 @@ impl Encoder {
         Ok(Self::Waves { dimensions, coordinates, frequencies, buffer })
     }
 
-    /// Whether the features depend on θ, and so must be made anew at every stage.
+    /// Tells whether the features depend on θ, and so must be made anew at every stage.
     pub fn is_trained(&self) -> bool {
         matches!(self, Self::Grid(_))
     }

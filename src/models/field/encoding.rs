@@ -1,4 +1,4 @@
-//! What the layers of a field get of a point.
+//! Encodings turn a point into the inputs of a field's layers.
 
 use super::kernels::{GridLevel, MOST_LEVELS};
 use crate::models::ModelError;
@@ -6,7 +6,7 @@ use crate::models::ModelError;
 /// Most features of an entry: as many as a kernel keeps.
 const MOST_FEATURES: u32 = 8;
 
-/// How a point p of \[0, 1\]ᵈ becomes the inputs of the layers.
+/// An encoding turns a point p of \[0, 1\]ᵈ into the inputs of the layers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Encoding {
     /// 2p − 1: for layers of sines.
@@ -42,7 +42,7 @@ pub struct HashGrid {
     pub log2_table: u32,
     /// Cells a side of level 0.
     pub coarsest: u32,
-    /// From one level's cells a side to the next's, at least 1.
+    /// Factor from one level's cells a side to the next's, at least 1.
     pub growth: f32,
 }
 

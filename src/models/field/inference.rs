@@ -11,7 +11,7 @@ use crate::models::ModelError;
 use crate::models::dense::kernels::BatchSchedule;
 use crate::models::dense::{Step, Steps, controls, quads, storage, uniform};
 
-/// What a field gives at the centres of all texels of an extent, for one vector of
+/// The values of a field at the centres of all texels of an extent, for one vector of
 /// parameters; made by [`NeuralField::inference`]. Recorded anew whenever the parameters
 /// have moved, whole or a part at a time.
 #[derive(Debug)]

@@ -69,7 +69,7 @@ wgsl_struct! {
     }
 }
 
-/// Where the rows of a batch lie, and what is wanted there.
+/// Draws the points of a batch, and what is wanted there.
 pub const POINTS: Kernel = Kernel {
     name: "field_points",
     text: &[
@@ -163,7 +163,7 @@ pub const GRADIENT: Kernel = Kernel {
     structs: &[GridShape::LAYOUT, GridLevel::LAYOUT],
 };
 
-/// What the layers put out, texel by texel.
+/// Writes what the layers put out, texel by texel.
 pub const OUTPUTS: Kernel = Kernel {
     name: "field_outputs",
     text: &[BATCH_WGSL, include_str!("../../../shaders/field_outputs.wgsl")],

@@ -77,7 +77,7 @@ pub struct NeuralField {
     schedule: BatchSchedule,
     batch: Batch,
     evaluation: Option<Batch>,
-    /// What `batch` holds.
+    /// The ticket of what `batch` holds.
     drawn: Option<BatchTicket>,
     cache: BindCache<Recorded>,
 }
@@ -96,7 +96,7 @@ impl NeuralField {
         FieldBuilder::new(encoding)
     }
 
-    /// Where the parameters lie.
+    /// The layout of the parameters.
     pub fn layout(&self) -> &ParamLayout {
         &self.network.layout
     }
@@ -110,7 +110,7 @@ impl NeuralField {
         self.encoding
     }
 
-    /// From the encoding's features to the channels.
+    /// Widths of the layers, from the encoding's features to the channels.
     pub fn widths(&self) -> &[usize] {
         &self.network.widths
     }
@@ -122,18 +122,18 @@ impl NeuralField {
         self.schedule.samples_in(batches)
     }
 
-    /// How the matrix products of a gradient are computed, a line each: steps of the sum, rows
+    /// Describes the matrix products of a gradient, a line each: steps of the sum, rows
     /// and columns of the result; form, tile, parts of the sum; what it is predicted to take.
     pub fn products(&self) -> String {
         self.batch.workspace.to_string()
     }
 
-    /// Where the rows of a batch lie.
+    /// The points at which the rows of a batch lie.
     pub fn points(&self) -> Points {
         self.points
     }
 
-    /// What batches are drawn from.
+    /// The seed that batches are drawn from.
     pub fn seed(&self) -> u64 {
         self.seed
     }
@@ -158,7 +158,7 @@ impl NeuralField {
         pollster::block_on(self.evaluate_with(params.into(), Waiting::Blocks))
     }
 
-    /// As [`NeuralField::evaluate`], without blocking.
+    /// Evaluates as [`NeuralField::evaluate`] does, without blocking.
     ///
     /// # Errors
     /// As [`NeuralField::evaluate`].

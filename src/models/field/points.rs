@@ -1,21 +1,21 @@
-//! Where the rows of a batch lie.
+//! The points at which the rows of a batch lie.
 
 use super::kernels::{POINTS, PointShape, point_constants};
 use crate::error::Error;
 use crate::models::dense::kernels::BatchSchedule;
 use crate::models::dense::{Network, Steps, Workspace, fold, storage, uniform};
 
-/// Where the rows of a batch lie in \[0, 1\]ᵈ. All are drawn on the device, from the seed
+/// The points in \[0, 1\]ᵈ at which the rows of a batch lie, drawn on the device from the seed
 /// and the batch cursor: a refused attempt draws its batch again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Points {
-    /// That many texels' centres, with the texels' values. An epoch visits every texel
+    /// Takes that many texels' centres, with the texels' values. An epoch visits every texel
     /// once, in an order of its own; its last batch holds what is left.
     Texels(usize),
-    /// That many points drawn uniformly and independently, with what linear
+    /// Draws that many points uniformly and independently, with what linear
     /// interpolation between the centres of texels gives there.
     Anywhere(usize),
-    /// All texels: one batch, and so one gradient at one θ.
+    /// Takes all texels: one batch, and so one gradient at one θ.
     All,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Surroundings {
 pub(super) struct Batch {
     pub workspace: Workspace,
     pub points: wgpu::Buffer,
-    /// Of points anywhere; else unused.
+    /// The targets of points anywhere; else unused.
     pub targets: wgpu::Buffer,
     pub anywhere: bool,
 }
@@ -104,7 +104,7 @@ impl Batch {
     }
 }
 
-/// Which rows stand in which batch.
+/// Gives the schedule of rows in batches.
 pub(super) fn schedule(points: Points, texels: usize, rows: usize, seed: u64) -> BatchSchedule {
     let count = if matches!(points, Points::Anywhere(_)) { rows } else { texels };
     BatchSchedule {

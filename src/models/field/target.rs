@@ -1,4 +1,4 @@
-//! What a field is fitted to: the values of an image or a volume.
+//! The target of a field: the values of an image or a volume.
 
 use crate::data::DataError;
 
@@ -89,7 +89,7 @@ impl Target {
     }
 }
 
-/// How many texels an extent has.
+/// Counts the texels of an extent.
 pub(super) fn texels(extent: &[usize]) -> Result<usize, DataError> {
     let product = extent.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
     product

@@ -256,7 +256,7 @@ impl FieldBuilder {
     }
 }
 
-/// What the fixed-point sums are off by is within what the docs say, in the worst case:
+/// The fixed-point sums are off by no more than the docs say, in the worst case:
 /// many rows of very different size in few entries.
 #[test]
 fn scatter_stays_within_its_resolution_and_repeats() {

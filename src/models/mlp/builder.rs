@@ -1,4 +1,4 @@
-//! What can be chosen when a network is made.
+//! The options of a network.
 
 use super::resident::Resident;
 use super::{Mlp, check_data};
@@ -41,7 +41,7 @@ impl MlpBuilder {
         Self { loss, ..self }
     }
 
-    /// How matrix products are computed; by the kind of adapter unless told
+    /// Chooses how matrix products are computed; by the kind of adapter unless told
     /// otherwise.
     pub fn products(self, products: Products) -> Self {
         Self { products, ..self }

@@ -27,7 +27,7 @@ impl Mlp {
         pollster::block_on(self.evaluate_with(params.into(), data, Waiting::Blocks))
     }
 
-    /// As [`Mlp::evaluate`] without blocking.
+    /// Evaluates as [`Mlp::evaluate`] does, without blocking.
     ///
     /// # Errors
     /// As [`Mlp::evaluate`].

@@ -50,7 +50,7 @@ pub struct Mlp {
     resident: Resident,
     workspace: Workspace,
     evaluation: Option<Workspace>,
-    /// What `workspace` holds the inputs of.
+    /// The ticket of the batch whose inputs `workspace` holds.
     gathered: Option<BatchTicket>,
     cache: BindCache<Recorded>,
 }
@@ -77,7 +77,7 @@ impl Mlp {
         MlpBuilder::new(widths)
     }
 
-    /// Where the parameters lie.
+    /// The layout of the parameters.
     pub fn layout(&self) -> &ParamLayout {
         &self.network.layout
     }
@@ -89,13 +89,13 @@ impl Mlp {
         self.network.layout.initial(seed)
     }
 
-    /// How the matrix products of a gradient are computed, a line each: steps of the sum, rows
+    /// Describes the matrix products of a gradient, a line each: steps of the sum, rows
     /// and columns of the result; form, tile, parts of the sum; what it is predicted to take.
     pub fn products(&self) -> String {
         self.workspace.to_string()
     }
 
-    /// From the inputs to the outputs.
+    /// Widths of the layers, from the inputs to the outputs.
     pub fn widths(&self) -> &[usize] {
         &self.network.widths
     }

@@ -39,7 +39,7 @@ impl Resident {
         self.outputs
     }
 
-    /// What the samples take, before anything is allocated: inputs, and targets.
+    /// Gives the bytes that samples take, before anything is allocated: inputs, and targets.
     pub(super) fn sizes(samples: &Samples) -> [(&'static str, u64); 2] {
         // Rows of whole words or vec4, zero beyond the width.
         let values = samples.len() as u64 * 4 * quads(samples.width()) as u64;

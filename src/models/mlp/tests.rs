@@ -260,7 +260,7 @@ fn activated(activation: Activation, z: f64) -> (f64, f64) {
     }
 }
 
-/// How a network's products are computed: by name, or every one in this form and number of
+/// The way a network's products are computed: by name, or every one in this form and number of
 /// chunks.
 #[derive(Clone, Copy, Debug)]
 enum Way {

@@ -76,7 +76,7 @@ impl<'t> Document<'t> {
         TableauError::Syntax { line, column, reason: reason.into() }
     }
 
-    /// What serde_json left as it is, at or after `from`.
+    /// Finds the text that serde_json left as it is, at or after `from`.
     fn spot(&self, raw: &RawValue, from: Place) -> Spot<'t> {
         let start = raw.get().as_ptr() as usize - self.masked.as_ptr() as usize;
         let text = &self.text[start..start + raw.get().len()];
@@ -236,7 +236,7 @@ pub(super) fn masked(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// On one line, and no longer than a message can bear.
+/// Shows a text on one line, cut to what a message can bear.
 pub(super) fn shown(text: &str) -> String {
     const MOST: usize = 48;
     let mut shown = printable(&text.chars().take(MOST).collect::<String>());

@@ -69,7 +69,7 @@ impl Tableau {
         read(text).map_err(|faults| TableauError::Json { file: None, faults })
     }
 
-    /// The same from a file, whose name is then at the head of every line.
+    /// Reads a tableau as [`Tableau::from_json`] does, from a file whose name heads every line.
     ///
     /// ```
     /// use kutta::Tableau;
