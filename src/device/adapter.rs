@@ -22,7 +22,7 @@ const NAMES: [(&str, wgpu::Backends); 6] = [
 /// an application that makes an instance of its own can ask here first.
 ///
 /// ```
-/// use kutta::{gpu, wgpu};
+/// use kutta::{device, wgpu};
 /// let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
 /// descriptor.backends = device::backends_asked_for()?;
 /// # Ok::<(), kutta::Error>(())
