@@ -43,7 +43,7 @@ enum Item {
     Clear(Slot),
 }
 
-/// Which buffer takes an evaluation's loss.
+/// The buffer that takes an evaluation's loss.
 #[derive(Clone, Copy, Debug)]
 enum Loss {
     AtTheta,
@@ -84,7 +84,7 @@ pub(crate) struct Recorder {
 #[derive(Debug)]
 struct Attempts {
     alone: Vec<Item>,
-    /// Where the last gradient can serve the next attempt: one that keeps it
+    /// Two recordings where the last gradient can serve the next attempt: one that keeps it
     /// for the next, and one that takes it from the one before.
     reusing: Option<[Vec<Item>; 2]>,
 }
@@ -159,7 +159,7 @@ impl Recorder {
         record(items, context)
     }
 
-    /// What the first attempt of all needs to know; changes nothing once it has
+    /// Records what the first attempt of all needs to know; changes nothing once it has
     /// run.
     pub(crate) fn opening(&self, context: Context<'_>) -> Result<(), SourceError> {
         record(&self.opening, context)
@@ -211,12 +211,12 @@ impl Recorder {
     }
 }
 
-/// What recording needs besides the recorder.
+/// The context that recording needs besides the recorder.
 pub(crate) struct Context<'a> {
     pub(crate) gpu: &'a Gpu,
     pub(crate) optimizer: u64,
     pub(crate) state: &'a State,
-    /// What names the batches, where the host knows it.
+    /// The cursor that names the batches, where the host knows it.
     pub(crate) cursor: Option<Cursor>,
     pub(crate) commands: Commands<'a>,
     pub(crate) source: &'a mut dyn GradientSource,
@@ -342,7 +342,7 @@ struct Builder<'a> {
     kinds: Kinds,
     walk: Traversal,
     most: usize,
-    /// Where k₁ is.
+    /// The slot of k₁.
     first: Slot,
     uniforms: wgpu::Buffer,
     stride: usize,
@@ -468,7 +468,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What a shape binds, its outputs and inputs taken from these in order.
+    /// Binds what a shape names, its outputs and inputs taken from these in order.
     fn shaped<'b>(
         &'b self,
         bindings: &'b [Binding],

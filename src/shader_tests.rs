@@ -195,7 +195,7 @@ fn distinct(sets: Vec<Constants>) -> Vec<Constants> {
     sets.into_iter().filter(|set| seen.insert(format!("{set:?}"))).collect()
 }
 
-/// With all vectors that may be narrow in one format.
+/// Validates a kernel with all vectors that may be narrow in one format.
 fn validated(kernel: &Kernel, format: Format) -> (Module, ModuleInfo) {
     let formats = kernel.vectors.iter().map(|&name| (name, format)).collect();
     let source = kernel.source(&formats);
@@ -292,7 +292,7 @@ fn structs_agree_with_rust() {
     }
 }
 
-/// What a device must give is what the kernels take, no more and no less.
+/// A device must give what the kernels take, no more and no less.
 #[test]
 fn the_limits_asked_for_are_those_of_the_kernels() {
     let mut most = Kernels {

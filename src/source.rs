@@ -1,4 +1,4 @@
-//! Where gradients come from: the contract between an optimizer and a model.
+//! The contract between an optimizer and a model that gives gradients.
 
 use std::fmt;
 use std::ops::Range;
@@ -191,7 +191,7 @@ pub trait GradientSource {
         None
     }
 
-    /// Where this source's parameters lie, where it says so: an optimizer whose tensors
+    /// The layout of this source's parameters, where it says so: an optimizer whose tensors
     /// have other names, shapes or places then refuses the source, where the source would
     /// take one tensor for another.
     fn layout(&self) -> Option<&ParamLayout> {
@@ -290,7 +290,7 @@ impl BatchTicket {
 /// The tickets of a wrapper, which shows its source several batches for one of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Tickets {
-    /// For which batch, and which of its parts, the last one was.
+    /// The batch that the last one was for, and the part of it.
     last: Option<(BatchTicket, u32, BatchTicket)>,
 }
 
@@ -319,7 +319,7 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// As `shaders/share_batch.wgsl` has it.
+    /// Gives the cursor of a part, as `shaders/share_batch.wgsl` has it.
     pub(crate) fn part(self, count: u32, index: u32) -> Self {
         let (count, index) = (u64::from(count), u64::from(index));
         let part = |batch: u64| batch.wrapping_mul(count).wrapping_add(index);
@@ -330,7 +330,7 @@ impl Cursor {
         }
     }
 
-    /// As `shaders/stage_batch.wgsl` has it.
+    /// Gives the cursor of a stage, as `shaders/stage_batch.wgsl` has it.
     pub(crate) fn stage(self, draw: u32) -> Self {
         let ahead = u64::from(draw).wrapping_mul(self.stride);
         Self { batch: self.cursor.wrapping_add(ahead), ..self }
@@ -344,7 +344,7 @@ impl Cursor {
 pub struct Draws {
     /// The attempt's batch, where all its gradients share one.
     pub batches: Range<u64>,
-    /// Those of its stages, where each has one of its own.
+    /// The batches of its stages, where each has one of its own.
     pub stages: Range<u64>,
 }
 
@@ -378,7 +378,7 @@ pub struct Evaluation<'a> {
     /// The gradient is to be added to what is there.
     pub(crate) adds: bool,
     pub(crate) ticket: BatchTicket,
-    /// How many stages of the attempt came before; of what is no stage, none.
+    /// The number of stages of the attempt that came before; for what is no stage, 0.
     pub(crate) draw: u32,
     pub(crate) cursor: Option<Cursor>,
     pub(crate) commands: Commands<'a>,
@@ -414,12 +414,12 @@ impl<'a> Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    /// The same once more, for a wrapper to change what it hands on.
+    /// Borrows the evaluation once more, for a wrapper to change what it hands on.
     pub(crate) fn reborrow(&mut self) -> Evaluation<'_> {
         Evaluation { commands: self.commands.reborrow(), ..*self }
     }
 
-    /// What this gradient is for. The batch does not follow from it:
+    /// The purpose of this gradient. The batch does not follow from it:
     /// [`Evaluation::ticket`] tells that.
     pub fn purpose(&self) -> Purpose {
         self.purpose
@@ -462,7 +462,7 @@ impl Evaluation<'_> {
         self.gradient
     }
 
-    /// How the gradient is stored. Where that is not f32, which happens only to sources
+    /// The storage of the gradient. Where that is not f32, which happens only to sources
     /// whose [`GradientSource::writes`] says so, its buffer is an `array<vec2<u32>>`:
     /// elements 4i to 4i + 3 are the halves of vec2 i, the first one in the low half of
     /// x. Finite values beyond the format's range become its largest; NaN and infinity
@@ -497,13 +497,13 @@ impl Evaluation<'_> {
         self.cursor.map(|cursor| cursor.batch)
     }
 
-    /// Where L(θ) goes, one `f32`. A source that never writes it makes the
+    /// The slot for L(θ), one `f32`. A source that never writes it makes the
     /// reports say `None`.
     pub fn loss(&self) -> &wgpu::Buffer {
         self.loss
     }
 
-    /// Where the number of samples goes that gradient and loss are the mean of, one `f32`.
+    /// The slot for the number of samples that gradient and loss are the mean of, one `f32`.
     /// [`Accumulated`](crate::batching::Accumulated) weighs micro-batches by it, and those
     /// of a source that never writes it alike.
     pub fn samples(&self) -> &wgpu::Buffer {

@@ -26,7 +26,7 @@ pub(crate) const MEAN: &str = "momentum";
 /// Vectors and control block of one optimizer.
 #[derive(Debug)]
 pub(crate) struct State {
-    /// By the plan's slot numbers; 0 is θ.
+    /// Vectors by the plan's slot numbers; 0 is θ.
     pub(crate) vectors: Vec<Vector>,
     pub(crate) padding: Padding,
     /// The preconditioner's vectors and their halves, interleaved by spans;
@@ -36,21 +36,21 @@ pub(crate) struct State {
     pub(crate) mean: Vector,
     /// The average of θ; a stub where there is none.
     pub(crate) average: Vector,
-    /// For bindings that a kernel has and this operation has no use for: three
+    /// Buffers for bindings that a kernel has and this operation has no use for: three
     /// blocks to be written, as none may be bound twice, and one to be read.
     pub(crate) spare: [Vector; 2],
     pub(crate) moments: wgpu::Buffer,
     pub(crate) control: wgpu::Buffer,
     pub(crate) settings: wgpu::Buffer,
     pub(crate) partials: wgpu::Buffer,
-    /// Where stage 1 leaves L(θ).
+    /// The slot in which stage 1 leaves L(θ).
     pub(crate) loss: wgpu::Buffer,
-    /// Where the last stage leaves the loss at its point, if that is the
+    /// The slot in which the last stage leaves the loss at its point, if that is the
     /// candidate.
     pub(crate) last_loss: wgpu::Buffer,
-    /// Where every other evaluation leaves a loss that nobody reads.
+    /// The slot in which every other evaluation leaves a loss that nobody reads.
     pub(crate) other_loss: wgpu::Buffer,
-    /// Where sources leave the numbers of samples, of use to wrappers alone.
+    /// The slot in which sources leave the numbers of samples, of use to wrappers alone.
     pub(crate) samples: wgpu::Buffer,
     pub(crate) ring: wgpu::Buffer,
 }
@@ -142,7 +142,7 @@ impl Sizes {
 }
 
 impl State {
-    /// Of each vector.
+    /// Gives the storage of each vector.
     pub(crate) fn storages(&self) -> Vec<Storage> {
         self.vectors.iter().map(Vector::storage).collect()
     }

@@ -19,7 +19,7 @@ const LANES: usize = 256;
 /// WebGPU's `max_compute_workgroups_per_dimension`.
 const MOST_GROUPS: usize = 65_535;
 
-/// What an element-wise kernel makes of its inputs.
+/// The function that an element-wise kernel makes of its inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     /// The largest: as little as can be done, and nothing that grows.
@@ -38,7 +38,7 @@ pub(super) struct Elementwise {
     pipelines: HashMap<String, wgpu::ComputePipeline>,
 }
 
-/// Where buffers of several vectors fit in a binding too.
+/// The most elements of which buffers of several vectors fit in a binding too.
 pub(super) fn most_elements(gpu: &Gpu, plan: &Plan) -> usize {
     let width = plan.state_width() + usize::from(plan.ingredients().grouped);
     gpu.binding_elements() / width.max(plan.mean_halves()).max(1)

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// What keeps a plan from being measured.
+/// Errors that keep a plan from being measured.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum BenchError {

@@ -1,4 +1,4 @@
-//! What benchmark programs need: the own dispatches of any plan without a gradient
+//! Runs what benchmark programs need: the own dispatches of any plan without a gradient
 //! source, beside each a bare kernel of the same reads and writes, ceilings, and a
 //! check of every element against f64.
 //!
@@ -130,7 +130,7 @@ impl Kernel {
     }
 }
 
-/// What [`Bench::check`] found.
+/// The findings of [`Bench::check`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Checked {
     /// Values compared, over all vectors.
@@ -167,7 +167,7 @@ pub struct Bench {
 struct Set {
     state: State,
     begin: Work,
-    /// What comes before the first attempt, with gradients.
+    /// The work before the first attempt, with gradients.
     opening: Work,
     /// An attempt with the gradients that a source would write.
     attempt: Work,
@@ -175,11 +175,11 @@ struct Set {
     step: Work,
     /// Per parameter, that a step moves.
     words: usize,
-    /// What lies between kernels that compute one thing each.
+    /// The vectors between kernels that compute one thing each.
     _between: Vec<Vector>,
     /// θ and the gradients, where an attempt expects them, and moments of one.
     fresh: Work,
-    /// By the numbers of [`Bench::kernels`].
+    /// Kernels' work, by the numbers of [`Bench::kernels`].
     own: Vec<Work>,
     bare: Vec<Work>,
 }
@@ -317,7 +317,7 @@ impl Bench {
         &self.sets[set % self.sets.len()].bare[kernel]
     }
 
-    /// What comes once before the attempts of a submit.
+    /// The work that comes once before the attempts of a submit.
     pub fn begin(&self, set: usize) -> &Work {
         &self.sets[set % self.sets.len()].begin
     }
@@ -341,7 +341,7 @@ impl Bench {
         &self.sets[set % self.sets.len()].step
     }
 
-    /// How many attempts in a row, at most a hundred, are accepted after a
+    /// Finds how many attempts in a row, at most a hundred, are accepted after a
     /// [`Bench::refill`] before numbers leave the range of f32; found by trial on
     /// short vectors. Waits.
     ///
@@ -391,7 +391,7 @@ impl Bench {
         Ok(())
     }
 
-    /// The same dispatches in a plain loop.
+    /// Records the same dispatches in a plain loop.
     pub fn record_by_hand(&self, encoder: &mut wgpu::CommandEncoder, attempts: u32) {
         let descriptor =
             wgpu::ComputePassDescriptor { label: Some("kutta"), timestamp_writes: None };
@@ -402,7 +402,7 @@ impl Bench {
         }
     }
 
-    /// Whether all attempts so far were accepted, on all sets. Waits.
+    /// Tells whether all attempts so far were accepted, on all sets. Waits.
     ///
     /// # Errors
     /// [`BenchError::NotAccepted`], or a lost device.
@@ -736,7 +736,7 @@ impl Ceilings {
     }
 }
 
-/// Whether there is room for so many sets, where that is known.
+/// Tells whether there is room for so many sets, where that is known.
 /// Refuses what the device's limits do not allow, before anything is allocated.
 fn check_limits(
     gpu: &Gpu,
@@ -768,7 +768,7 @@ fn check_memory(gpu: &Gpu, n: usize, sets: usize, needed: u64) -> Result<(), Err
     }
 }
 
-/// What every attempt accepts.
+/// Tames ingredients so that every attempt is accepted.
 fn tame(ingredients: &Ingredients) -> Ingredients {
     let adaptive = ingredients.adaptive.map(|adaptive| Adaptive {
         rtol: 1.0,
@@ -808,7 +808,7 @@ fn settings(plan: &Plan, method: &Method, walk: &Traversal, n: usize) -> Setting
     settings
 }
 
-/// Whether ingredients are made of kernels that compute one thing each.
+/// Tells whether ingredients are made of kernels that compute one thing each.
 fn splits_ingredients(plan: &Plan) -> bool {
     let Ingredients { preconditioner, momentum, grouped, adaptive, .. } = *plan.ingredients();
     let some = preconditioner != Preconditioner::None || momentum != Momentum::None;
@@ -821,7 +821,7 @@ fn evaluates(op: &Op) -> bool {
     matches!(op, Op::Evaluate { .. })
 }
 
-/// By stage, the place of its evaluation among all of an attempt, and how its gradient
+/// Gives by stage the place of its evaluation among all of an attempt, and how its gradient
 /// is stored.
 fn stage_evaluations(plan: &Plan) -> HashMap<u32, (usize, Storage)> {
     let packed = |into: Operand, at: usize| match plan.ops().get(at + 1) {

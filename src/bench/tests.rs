@@ -26,7 +26,7 @@ fn everything() -> Ingredients {
     adaptive(more)
 }
 
-/// What may go with a method; not all of it goes with all of them.
+/// Lists ingredients that may go with a method; not all of them go with every one.
 fn ingredients() -> Vec<Ingredients> {
     let rule = |rule| Ingredients { rule: Some(rule), ..plain() };
     let dal = |from| rule(Rule::Dal { p: 1.0, h_max: 0.1, from });

@@ -1,11 +1,11 @@
-//! Which buffers each operation of a plan reads and writes.
+//! Lists which buffers each operation of a plan reads and writes.
 
 use crate::device::vector::Vector;
 use crate::ingredients::{Ingredients, Momentum, Preconditioner};
 use crate::plan::{Diagonal, FieldSums, Linear, Makes, Name, Op, Operand, Plan, Registers};
 use crate::state::State;
 
-/// What a kernel does with one buffer of one or more vectors: which of them it
+/// The use that a kernel makes of one buffer of one or more vectors: which of them it
 /// reads, and which it writes.
 #[derive(Debug)]
 pub(super) struct Touch<'s> {
@@ -142,7 +142,7 @@ pub(super) fn moments<'s>(plan: &Plan, state: &'s State) -> Vec<Touch<'s>> {
         .collect()
 }
 
-/// What an operation of the baseline is made of where its ingredients are not fused
+/// The kernels of an operation of the baseline where its ingredients are not fused
 /// either: one kernel for each axpy, scaling or element-wise function, as optimizers
 /// without kernels of their own do it. `s` takes √v + ε or what D is made of, `u` what
 /// is between two kernels.

@@ -1,4 +1,4 @@
-//! Which adapter a device is opened on, and what the environment says of it.
+//! Chooses the adapter that a device is opened on, and reads what the environment says of it.
 
 use super::GpuOptions;
 use crate::device::GpuError;

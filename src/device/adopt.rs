@@ -7,7 +7,7 @@ use super::{Gpu, Inner};
 use crate::device::GpuError;
 use crate::layout::ALIGNMENT;
 
-/// What the kernels of kutta take of a device, whatever they work on. A test holds it against
+/// The limits that kernels take of a device, whatever they work on. A test holds them against
 /// their texts.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Kernels {
@@ -33,7 +33,7 @@ pub(crate) const KERNELS: Kernels = Kernels {
 /// Kernels fold longer grids into two dimensions.
 const MOST_GROUPS: u32 = 65_535;
 
-/// Where bindings begin: tensors are placed at multiples of it.
+/// The alignment of bindings: tensors are placed at multiples of it.
 const ALIGNMENT_BYTES: u32 = 4 * ALIGNMENT as u32;
 
 impl Gpu {
@@ -67,7 +67,7 @@ impl Gpu {
         Self { inner: Arc::new(Inner { device, queue, limits, info, pipelines }) }
     }
 
-    /// As [`Gpu::adopt`] where the adapter is known, which alone can tell whether it
+    /// Adopts a device whose adapter is known, which alone can tell whether it
     /// computes at all; and [`Gpu::check`].
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// Whether this device's limits are those that every kernel of kutta needs. What an
+    /// Checks that this device's limits are those that every kernel of kutta needs. What an
     /// optimizer needs beyond them depends on its parameters:
     /// [`Builder::requirements`](crate::optimizer::Builder::requirements).
     ///
@@ -111,12 +111,12 @@ impl Gpu {
         limits.max_storage_buffers_per_shader_stage.min(beside)
     }
 
-    /// Whether `other` is this one or a clone of it.
+    /// Tells whether `other` is this one or a clone of it.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// Whether this device gives what kutta's kernels need.
+    /// Tells whether this device gives what kutta's kernels need.
     ///
     /// # Errors
     /// [`GpuError::LimitTooSmall`] with the limit's name and both numbers.

@@ -31,7 +31,7 @@ impl<'a> Commands<'a> {
         Commands { timing: self.timing, pass: self.pass, encoder: self.encoder, used: false }
     }
 
-    /// Whether pass or encoder was asked for since this was borrowed.
+    /// Tells whether pass or encoder was asked for since this was borrowed.
     pub(crate) fn used(&self) -> bool {
         self.used
     }

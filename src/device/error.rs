@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// What the device or its driver cannot do.
+/// Errors of the device or its driver.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum GpuError {

@@ -1,4 +1,4 @@
-//! What the host knows of one hand-written shader: its text, its bindings and
+//! The host's knowledge of one hand-written shader: its text, its bindings and
 //! the structs it shares with Rust. The shader tests hold all three against
 //! what naga reads in the `.wgsl` files.
 
@@ -25,11 +25,11 @@ pub struct Kernel {
     pub structs: &'static [StructLayout],
 }
 
-/// How the elements of one vector are stored.
+/// The format of one vector's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub struct Format {
     pub storage: Storage,
-    /// Of `dithered_x`.
+    /// The rounding of `dithered_x`.
     pub rounding: Rounding,
 }
 
@@ -37,7 +37,7 @@ pub struct Format {
 /// f32. A pipeline is compiled for each set.
 pub type Formats = Vec<(&'static str, Format)>;
 
-/// How a kernel uses a binding.
+/// The access of a kernel to a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// `var<uniform>`

@@ -47,7 +47,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Of its kernel.
+    /// The name of its kernel.
     #[cfg(test)]
     pub fn name(&self) -> &'static str {
         self.name
@@ -75,17 +75,17 @@ impl Pipeline {
     }
 }
 
-/// Which limits to ask the adapter for.
+/// The limits to ask the adapter for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LimitsWanted {
     /// Everything the adapter gives.
     #[default]
     Adapter,
-    /// What WebGPU promises everywhere: what a browser gives unasked.
+    /// Those that WebGPU promises everywhere: what a browser gives unasked.
     WebGpuDefaults,
 }
 
-/// What to ask for when opening a device of kutta's own.
+/// The options for opening a device of kutta's own.
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
     /// Part of an adapter's name, in any case. `None`: the environment
@@ -109,7 +109,7 @@ impl Gpu {
         Self::with_options(&GpuOptions::default())
     }
 
-    /// As [`Gpu::new`] without blocking.
+    /// Opens a device as [`Gpu::new`] does, without blocking.
     ///
     /// # Errors
     /// As [`Gpu::new`].
@@ -125,7 +125,7 @@ impl Gpu {
         pollster::block_on(Self::with_options_async(options))
     }
 
-    /// As [`Gpu::with_options`] without blocking.
+    /// Opens a device as [`Gpu::with_options`] does, without blocking.
     ///
     /// # Errors
     /// As [`Gpu::with_options`].
@@ -248,7 +248,7 @@ impl Gpu {
         self.upload_at(buffer, 0, bytes)
     }
 
-    /// The same from some place in the buffer on, a multiple of four bytes.
+    /// Writes from some place in the buffer on, a multiple of four bytes.
     pub(crate) fn upload_at(
         &self,
         buffer: &wgpu::Buffer,
@@ -282,7 +282,7 @@ impl Gpu {
         self.variant(kernel, &vec![], constants)
     }
 
-    /// As [`Gpu::pipeline`], with vectors in other formats than f32.
+    /// Gives a pipeline as [`Gpu::pipeline`] does, with vectors in other formats than f32.
     pub fn variant(&self, kernel: &Kernel, formats: &Formats, constants: &Constants) -> Pipeline {
         let _entered = tracing::trace_span!("pipeline", kernel = kernel.name).entered();
         use std::fmt::Write;

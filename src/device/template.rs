@@ -14,12 +14,12 @@
 //! //: end
 //! ```
 
-/// What the lines of a template may name.
+/// The names that the lines of a template may use.
 #[derive(Default)]
 pub(crate) struct Table {
-    /// Of `if`.
+    /// Flags of `if`.
     pub(crate) flags: Vec<(&'static str, bool)>,
-    /// Of `for`, and of `{list[j]}` in there. The name may hold a loop's number.
+    /// Lists of `for`, and of `{list[j]}` in there. The name may hold a loop's number.
     pub(crate) lists: Vec<(String, Vec<String>)>,
 }
 

@@ -1,4 +1,4 @@
-//! How long recorded work took, by the device's own clock.
+//! Measures how long recorded work took, by the device's own clock.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub(crate) struct Timing<'a> {
 }
 
 impl<'a> Timing<'a> {
-    /// For the next pass. Each takes the end over from the one before.
+    /// Gives the timestamps for the next pass. Each takes the end over from the one before.
     pub(crate) fn writes(self) -> wgpu::ComputePassTimestampWrites<'a> {
         let begun = self.begun.swap(true, Ordering::Relaxed);
         wgpu::ComputePassTimestampWrites {

@@ -1,4 +1,4 @@
-//! How kernels walk a vector: by spans of a fixed size for a workgroup, so that
+//! Kernels walk a vector by spans of a fixed size for a workgroup, so that
 //! the order of a sum depends on the vector's length alone, and never on how
 //! bindings cut it into chunks. WGSL twin: `shaders/shared/traversal.wgsl`.
 
@@ -40,7 +40,7 @@ pub struct Traversal {
 }
 
 impl Traversal {
-    /// For vectors of `len` elements.
+    /// Makes the walk of vectors of `len` elements.
     ///
     /// A software adapter runs eight lanes to their end before the next eight,
     /// and pays microseconds for a barrier: short runs, long spans, partial
@@ -54,7 +54,7 @@ impl Traversal {
         Self { len, span, run, lane_partials: software }
     }
 
-    /// For kernels that read or write halves. On llvmpipe, where eight lanes side by side
+    /// Walks for kernels that read or write halves. On llvmpipe, where eight lanes side by side
     /// take half a cache line's worth in a load, θ − h k ran 1.3 times as long as in f32;
     /// with two parts of four lanes it runs 0.93 times as long. In f32 that spares a guard
     /// 0.4 of its time and nothing else anything: sums keep their order there.

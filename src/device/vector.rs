@@ -86,7 +86,7 @@ impl Vector {
         self.len == 0
     }
 
-    /// How its elements are stored: four of them in a `vec4<f32>`, or in a `vec2<u32>`
+    /// The storage of its elements: four of them in a `vec4<f32>`, or in a `vec2<u32>`
     /// whose words hold two each, the first one in the low half.
     pub fn storage(&self) -> Storage {
         self.storage
@@ -104,7 +104,7 @@ impl Vector {
         })
     }
 
-    /// As [`Vector::binding`], for a range of whole blocks of 64 elements: from the last
+    /// Binds as [`Vector::binding`] does, for a range of whole blocks of 64 elements: from the last
     /// element before it where a binding may begin, and how many vec4s come before it.
     pub(crate) fn binding_around(&self, range: Range<usize>) -> (wgpu::BindingResource<'_>, usize) {
         let step = 4 * ALIGNMENT / self.storage.bytes();
@@ -137,7 +137,7 @@ impl Vector {
         pollster::block_on(self.read_elements(gpu, 0..self.len, Waiting::Blocks))
     }
 
-    /// As [`Vector::read`] without blocking.
+    /// Reads as [`Vector::read`] does, without blocking.
     ///
     /// # Errors
     /// If the device is lost; [`GpuError::NotSubmitted`] inside
@@ -163,7 +163,7 @@ impl Vector {
         pollster::block_on(self.read_elements(gpu, range, Waiting::Blocks))
     }
 
-    /// As [`Vector::read_range`] without blocking.
+    /// Reads as [`Vector::read_range`] does, without blocking.
     ///
     /// # Errors
     /// If the device is lost; [`GpuError::NotSubmitted`] inside

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use super::Gpu;
 use crate::device::GpuError;
 
-/// How a wait passes the time.
+/// The way a wait passes the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// The thread sleeps until the device is there.
@@ -18,7 +18,7 @@ pub(crate) enum Waiting {
     Yields,
 }
 
-/// What a future gives that has nothing to wait for.
+/// Gives the result of a future that has nothing to wait for.
 pub(crate) fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
@@ -95,7 +95,7 @@ impl Gpu {
         Ok(out)
     }
 
-    /// What the callback of a submission sends to `receive`; `None` if the
+    /// Waits for what the callback of a submission sends to `receive`; `None` if the
     /// device is lost.
     pub(crate) async fn wait_for<T>(
         &self,

@@ -36,7 +36,7 @@ pub struct Stored {
     pub momentum: Storage,
     /// The preconditioner's state.
     pub second: Storage,
-    /// Of momentum and second moment; gradients are rounded to nearest.
+    /// Rounding of momentum and second moment; gradients are rounded to nearest.
     pub rounding: Rounding,
 }
 

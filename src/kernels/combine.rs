@@ -115,7 +115,7 @@ pub(crate) fn kernel(linear: &Linear) -> &'static Kernel {
     TEMPLATE.kernel(&bindings(linear), table)
 }
 
-/// How its vectors are stored.
+/// Gives the formats of its vectors.
 pub(crate) fn formats(linear: &Linear, kinds: Kinds) -> Formats {
     let own = own_inputs(linear);
     let mut formats: Formats = own.flat_map(|(n, input)| stored(&INPUTS[n..=n], [input])).collect();

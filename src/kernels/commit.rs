@@ -27,7 +27,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Control::LAYOUT, Commit::LAYOUT, Chunk::LAYOUT],
 };
 
-/// How both vectors are stored.
+/// Gives the formats of both vectors.
 pub(crate) fn formats(from: Operand, to: Operand) -> Formats {
     stored(&["dst", "src"], [to, from])
 }

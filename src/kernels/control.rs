@@ -35,11 +35,11 @@ wgsl_struct! {
         pub zero: u32,
         /// 1/(1−β₂ᵗ) of the preconditioner for the attempt under way, or 1.
         pub second_scale: f32,
-        /// That of the judged attempt.
+        /// The same of the judged attempt.
         pub applied_second_scale: f32,
         /// 1/(1−βᵗ) of an averaging momentum for the attempt under way, or 1.
         pub mean_scale: f32,
-        /// That of the judged attempt.
+        /// The same of the judged attempt.
         pub applied_mean_scale: f32,
         /// The half of the ingredients' state that accepted attempts left.
         pub parity: u32,
@@ -57,10 +57,10 @@ wgsl_struct! {
         pub restart: u32,
         /// Attempts with a gradient, a loss or an error that was not finite.
         pub non_finite: u32,
-        /// What gradients are multiplied with in the attempt under way, to clip
+        /// The factor of gradients in the attempt under way, to clip
         /// them.
         pub clip: f32,
-        /// That of the judged attempt.
+        /// The same of the judged attempt.
         pub applied_clip: f32,
         /// ‖Hv‖/‖v‖ along the direction v of the step.
         pub curvature: f32,
@@ -68,7 +68,7 @@ wgsl_struct! {
         pub grad_norm: f32,
         /// ‖v‖.
         pub field_norm: f32,
-        /// How far from θ along −v a probe lies.
+        /// The distance of a probe from θ along −v.
         pub probe: f32,
         /// The curvature that the attempt under way found for the next one.
         pub next_curvature: f32,
@@ -76,12 +76,12 @@ wgsl_struct! {
         pub opened: u32,
         /// ρ of D·H as last estimated.
         pub radius: f32,
-        /// What was odd about it: bits of [`Fallback`](crate::reports::Fallback).
+        /// The oddity of that estimate: bits of [`Fallback`](crate::reports::Fallback).
         pub radius_state: u32,
         /// 1 while there is a vector for the power iteration to go on with.
         pub has_vector: u32,
         pub vector_norm: f32,
-        /// How far along that vector the next iteration looks.
+        /// The distance along that vector at which the next iteration looks.
         pub reach: f32,
         /// Stages of the attempt under way where their number varies, else 0.
         pub stages: u32,
@@ -92,7 +92,7 @@ wgsl_struct! {
         /// Batches that stages drew in all attempts before, each one of its own. Advances
         /// with `batch`, by the gradients that the plan makes for stages.
         pub cursor: u32,
-        /// From one stage's batch to the next one's: 1, and in blocks of
+        /// The step from one stage's batch to the next one's: 1, and in blocks of
         /// [`Accumulated`](crate::batching::Accumulated) as many as there are parts.
         pub stride: u32,
     }

@@ -68,7 +68,7 @@ pub(crate) fn kernel(estimate: &plan::Estimate, kinds: Kinds) -> &'static Kernel
     TEMPLATE.kernel(&bindings(estimate, kinds), Table { flags: vec![], lists })
 }
 
-/// How its vectors are stored.
+/// Gives the formats of its vectors.
 pub(crate) fn formats(estimate: &plan::Estimate, kinds: Kinds) -> Formats {
     let mut formats = stored(&INPUTS, estimate.terms.iter().map(|&(_, k)| k));
     if estimate.diagonal != Diagonal::None {

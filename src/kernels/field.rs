@@ -46,7 +46,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Control::LAYOUT, Field::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
 
-/// How its vectors are stored.
+/// Gives the formats of its vectors.
 pub(crate) fn formats(field: &plan::Field, kinds: Kinds) -> Formats {
     let mut formats = stored(&["a", "b"], std::iter::once(field.a).chain(field.b));
     formats.extend(kinds.formats());

@@ -58,7 +58,7 @@ pub(crate) fn kernel(finish: &plan::Finish, kinds: Kinds) -> &'static Kernel {
     TEMPLATE.kernel(&bindings(finish, kinds), Table { flags: vec![], lists })
 }
 
-/// How its vectors are stored.
+/// Gives the formats of its vectors.
 pub(crate) fn formats(finish: &plan::Finish, kinds: Kinds) -> Formats {
     let mut formats = stored(&INPUTS, finish.gradients.iter().map(|&(_, k)| k));
     formats.extend(kinds.formats());

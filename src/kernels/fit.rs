@@ -6,7 +6,7 @@ use super::{FINITE_WGSL, PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, S
 use crate::device::kernel::{Access, Kernel, wgsl_struct};
 
 wgsl_struct! {
-    /// What bounds h.
+    /// The bound of h.
     pub(crate) struct Fit {
         pub(crate) interval: f32,
         pub(crate) given: f32,

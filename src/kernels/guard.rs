@@ -32,7 +32,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Guard::LAYOUT, Chunk::LAYOUT],
 };
 
-/// How k is stored.
+/// Gives the format of k.
 pub(crate) fn formats(k: Operand) -> Formats {
     stored(&["k"], [k])
 }

@@ -1,4 +1,4 @@
-//! What kernels know of preconditioner, momentum and weight decay. WGSL twin:
+//! The constants of preconditioner, momentum and weight decay that kernels have. WGSL twin:
 //! `shaders/shared/moments.wgsl`.
 
 use crate::device::kernel::{Constants, Format, Formats, wgsl_struct};
@@ -39,7 +39,7 @@ impl Moments {
     }
 }
 
-/// Which state the kernels of a plan keep, and how.
+/// The state that the kernels of a plan keep, and how.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kinds {
     preconditioner: u32,

@@ -35,16 +35,16 @@ struct Part {
     gaps: Range<usize>,
 }
 
-/// Where the gaps between tensors are, before anything is allocated.
+/// The gaps between tensors, before anything is allocated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gaps {
     parts: Vec<Part>,
-    /// Where each begins in its part; what is between parts is filled up.
+    /// The place where each begins in its part; what is between parts is filled up.
     list: Vec<u32>,
 }
 
 impl Gaps {
-    /// Those of a layout, where bindings hold `most` elements.
+    /// Finds the gaps of a layout, where bindings hold `most` elements.
     pub(crate) fn of(layout: &ParamLayout, walk: &Traversal, most: usize) -> Self {
         let mut found = Self::default();
         let gaps = layout.gaps();
@@ -75,7 +75,7 @@ impl Gaps {
 pub(crate) struct Padding {
     parts: Vec<Part>,
     list: Option<wgpu::Buffer>,
-    /// By slots; made when first wanted, for most sources never want any.
+    /// Dispatches by slots, made when first wanted, for most sources never want any.
     made: Mutex<Vec<Option<Dispatches>>>,
 }
 
@@ -96,7 +96,7 @@ impl Padding {
         Ok(Self { parts, list, made: Mutex::default() })
     }
 
-    /// Whether there is any padding between tensors.
+    /// Tells whether there is any padding between tensors.
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_none()
     }

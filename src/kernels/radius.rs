@@ -46,7 +46,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Control::LAYOUT, Radius::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
 
-/// How its vectors are stored.
+/// Gives the formats of its vectors.
 pub(crate) fn formats(op: &plan::Radius, kinds: Kinds) -> Formats {
     let mut formats = stored(&["first"], op.others.into_iter().flatten());
     if op.diagonal != Diagonal::None {

@@ -50,7 +50,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Control::LAYOUT, Registers::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
 
-/// How its vectors are stored. A gradient may be in the place of a register that is
+/// Gives the formats of its vectors. A gradient may be in the place of a register that is
 /// only read.
 pub(crate) fn formats(op: &plan::Registers, kinds: Kinds) -> Formats {
     let named =

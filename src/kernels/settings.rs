@@ -1,4 +1,4 @@
-//! What the host tells the device between submits. WGSL twin:
+//! The settings that the host sends to the device between submits. WGSL twin:
 //! `shaders/shared/settings.wgsl`.
 
 use crate::device::kernel::wgsl_struct;
@@ -57,7 +57,7 @@ wgsl_struct! {
 }
 
 impl Settings {
-    /// How h is chosen from now on.
+    /// Sets how h is chosen from now on.
     pub fn set_step_size(&mut self, step_size: &StepSize) {
         self.schedule = [Piece { start: u32::MAX, ..Piece::default() }; MAX_PIECES];
         for (to, piece) in self.schedule.iter_mut().zip(step_size.pieces()) {
@@ -78,7 +78,7 @@ impl Settings {
         }
     }
 
-    /// How errors, of order `k`, are judged.
+    /// Sets how errors, of order `k`, are judged.
     pub fn set_adaptive(&mut self, adaptive: &Adaptive, k: usize) {
         let [now, last, before] = adaptive.exponents(k);
         (self.rtol, self.atol) = (adaptive.rtol as f32, adaptive.atol as f32);
@@ -93,7 +93,7 @@ impl Settings {
         self.first_exponent = 1.0 / k as f32;
     }
 
-    /// How h follows from loss and curvature; `lead` is a₂₁ of the method.
+    /// Sets how h follows from loss and curvature; `lead` is a₂₁ of the method.
     pub fn set_rule(&mut self, rule: &Rule, lead: f64) {
         let (number, first, second) = match *rule {
             Rule::Dal { p, h_max, .. } => (1, h_max, p),
@@ -111,20 +111,20 @@ impl Settings {
         [self.end_high, self.end_low] = Self::split(end);
     }
 
-    /// Where time ends, as a sum of two; `f32::MAX` where it does not.
+    /// Splits the end of time into a sum of two; `f32::MAX` where it does not end.
     pub(crate) fn split(end: Option<f64>) -> [f32; 2] {
         let end = end.unwrap_or(f64::from(f32::MAX));
         let high = end as f32;
         [high, (end - f64::from(high)) as f32]
     }
 
-    /// What a time is on the device.
+    /// Rounds a time to what it is on the device.
     pub(crate) fn on_device(time: f64) -> f64 {
         let [high, low] = Self::split(Some(time));
         f64::from(high) + f64::from(low)
     }
 
-    /// Where time ends; `f32::MAX` where it does not.
+    /// The end of time; `f32::MAX` where it does not end.
     pub(crate) fn end(&self) -> f64 {
         f64::from(self.end_high) + f64::from(self.end_low)
     }

@@ -71,7 +71,7 @@ impl Binding {
     }
 }
 
-/// How the text reads an input: a binding of its own, or the output it gives place to.
+/// Writes how the text reads an input: a binding of its own, or the output it gives place to.
 pub(crate) fn load(name: &str, own: bool) -> String {
     if own { format!("wide_{name}({name}[i])") } else { format!("{name}[i]") }
 }

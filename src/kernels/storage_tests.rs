@@ -65,7 +65,7 @@ fn wide(storage: Storage, bits: u16) -> f32 {
     }
 }
 
-/// As the crate rounds, but never from finite to infinite.
+/// Rounds as the crate does, but never from finite to infinite.
 fn nearest(storage: Storage, x: f32) -> u16 {
     let (bits, largest) = match storage {
         Storage::Bf16 => (bf16::from_f32(x).to_bits(), bf16::MAX.to_bits()),

@@ -38,7 +38,7 @@ wgsl_struct! {
 }
 
 wgsl_struct! {
-    /// What the host recorded for an attempt.
+    /// The numbers that the host recorded for an attempt.
     pub(crate) struct Recorded {
         pub(crate) draws: u32,
     }
@@ -102,14 +102,14 @@ pub(crate) const VERDICT: Kernel = Kernel {
     structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT, Record::LAYOUT, Recorded::LAYOUT],
 };
 
-/// What a verdict is for.
+/// The kind of a verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kind {
     /// Looks at loss and gradient, and counts for nothing.
     pub(crate) measure: bool,
     /// There is an error estimate.
     pub(crate) judged: bool,
-    /// Of two sums.
+    /// The error is made of two sums.
     pub(crate) two: bool,
     /// k_s and its loss serve the next attempt.
     pub(crate) reuse: bool,

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// What a model refuses.
+/// Errors of a model.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ModelError {

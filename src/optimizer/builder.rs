@@ -50,7 +50,7 @@ pub struct Builder {
     memory: Option<u64>,
 }
 
-/// What options and a layout come to, with nothing allocated.
+/// The result of options and a layout, with nothing allocated.
 struct Planned {
     builder: Builder,
     step_size: StepSize,
@@ -77,7 +77,7 @@ impl Builder {
         &self.method
     }
 
-    /// Whether ρ is estimated, by a power iteration whose vector stays.
+    /// Tells whether ρ is estimated, by a power iteration whose vector stays.
     #[cfg(feature = "checkpoint")]
     pub(crate) fn estimates_radius(&self) -> bool {
         let rule = self.step_size.as_ref().and_then(StepSize::rule);
@@ -86,7 +86,7 @@ impl Builder {
         bounded && self.ingredients.radius == SpectralRadius::Estimated
     }
 
-    /// Whether steps are made in the same way.
+    /// Tells whether steps are made in the same way.
     #[cfg(feature = "checkpoint")]
     pub(crate) fn steps_as(&self, other: &Self) -> bool {
         let of =
@@ -94,7 +94,7 @@ impl Builder {
         of(self) == of(other)
     }
 
-    /// Whether every option is one that can be asked for.
+    /// Tells whether every option is one that can be asked for.
     #[cfg(feature = "checkpoint")]
     pub(crate) fn is_sound(&self) -> bool {
         self.step_size.as_ref().is_none_or(StepSize::is_sound)
@@ -115,7 +115,7 @@ impl Builder {
         }
     }
 
-    /// How h is chosen. There is no default: it depends on the problem.
+    /// Sets how h is chosen. There is no default: it depends on the problem.
     pub fn step_size(mut self, step_size: StepSize) -> Self {
         self.step_size = Some(step_size);
         self
@@ -127,13 +127,13 @@ impl Builder {
         self
     }
 
-    /// The diagonal inside the stages. Default: none.
+    /// Multiplies gradients by a preconditioner's diagonal inside the stages. Default: none.
     pub fn preconditioner(mut self, preconditioner: Preconditioner) -> Self {
         self.ingredients.preconditioner = preconditioner;
         self
     }
 
-    /// Default: none.
+    /// Averages the step over earlier ones. Default: no momentum.
     pub fn momentum(mut self, momentum: Momentum) -> Self {
         self.ingredients.momentum = momentum;
         self
@@ -175,7 +175,7 @@ impl Builder {
         self
     }
 
-    /// Those of each block of the layout.
+    /// Gives the rate and decay multipliers of each block of the layout.
     fn multipliers(&self, layout: &ParamLayout) -> Result<Vec<[f32; 2]>, Error> {
         if self.groups.is_empty() {
             return Ok(Vec::new());
@@ -208,20 +208,20 @@ impl Builder {
         self
     }
 
-    /// How much goes into one kernel. Default: [`Fusion::Full`].
+    /// Sets how much goes into one kernel. Default: [`Fusion::Full`].
     pub fn fusion(mut self, fusion: Fusion) -> Self {
         self.options.fusion = fusion;
         self
     }
 
-    /// Whether the last gradient is checked before θ is written. Default:
+    /// Sets whether the last gradient is checked before θ is written. Default:
     /// [`Guard::On`].
     pub fn guard(mut self, guard: Guard) -> Self {
         self.options.guard = guard;
         self
     }
 
-    /// Where ρ of D·H comes from, which bounds the steps of stabilised methods and
+    /// Sets where ρ of D·H comes from, which bounds the steps of stabilised methods and
     /// of [`StepSize::stable`]. Default: it is estimated.
     pub fn spectral_radius(mut self, radius: SpectralRadius) -> Self {
         self.ingredients.radius = radius;
@@ -250,7 +250,7 @@ impl Builder {
         self
     }
 
-    /// In which format gradients, momentum and second moment are kept between kernels:
+    /// Sets the formats in which gradients, momentum and second moment are kept between kernels:
     /// [`Stored`] tells what that costs in accuracy. Default: f32.
     ///
     /// ```
@@ -277,7 +277,7 @@ impl Builder {
         self
     }
 
-    /// How far `run` goes ahead of the device. Default: [`Pace::Ahead`].
+    /// Sets how far `run` goes ahead of the device. Default: [`Pace::Ahead`].
     pub fn pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
@@ -298,7 +298,7 @@ impl Builder {
         self
     }
 
-    /// What [`Builder::build`] would need of a device, in bytes. Allocates nothing.
+    /// Gives what [`Builder::build`] would need of a device, in bytes. Allocates nothing.
     ///
     /// ```
     /// use kutta::{Gpu, Method, Optimizer, ParamLayout, StepSize};
@@ -347,7 +347,7 @@ impl Builder {
         Ok(Planned { builder, step_size, automatic, plan, walk, most })
     }
 
-    /// What the options come to where kernels can bind `given` buffers: with the step size,
+    /// Settles the options where kernels can bind `given` buffers: with the step size,
     /// and whether the device finds the first one.
     fn chosen(mut self, given: u32) -> Result<(Self, StepSize, bool, Plan), Error> {
         self.ingredients.check()?;

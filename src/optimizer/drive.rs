@@ -16,14 +16,14 @@ use crate::source::GradientSource;
 /// idle: so that it can stay ahead of the device where h has settled.
 const VENTURED: u64 = 8;
 
-/// How far below its estimate of the attempts left a drive stays.
+/// The part of its estimate of the attempts left that a drive stays below.
 const ESTIMATED: f64 = 0.5;
 
 /// Allowances from which on half of one is a submit: the device works on one half while the
 /// host hears of the other.
 const HALVED: u64 = 8;
 
-/// Where a drive ends.
+/// The goal at which a drive ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Goal {
     /// So many attempts in all, or the end of time.
@@ -43,7 +43,7 @@ struct Bound {
 }
 
 impl Bound {
-    /// Nothing is known.
+    /// The course when nothing is known.
     const NONE: Self = Self { h: f64::INFINITY, factor: 1.0, most: f64::INFINITY };
 
     /// Attempts, at most `enough`, before any of which time cannot be over.
@@ -61,12 +61,12 @@ impl Bound {
     }
 }
 
-/// What a drive goes by.
+/// The knowledge that a drive goes by.
 struct Course {
     begun: Progress,
     /// Exact, after some of the attempts asked for.
     known: Progress,
-    /// By what h changed from attempt to attempt, between the last two times that something
+    /// The factor of h from attempt to attempt, between the last two times that something
     /// was known.
     growth: Option<f64>,
     /// Attempts asked for, those before this drive among them.
@@ -98,7 +98,7 @@ impl Course {
 }
 
 impl Optimizer {
-    /// From here until `end_drive`, attempts beyond a goal change nothing.
+    /// Begins a drive: until `end_drive`, attempts beyond a goal change nothing.
     pub(super) fn begin_drive(&mut self) {
         self.driven = true;
         self.landed = None;
@@ -208,7 +208,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Whether the h to come depends on what attempts will see.
+    /// Tells whether the h to come depends on what attempts will see.
     fn is_uncertain(&self) -> bool {
         let ingredients = self.plan().ingredients();
         ingredients.adaptive.is_some() || ingredients.rule.is_some()

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::format::Storage;
 
-/// What an optimizer refuses.
+/// Errors of an optimizer.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum OptimizerError {

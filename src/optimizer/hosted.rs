@@ -14,7 +14,7 @@ use crate::reports::OnItsWay;
 use crate::source::{GradientSource, SourceError};
 use crate::state::RING;
 
-/// What to record.
+/// A request of attempts to record.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Recording {
     pub(super) attempts: u32,
@@ -26,11 +26,11 @@ pub(super) struct Recording {
     pub(super) deadline: Option<Deadline>,
 }
 
-/// What was recorded.
+/// The attempts that were recorded.
 pub(super) struct Recorded {
     pub(super) attempts: u32,
     pub(super) copy: Option<OnItsWay>,
-    /// What kept it from being more.
+    /// The error that kept it from being more.
     pub(super) result: Result<(), SourceError>,
 }
 
@@ -102,7 +102,7 @@ impl Handed {
         self.counts.abandoned.load(Ordering::Acquire)
     }
 
-    /// Whether there are more of those than at the last call.
+    /// Tells whether there are more of those than at the last call.
     fn newly_abandoned(&mut self) -> bool {
         let abandoned = self.abandoned();
         std::mem::replace(&mut self.noticed, abandoned) != abandoned
@@ -168,7 +168,7 @@ impl Optimizer {
         self.record_many(encoder, source, 1)
     }
 
-    /// As [`Optimizer::record`], n attempts at once, 1 to 1024: cheaper than one by one,
+    /// Records n attempts, 1 to 1024, as [`Optimizer::record`] does one: cheaper than one by one,
     /// for they share a copy of the ring of records. Of single ones in one encoder only
     /// the first four have a copy of their own, and the reports of the others come with
     /// the next encoder's.
@@ -189,7 +189,7 @@ impl Optimizer {
         self.record_hosted(encoder, source, recording).map(|_| ())
     }
 
-    /// As [`Optimizer::record`], as many attempts as fit into a frame; says how many.
+    /// Records as many attempts as fit into a frame, and says how many.
     ///
     /// What `budget` bounds is what can be measured:
     /// - By itself, the time of the attempts on a device opened with
@@ -248,7 +248,7 @@ impl Optimizer {
         recorded
     }
 
-    /// How long the host's last frame took as a whole, for
+    /// Tells how long the host's last frame took as a whole, for
     /// [`Optimizer::record_for`]: from one frame's begin to the next, or whatever else
     /// its budget is meant for. Frames may take up to a twentieth more than the budget, for a
     /// display's are never quite the same. Medians of three frames count, so one slow frame changes

@@ -74,7 +74,7 @@ pub struct Optimizer {
     gpu: Gpu,
     id: u64,
     layout: ParamLayout,
-    /// What the builder was told.
+    /// The options as the builder was given them.
     given: Builder,
     method: Method,
     /// One, or for stabilised methods one for each number of stages that was
@@ -100,20 +100,20 @@ pub struct Optimizer {
     /// The control block after the newest submit that is known to be done.
     settled: Option<Control>,
     in_flight: VecDeque<Fence>,
-    /// Where time ends for all drives, as the device has it.
+    /// The end of time for all drives, as the device has it.
     end: Option<f64>,
     /// Attempts beyond some goal change nothing, as a drive told the device; and the control
     /// block after the newest submit that the drive waited for.
     driven: bool,
     landed: Option<Control>,
-    /// What is in encoders of the host.
+    /// Attempts in encoders of the host.
     handed: Handed,
-    /// Of attempts in the host's frames.
+    /// Chooses how many attempts fit a host frame.
     pacer: Pacer,
     timer: Option<Timer>,
 }
 
-/// What is recorded for one number of stages.
+/// The plan and its recording for one number of stages.
 #[derive(Debug)]
 struct Variant {
     plan: Plan,
@@ -128,7 +128,7 @@ struct Fence {
     copy: Option<OnItsWay>,
 }
 
-/// How far `run` and its like go ahead of the device.
+/// The distance that `run` and its like go ahead of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(
     feature = "checkpoint",
@@ -150,12 +150,12 @@ impl Optimizer {
         Builder::new(method.into())
     }
 
-    /// What the optimizer took of its device when it was built.
+    /// Gives what the optimizer took of its device when it was built.
     pub fn requirements(&self) -> Requirements {
         Requirements::of(&self.gpu, self.plan(), &self.walk, &self.layout, self.most)
     }
 
-    /// What one attempt does, as data; for stabilised methods with the number of
+    /// The plan of one attempt, as data; for stabilised methods with the number of
     /// stages last used.
     pub fn plan(&self) -> &Plan {
         &self.variant().plan
@@ -226,7 +226,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Where time ends for what is submitted or recorded from now on, until it is set
+    /// Sets where time ends for what is submitted or recorded from now on, until it is set
     /// again: the last step is clamped to it. `None`, the default: nowhere.
     ///
     /// [`Optimizer::run`] and [`Optimizer::step`] stop there, and wait for what they need to
@@ -275,7 +275,7 @@ impl Optimizer {
         pollster::block_on(self.run_with(source, n, Waiting::Blocks))
     }
 
-    /// As [`Optimizer::run`] without blocking. Natively each look at the future polls
+    /// Runs as [`Optimizer::run`] does, without blocking. Natively each look at the future polls
     /// the device, without waiting. If it is dropped before its end, what was submitted
     /// still runs.
     ///
@@ -327,7 +327,7 @@ impl Optimizer {
         pollster::block_on(self.run_accepted_with(source, n, Waiting::Blocks))
     }
 
-    /// As [`Optimizer::run_accepted`] without blocking.
+    /// Runs as [`Optimizer::run_accepted`] does, without blocking.
     ///
     /// # Errors
     /// As [`Optimizer::run_accepted`].
@@ -379,7 +379,7 @@ impl Optimizer {
         pollster::block_on(self.run_until_with(source, t_end, Waiting::Blocks))
     }
 
-    /// As [`Optimizer::run_until`] without blocking.
+    /// Runs as [`Optimizer::run_until`] does, without blocking.
     ///
     /// # Errors
     /// As [`Optimizer::run_until`].
@@ -425,7 +425,7 @@ impl Optimizer {
         pollster::block_on(self.measure_with(source, Waiting::Blocks))
     }
 
-    /// As [`Optimizer::measure`] without blocking.
+    /// Measures as [`Optimizer::measure`] does, without blocking.
     ///
     /// # Errors
     /// As [`Optimizer::measure`].
@@ -502,7 +502,7 @@ impl Optimizer {
         pollster::block_on(self.wait_with(Waiting::Blocks))
     }
 
-    /// As [`Optimizer::wait`] without blocking.
+    /// Waits as [`Optimizer::wait`] does, without blocking.
     ///
     /// # Errors
     /// As [`Optimizer::wait`].

@@ -1,4 +1,4 @@
-//! What of an optimizer outlives its process: copied out in the queue's order, and
+//! The state of an optimizer that outlives its process: copied out in the queue's order, and
 //! put back. Files are the business of `checkpoint`.
 
 use std::ops::Range;
@@ -27,7 +27,7 @@ use crate::reports::{Counts, Progress, widen};
 pub(crate) enum Part {
     Theta,
     Average,
-    /// Where the power iteration for ρ has come to.
+    /// The vector that the power iteration for ρ has come to.
     Eigenvector,
     Momentum,
     /// The preconditioner's G or v, and AMSGrad's largest v.
@@ -46,7 +46,7 @@ impl Part {
     ];
 }
 
-/// What the host knows and the control block does not.
+/// The host's knowledge that the control block does not have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Host {
@@ -54,7 +54,7 @@ pub(crate) struct Host {
     /// The number of the last restart, and the h that it begins with.
     pub(crate) restart: u32,
     pub(crate) first_h: f32,
-    /// Where time ends by `set_end`, as a sum of two.
+    /// The end of time by `set_end`, as a sum of two.
     pub(crate) end: [f32; 2],
     pub(crate) opens: bool,
     pub(crate) since_radius: u32,
@@ -64,7 +64,7 @@ pub(crate) struct Host {
     pub(crate) under_way: bool,
 }
 
-/// Where the elements of a vector lie in a buffer that may hold several, interleaved by
+/// The place of a vector's elements in a buffer that may hold several, interleaved by
 /// the spans of workgroups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -94,7 +94,7 @@ impl Place {
     }
 }
 
-/// Which buffers an optimizer keeps its state in, and how it lies there.
+/// The buffers that an optimizer keeps its state in, and how it lies there.
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
     span: usize,
@@ -129,7 +129,7 @@ impl Shelf {
         }
     }
 
-    /// Where a part lies, if there is one: the half that accepted attempts left.
+    /// Finds where a part lies, if there is one: the half that accepted attempts left.
     pub(crate) fn place(&self, part: Part, parity: u32) -> Option<Place> {
         let (span, half) = (self.span, |halves: usize| parity as usize & (halves - 1));
         let second = |vector: usize| {
@@ -228,7 +228,7 @@ impl Landing {
 }
 
 impl Captured {
-    /// Whether the copies are here. Polls, never waits.
+    /// Tells whether the copies are here. Polls, never waits.
     pub(crate) fn is_here(&self) -> bool {
         // If the device is lost, whoever waits says so.
         let _ = self.gpu.device().poll(wgpu::PollType::Poll);
@@ -267,7 +267,7 @@ impl Captured {
         Host { counts: Counts::of(control, &self.near), ..self.host.clone() }
     }
 
-    /// Where a part lies in its copy, if there is one.
+    /// Finds where a part lies in its copy, if there is one.
     pub(crate) fn place(&self, part: Part, control: &Control) -> Option<Place> {
         self.shelf.place(part, control.parity)
     }
@@ -368,12 +368,12 @@ impl Optimizer {
         widen(self.recorded, self.reports.progress().attempts)
     }
 
-    /// As many as `run` puts into a submit.
+    /// The number of attempts that `run` puts into a submit.
     pub(crate) fn attempts_in_a_submit(&self) -> u64 {
         u64::from(self.attempts_per_submit())
     }
 
-    /// What the host knows of an optimizer that begins, with a control block whose last
+    /// Gives what the host knows of an optimizer that begins, with a control block whose last
     /// restart was this one.
     pub(crate) fn fresh_host(&self, restart: u32) -> Host {
         Host {
@@ -389,7 +389,7 @@ impl Optimizer {
         }
     }
 
-    /// Which vectors stay, and how they are stored.
+    /// Lists which vectors stay, and how they are stored.
     pub(crate) fn shelf(&self) -> Shelf {
         Shelf::of(self.plan(), &self.walk)
     }
@@ -487,7 +487,7 @@ fn with_cursor(control: Control, draws: u32) -> Control {
 mod tests {
     use super::*;
 
-    /// What `shaders/shared/moments.wgsl` says of one element.
+    /// Computes an element's place as `shaders/shared/moments.wgsl` does.
     fn second_at(e: usize, span: usize, vector: usize, half: usize, shelf: &Shelf) -> usize {
         let (i, lane) = (e / 4, e % 4);
         let vec4s = span / 4;

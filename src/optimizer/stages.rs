@@ -31,7 +31,7 @@ impl Optimizer {
         }
     }
 
-    /// How many stages a stabilised method is recorded with from now on; where it
+    /// Sets how many stages a stabilised method is recorded with from now on; where it
     /// takes as many as it needs, `run` and its like choose again.
     ///
     /// ```no_run
@@ -83,7 +83,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Whether a submit depends on what became of the one before the last.
+    /// Tells whether a submit depends on what became of the one before the last.
     pub(super) fn paced(&self) -> bool {
         let Method::Stabilised(stabilised) = &self.method else { return false };
         let automatic = matches!(stabilised.stages(), Stages::Auto { .. });

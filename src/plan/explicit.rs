@@ -41,7 +41,7 @@ pub(super) fn steps(assembly: &Assembly<'_>) -> Vec<Step> {
     }
 }
 
-/// Whether the tolerance is too tight for sums that contain θ.
+/// Tells whether the tolerance is too tight for sums that contain θ.
 fn tight(ingredients: &Ingredients) -> bool {
     ingredients.adaptive.is_some_and(|adaptive| adaptive.rtol < LEAST_RTOL_WITH_THETA)
 }
@@ -331,7 +331,7 @@ fn ways(assembly: &Assembly<'_>, theta_free: bool) -> Vec<Ways> {
     found
 }
 
-/// What a path is a path through.
+/// The graph that a path leads through.
 struct Ways {
     model: Model,
     /// Of each row.
@@ -389,7 +389,7 @@ impl<'a> Lowering<'a> {
         without_copies(self.steps)
     }
 
-    /// What row t's sum and the gradients after it, up to kᵢ, are.
+    /// Gives row t's sum and the gradients after it, up to kᵢ.
     fn rest(&self, t: usize, i: usize) -> Vec<(f64, Name)> {
         let from = u32::from(self.summed[t]);
         let fresh = self.ways.forms[t].gradients.iter().copied().filter(|&(_, name)| match name {
@@ -475,7 +475,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// What makes θ' and the error.
+    /// The operations that make θ' and the error.
     fn end(&mut self, together: bool) {
         let stages = self.tableau.stages();
         let row = |target| self.ways.model.rows.iter().position(|row| row.target == target);

@@ -95,7 +95,7 @@ impl Scan {
             && self.last_read.get(&name).is_none_or(|&last| last <= at)
     }
 
-    /// Whether what is written at this time may take its buffer.
+    /// Tells whether what is written at this time may take its buffer.
     fn gives_place(&self, name: Name, at: usize) -> bool {
         let over = self.over_gradients || !matches!(name, Name::Gradient(_));
         over && self.dies(name, at) && !self.widths.of(name).is_narrow()

@@ -6,7 +6,7 @@ use super::step::{RegisterStep, Step};
 use super::{Diagonal, Makes, Name, Weights};
 use crate::tableau::{LowStorage, Registers, Three};
 
-/// Whether the registers suffice: with an estimate and a finish both, 3S*+ would need
+/// Tells whether the registers suffice: with an estimate and a finish both, 3S*+ would need
 /// one more, and the tableau is as good.
 pub(super) fn fits(method: &LowStorage, shape: Shape) -> bool {
     matches!(method.registers(), Registers::Two { .. }) || !(shape.judged && shape.finish)
@@ -42,7 +42,7 @@ fn sum_of(stage: usize) -> u32 {
     2 * stage as u32 + 1
 }
 
-/// What evaluates stage i, at the working point or at θ.
+/// The operation that evaluates stage i, at the working point or at θ.
 fn evaluate(i: usize, stages: usize, shape: Shape) -> Step {
     let Step::Evaluate { purpose, point, gradient, .. } = shape.evaluate(i as u32, stages) else {
         unreachable!("an evaluation evaluates");
@@ -115,7 +115,7 @@ fn two(a: &[f64], b: &[f64], shape: Shape) -> Vec<Step> {
     steps
 }
 
-/// The same where the source adds k_i to A_i r_{i−1} by itself: a stage leaves the
+/// Plans a step where the source adds k_i to A_i r_{i−1} by itself: a stage leaves the
 /// register ready for the next.
 fn two_adding(a: &[f64], b: &[f64], shape: Shape) -> Vec<Step> {
     let stages = b.len();
@@ -204,12 +204,12 @@ fn three(method: &LowStorage, lines: &[Three], shape: Shape) -> Vec<Step> {
     steps
 }
 
-/// Where stage i ≥ 1 is evaluated.
+/// The point at which stage i ≥ 1 is evaluated.
 fn working(i: usize, stages: usize, shape: Shape) -> Name {
     if shape.in_place { Name::Theta } else { shape.point(i as u32, stages) }
 }
 
-/// What stage i leads to.
+/// The operations that stage i leads to.
 fn target(i: usize, stages: usize, shape: Shape) -> Option<Name> {
     Some(match i == stages {
         _ if shape.in_place => Name::Theta,

@@ -31,7 +31,7 @@ use crate::method::Method;
 use crate::tableau::{Registers as Kept, Stages};
 use passes::{Assembly, Bound, Shape};
 
-/// How much of a step goes into one kernel.
+/// The degree of fusion: how much of a step goes into one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 #[cfg_attr(
@@ -51,7 +51,7 @@ pub enum Fusion {
     Full,
 }
 
-/// Whether the gradient read only by the last kernel is checked before θ is
+/// The guard decides whether the gradient read only by the last kernel is checked before θ is
 /// written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(
@@ -64,13 +64,13 @@ pub enum Guard {
     /// ever reaches θ.
     #[default]
     On,
-    /// For those who know that their last gradient is finite. Methods of two
+    /// No check, for those who know that their last gradient is finite. Methods of two
     /// registers then work on θ itself, which holds an accepted value only between
     /// attempts, and refuse nothing.
     Off,
 }
 
-/// What a gradient is wanted for.
+/// The purpose of a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Purpose {
@@ -120,7 +120,7 @@ pub struct Operand {
     pub storage: Storage,
 }
 
-/// What the gradient part of a [`Linear`] is multiplied with.
+/// The factor of the gradient part of a [`Linear`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scale {
     One,
@@ -132,7 +132,7 @@ pub enum Scale {
     Direction,
 }
 
-/// What an operation does with the preconditioner's state.
+/// The use that an operation makes of the preconditioner's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Diagonal {
     /// Nothing: D = 1.
@@ -205,14 +205,14 @@ pub struct Estimate {
     pub diagonal: Diagonal,
 }
 
-/// How an [`Estimate`] comes by the candidate.
+/// The way an [`Estimate`] comes by the candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Makes {
     /// It is there already.
     Nothing,
     /// θ' = θ − h D Σ b k.
     Step,
-    /// As a [`Finish`] of ḡ = Σ b k makes it, with the momentum's other half.
+    /// The candidate is made as a [`Finish`] of ḡ = Σ b k makes it, with the momentum's other half.
     Finish,
 }
 
@@ -225,7 +225,7 @@ pub struct Field {
     pub sums: FieldSums,
 }
 
-/// What a [`Field`] sums besides ‖u‖².
+/// The sum that a [`Field`] makes besides ‖u‖².
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldSums {
     /// ⟨a, u⟩ of the raw gradient a.
@@ -238,7 +238,7 @@ pub enum FieldSums {
     Scaled,
 }
 
-/// What the control block decides before the stages of an attempt.
+/// The decisions of the control block before the stages of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Choice {
     /// ‖k₁‖, and the factor that clips it.
@@ -253,11 +253,11 @@ pub enum Choice {
     Next,
     /// Before the first attempt of all: how far its probe goes, by Hairer's rule.
     FirstProbe,
-    /// And the first h.
+    /// Before the first attempt, too: the first h.
     FirstStep,
-    /// And the first curvature, by a probe.
+    /// Before the first attempt, too: the first curvature, by a probe.
     FirstCurvature,
-    /// How far along the eigenvector the next iteration for ρ looks.
+    /// The distance along the eigenvector at which the next iteration for ρ looks.
     RadiusStart,
     /// ρ by one iteration.
     Radius,
@@ -458,7 +458,7 @@ pub const WEBGPU_BINDINGS: u32 = 8;
 /// Most that a kernel binds, however many there are.
 const MOST_BINDINGS: u32 = 16;
 
-/// What to plan for.
+/// The options that a plan is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "checkpoint",
@@ -572,7 +572,7 @@ pub struct Plan {
     ingredients: Ingredients,
     options: Options,
     ops: Vec<Op>,
-    /// Of each slot.
+    /// The storage of each slot.
     storages: Vec<Storage>,
     stages: u32,
     evaluations: u32,
@@ -706,7 +706,7 @@ impl Plan {
         &self.ingredients
     }
 
-    /// What comes once before the first attempt where its h is not known.
+    /// The operations that come once before the first attempt where its h is not known.
     pub fn opening(&self) -> &[Op] {
         &self.opening
     }
@@ -716,12 +716,12 @@ impl Plan {
         &self.renewing
     }
 
-    /// Whether the source must add gradients to what is there.
+    /// Tells whether the source must add gradients to what is there.
     pub fn adds(&self) -> bool {
         self.ops.iter().any(|op| matches!(op, Op::Evaluate { adds: true, .. }))
     }
 
-    /// Whether the source must give Hessian-vector products.
+    /// Tells whether the source must give Hessian-vector products.
     pub fn multiplies(&self) -> bool {
         let product = |op: &Op| matches!(op, Op::Evaluate { purpose: Purpose::Product, .. });
         self.ops.iter().any(product)
@@ -737,7 +737,7 @@ impl Plan {
         self.storages.len()
     }
 
-    /// Whether anything is stored narrow.
+    /// Tells whether anything is stored narrow.
     pub fn is_narrow(&self) -> bool {
         let Ingredients { stored, .. } = self.ingredients;
         let momentum = self.mean_halves() > 0 && stored.momentum.is_narrow();
@@ -745,7 +745,7 @@ impl Plan {
         self.storages.iter().any(|storage| storage.is_narrow()) || momentum || second
     }
 
-    /// How vectors in a buffer are stored.
+    /// Gives the format of vectors in a buffer.
     pub fn storage(&self, slot: Slot) -> Storage {
         self.storages[slot]
     }
@@ -760,7 +760,7 @@ impl Plan {
         evaluated.find(|storage| storage.is_narrow())
     }
 
-    /// The same plan with its vectors in slots that are there: the first of f32 in the
+    /// Puts the plan's vectors into slots that are there: the first of f32 in the
     /// first of f32, θ in slot 0. Those that are lacking come after all others.
     pub(crate) fn laid_out_in(mut self, there: &[Storage]) -> Self {
         let mut storages = there.to_vec();
@@ -820,7 +820,7 @@ impl Plan {
         }
     }
 
-    /// Whether two estimates together are the error.
+    /// Tells whether two estimates together are the error.
     pub fn two_errors(&self) -> bool {
         self.ops.iter().any(|op| matches!(op, Op::Estimate(Estimate { two: true, .. })))
     }
@@ -911,13 +911,13 @@ impl Plan {
         slots + momentum + second + average
     }
 
-    /// What the same method moves with one kernel per axpy. Ingredients stay
+    /// The words that the same method moves with one kernel per axpy. Ingredients stay
     /// where they are in the fused plan.
     pub fn words_unfused(&self) -> usize {
         self.unfused_words
     }
 
-    /// Whether some operation takes ‖k₁‖.
+    /// Tells whether some operation takes ‖k₁‖.
     pub fn sums_gradient_norm(&self) -> bool {
         self.ops.iter().any(|op| match op {
             Op::Combine(linear) | Op::Advance(linear) => linear.norm,

@@ -1,4 +1,4 @@
-//! Which vectors of a plan are stored narrow, and how they get there.
+//! Chooses which vectors of a plan are stored narrow, and how they get there.
 
 use std::collections::BTreeSet;
 

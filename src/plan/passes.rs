@@ -1,4 +1,4 @@
-//! What every plan goes through, whatever its method: what decides about h, decay,
+//! The passes of every plan, whatever its method: what decides about h, decay,
 //! the diagonal, checks and the verdict are put around the method's own steps.
 
 use super::liveness::Draft;
@@ -15,7 +15,7 @@ use crate::tableau::Tableau;
 const FIRST_ITERATIONS: usize = 12;
 const ITERATIONS: usize = 4;
 
-/// What bounds a step: β of so many stages.
+/// The bound of a step: β of so many stages.
 #[derive(Clone, Copy)]
 pub(super) struct Bound {
     pub(super) interval: f64,
@@ -29,7 +29,7 @@ pub(super) struct Assembly<'a> {
     pub(super) ingredients: &'a Ingredients,
     pub(super) options: Options,
     pub(super) shape: Shape,
-    /// Where stability bounds h.
+    /// The bound of h by stability.
     pub(super) bound: Option<Bound>,
 }
 
@@ -101,7 +101,7 @@ impl Assembly<'_> {
     }
 }
 
-/// What the ingredients ask of a plan.
+/// The demands of the ingredients on a plan.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     /// There is a D.
@@ -155,7 +155,7 @@ impl Shape {
         self.bindings - 3 - usize::from(self.diagonal)
     }
 
-    /// What the step makes.
+    /// The vectors that the step makes.
     pub(super) fn step(self) -> Name {
         if self.judged { Name::Candidate } else { Name::Theta }
     }
@@ -228,7 +228,7 @@ pub(super) fn finish(tableau: &Tableau, shape: Shape, sums: &mut u32, steps: &mu
     steps.push(Step::Finish { target, gradients, diagonal });
 }
 
-/// Whether a rule wants one evaluation more in every attempt.
+/// Tells whether a rule wants one evaluation more in every attempt.
 fn probes(rule: Rule) -> bool {
     match rule {
         Rule::Polyak { .. } | Rule::Stable { .. } => false,
@@ -264,7 +264,7 @@ fn probe(sign: f64, purpose: Purpose, sums: FieldSums, choice: Choice) -> [Step;
 /// Largest ‖k₁‖ whose square is in f32's range, with room for rounding.
 const SQUARED: f64 = 1.8e19;
 
-/// Whether k₁² must be looked at: it becomes state, and nothing clips k₁ to where its
+/// Tells whether k₁² must be looked at: it becomes state, and nothing clips k₁ to where its
 /// square is in range.
 fn squares(ingredients: &Ingredients) -> bool {
     let clipped = ingredients.clip.is_some_and(|clip| clip <= SQUARED);
@@ -378,7 +378,7 @@ fn decayed(steps: Vec<Step>, ingredients: &Ingredients) -> Vec<Step> {
     steps.into_iter().flat_map(with_decay).collect()
 }
 
-/// What the first attempt of all needs to know: ρ, Hairer's first h, or a
+/// The opening, for what the first attempt of all needs to know: ρ, Hairer's first h, or a
 /// curvature.
 fn opening(ingredients: &Ingredients, estimates: bool) -> Vec<Step> {
     let (point, gradient) = (Name::Theta, Name::Gradient(1));

@@ -51,7 +51,7 @@ pub struct Weights {
     pub slope: SlopeWeights,
 }
 
-/// Of r'.
+/// The coefficients of r'.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct RegisterWeights {
     pub old: f64,
@@ -61,7 +61,7 @@ pub struct RegisterWeights {
     pub extra: f64,
 }
 
-/// Of q'.
+/// The coefficients of q'.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct SumWeights {
     pub sum: f64,
@@ -70,14 +70,14 @@ pub struct SumWeights {
     pub gradient: f64,
 }
 
-/// Of y', without h.
+/// The coefficients of y', without h.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct PointWeights {
     pub point: f64,
     pub register: f64,
 }
 
-/// Of y', times −h D.
+/// The coefficients of y', times −h D.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct SlopeWeights {
     pub old: f64,
@@ -122,7 +122,7 @@ impl Weights {
 }
 
 impl Registers {
-    /// With a kernel for each vector that is added.
+    /// Counts the words with a kernel for each vector that is added.
     pub(super) fn words_by_axpy(&self) -> usize {
         let Weights { register: r, sum: q, point: y, slope: k } = self.weights;
         let added = |made: bool, weights: &[f64]| {

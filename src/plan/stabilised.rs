@@ -17,7 +17,7 @@ pub(super) fn steps(family: Family, stages: u32, shape: Shape) -> Vec<Step> {
     steps
 }
 
-/// Whether the estimate reads the gradient at the end of the step.
+/// Tells whether the estimate reads the gradient at the end of the step.
 fn reads_end(family: Family) -> bool {
     matches!(family, Family::Rkc2 | Family::Rkl2)
 }
@@ -123,7 +123,7 @@ fn differences(recurrence: &[Recurrence], shape: Shape) -> Vec<Step> {
     steps
 }
 
-/// Whether θ itself has a share in the points, and k_1 in all their slopes.
+/// Tells whether θ itself has a share in the points, and k_1 in all their slopes.
 fn shares_theta(recurrence: &[Recurrence]) -> bool {
     recurrence.iter().skip(1).any(|stage| stage.first != 0.0)
 }

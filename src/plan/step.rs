@@ -20,7 +20,7 @@ pub(super) enum Step {
         scale: Scale,
         diagonal: Diagonal,
         also: Vec<Emission>,
-        /// Whether this kernel has room to check its gradients.
+        /// Tells whether this kernel has room to check its gradients.
         checks: bool,
     },
     Registers(RegisterStep),

@@ -1,4 +1,4 @@
-//! Which partial sums a step keeps, and which kernel makes what.
+//! Chooses which partial sums a step keeps, and which kernel makes what.
 //!
 //! After each gradient kᵢ a kernel makes the next point, and reads gradients for it.
 //! What it has read it can also write as partial sums of later rows: P = θ − h Σ a k
@@ -13,7 +13,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use super::Name;
 use super::search::Form;
 
-/// What is made from gradients.
+/// A value that is made from gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Target {
     /// The point of this stage.
@@ -26,7 +26,7 @@ pub(super) enum Target {
     Lower,
 }
 
-/// What one row reads: of the coefficients, which are not zero.
+/// The reads of one row: of the coefficients, which are not zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Row {
     pub(super) target: Target,
@@ -38,7 +38,7 @@ pub(super) struct Row {
     pub(super) based: bool,
 }
 
-/// What the last kernels are.
+/// The last kernels of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Ending {
     pub(super) judged: bool,
@@ -157,7 +157,7 @@ fn up_to(i: usize) -> u64 {
 }
 
 impl Model {
-    /// What making row `t`, or its sum up to kᵢ, reads.
+    /// Lists what making row `t`, or its sum up to kᵢ, reads.
     fn reads(&self, t: usize, summed: &Summed, i: usize, complete: bool) -> Vectors {
         let row = &self.rows[t];
         let from = usize::from(summed[t]);
@@ -241,7 +241,7 @@ impl Model {
         self.followed & up_to(i - 1)
     }
 
-    /// Whether a kernel has room to look at what it reads, where it must or not.
+    /// Tells whether a kernel has room to look at what it reads, where it must or not.
     pub(super) fn checks(&self, i: usize, outputs: Group, summed: &Summed, rest: Group) -> bool {
         self.kernel(i, outputs, summed, rest).bindings < self.bindings
     }
@@ -315,7 +315,7 @@ impl Model {
         (i + 1..self.stages).filter(|&j| self.followed & (1 << j) != 0).count() * each + each
     }
 
-    /// What the last kernels move, and whether they are one.
+    /// The words that the last kernels move, and whether they are one kernel.
     fn end(&self, summed: &Summed) -> Option<(usize, bool)> {
         let s = self.stages;
         let row = |target| self.rows.iter().position(|row| row.target == target);
@@ -462,7 +462,7 @@ impl Model {
         Some(Path { cost, kernels, together })
     }
 
-    /// What is left to move if no more sums are made, or all at once after some kⱼ.
+    /// The words left to move if no more sums are made, or all at once after some kⱼ.
     fn rest(&self, i: usize, summed: &Summed) -> usize {
         let made = |summed: &Summed, from: usize, to: usize| -> usize {
             let rows = self.rows.iter().enumerate();
@@ -499,7 +499,7 @@ impl Model {
     }
 }
 
-/// What a kernel moves and binds.
+/// The words that a kernel moves, and the buffers that it binds.
 #[derive(Clone, Copy)]
 struct Cost {
     /// In halves of a word.
@@ -536,13 +536,13 @@ pub(super) struct Everything<'m> {
 
 #[cfg(test)]
 impl Everything<'_> {
-    /// Whether some sequence of kernels moves less than `limit`.
+    /// Tells whether some sequence of kernels moves less than `limit`.
     pub(super) fn moves_less(model: &Model, limit: usize) -> bool {
         let mut everything = Everything { model, limit, seen: HashMap::new() };
         everything.after(1, &Summed::default(), 0)
     }
 
-    /// From the time after kᵢ on.
+    /// Searches from the time after kᵢ on.
     fn after(&mut self, i: usize, summed: &Summed, moved: usize) -> bool {
         let model = self.model;
         if i == model.stages {

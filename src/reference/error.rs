@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// What the f64 reference refuses to compute.
+/// Errors of the f64 reference.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ReferenceError {

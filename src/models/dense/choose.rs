@@ -36,7 +36,7 @@ impl Method {
         self.has_tail().then(|| Tail::start(widths)).flatten()
     }
 
-    /// Whether the last layers may be one dispatch.
+    /// Tells whether the last layers may be one dispatch.
     pub fn has_tail(self) -> bool {
         matches!(self.products, Products::Auto | Products::Fused)
     }

@@ -20,22 +20,22 @@ pub(super) struct Buffers {
     samples: wgpu::Buffer,
 }
 
-/// What is asked of a source.
+/// A question to a source.
 pub(super) struct Ask<'a> {
     pub purpose: Purpose,
     pub batch: u64,
     pub ticket: BatchTicket,
     pub theta: &'a [f32],
-    /// What every element of the gradient, padding left out, is beforehand.
+    /// The value of every element of the gradient beforehand, padding left out.
     pub before: f32,
     pub adds: bool,
     pub direction: Option<&'a Vector>,
 }
 
-/// What it gave.
+/// The answer of a source.
 pub(super) struct Answer {
     pub loss: Option<f32>,
-    /// With its padding, also behind the last tensor.
+    /// The gradient with its padding, also behind the last tensor.
     pub gradient: Vec<f32>,
 }
 

@@ -18,19 +18,19 @@ pub(super) const DIRECTIONS: usize = 3;
 
 /// Bounds, as parts of a slope.
 struct Bounds {
-    /// Of a gradient that agrees, and of one that does not; in between nothing is said.
+    /// The disagreement of a right gradient, and of a wrong one; in between nothing is said.
     right: f64,
     wrong: f64,
-    /// How well two differences agree if both are to be believed.
+    /// The agreement of two differences if both are to be believed.
     steady: f64,
-    /// By how much the loss may go up more on one side than it goes down on the other: at a
+    /// The part by which the loss may go up more on one side than down on the other: at a
     /// kink, and beyond many of them, differences agree with each other and with no gradient.
     bend: f64,
-    /// What the loss's rounding may be.
+    /// The rounding that the loss may have.
     audible: f64,
 }
 
-/// What is wanted, and what has to do where the loss is rough.
+/// The bounds that are wanted, and those that have to do where the loss is rough.
 const FINE: Bounds =
     Bounds { right: 0.01, wrong: 0.02, steady: 0.005, bend: 0.025, audible: 0.005 };
 const COARSE: Bounds = Bounds { right: 0.03, wrong: 0.06, steady: 0.02, bend: 0.1, audible: 0.02 };
@@ -51,8 +51,8 @@ impl Signs {
     }
 }
 
-/// How far elements of a tensor are moved at ε = 1: by their own size, and where they are
-/// (almost) zero by a part of everybody's.
+/// The distance that elements of a tensor are moved at ε = 1: their own size, and where they are
+/// (almost) zero a part of everybody's.
 pub(super) fn scale(theta: &[f32], tensor: Range<usize>) -> f64 {
     let size = |values: &[f32]| {
         let squares: f64 = values.iter().map(|&x| f64::from(x).powi(2)).sum();
@@ -87,10 +87,10 @@ pub(super) fn moved(theta: &[f32], tensor: Range<usize>, direction: &[f64], far:
 /// One difference.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Difference {
-    /// Of the loss, and by the gradient.
+    /// The slope of the loss, and the one by the gradient.
     pub found: f64,
     pub expected: f64,
-    /// What a difference of this tensor usually is.
+    /// The usual difference of this tensor.
     usual: f64,
     /// L(θ + εu) − 2 L(θ) + L(θ − εu).
     bend: f64,
@@ -126,12 +126,12 @@ impl Difference {
         self.found.abs().max(self.expected.abs()).max(self.usual)
     }
 
-    /// Whether the loss can tell.
+    /// Tells whether the loss can decide.
     fn tells(&self, bounds: &Bounds) -> bool {
         self.found.is_finite() && self.far > 0.0 && self.noise <= bounds.audible * self.size()
     }
 
-    /// By what part of the slope loss and gradient disagree.
+    /// The part of the slope by which loss and gradient disagree.
     pub fn disagreement(&self) -> f64 {
         (self.found - self.expected).abs() / self.size()
     }
@@ -150,7 +150,7 @@ pub(super) fn settled(tried: &[Difference]) -> Option<f64> {
     Some(first.min(second))
 }
 
-/// What the differences in one direction come to where that is not settled at once: the
+/// Settles the differences in one direction where they do not agree at once: the
 /// disagreement of a gradient that is right after all, or one that shows it to be wrong.
 pub(super) fn judged(mut tried: Vec<Difference>) -> Option<Result<f64, Difference>> {
     tried.sort_by(|a, b| a.step.total_cmp(&b.step));

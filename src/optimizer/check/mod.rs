@@ -19,11 +19,11 @@ use crate::plan::Purpose;
 use crate::source::{BatchTicket, Batches, GradientSource};
 pub use outcome::{Outcome, SourceCheck, SourceFault, SourceTest, TensorCheck};
 
-/// What elements are before they are written; nothing that a gradient would be.
+/// The value of elements before they are written; no gradient would be that.
 const FILL: f32 = 7.25;
-/// By how much of a tensor's largest element two gradients that should be one may differ.
+/// The part of a tensor's largest element by which two gradients that should be one may differ.
 const ROUNDING: f64 = 1e-4;
-/// Of products and of differences of gradients, as parts of their norms.
+/// Bounds for products and for differences of gradients, as parts of their norms.
 const PRODUCT_RIGHT: f64 = 0.03;
 const PRODUCT_WRONG: f64 = 0.1;
 
@@ -68,7 +68,7 @@ impl Optimizer {
         pollster::block_on(self.check_source_with(source, Waiting::Blocks))
     }
 
-    /// As [`Optimizer::check_source`] without blocking.
+    /// Checks as [`Optimizer::check_source`] does, without blocking.
     ///
     /// # Errors
     /// As [`Optimizer::check_source`].
@@ -290,7 +290,7 @@ impl<'a, S: GradientSource> Check<'a, S> {
         self.report("padding", vec![SourceFault { tensor, message }]);
     }
 
-    /// Where two gradients that should be one differ, tensor by tensor.
+    /// Finds where two gradients that should be one differ, tensor by tensor.
     fn apart(&self, found: &[f32], expected: &[f32], what: &str) -> Vec<SourceFault> {
         let apart = |tensor: &Tensor| {
             let range = tensor.range();

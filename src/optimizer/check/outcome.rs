@@ -1,8 +1,8 @@
-//! What a check of a gradient source found.
+//! The findings of a check of a gradient source.
 
 use std::fmt;
 
-/// What [`Optimizer::check_source`](crate::Optimizer::check_source) found; as text, a table.
+/// The findings of [`Optimizer::check_source`](crate::Optimizer::check_source); as text, a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceCheck {
     pub(super) tests: Vec<SourceTest>,
@@ -14,12 +14,12 @@ pub struct SourceCheck {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SourceTest {
-    /// What was tested, for instance `differences`.
+    /// Name of what was tested, for instance `differences`.
     pub name: &'static str,
     pub outcome: Outcome,
 }
 
-/// What came of one test.
+/// The outcome of one test.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Sound,
@@ -35,7 +35,7 @@ pub enum Outcome {
 pub struct SourceFault {
     /// The tensor it was found in, where it was in one.
     pub tensor: Option<String>,
-    /// What was found, what was expected, and what to do.
+    /// Describes what was found, what was expected, and what to do.
     pub message: String,
 }
 
@@ -76,7 +76,7 @@ impl SourceCheck {
         &self.tensors
     }
 
-    /// What is no fault, but worth a thought.
+    /// A remark on what is no fault, but worth a thought.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
