@@ -373,7 +373,7 @@ impl SplitMix64 {
     }
 }
 
-/// Faults of a [`ParamLayout`](crate::ParamLayout).
+/// Faults of a [`ParamLayout`].
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum LayoutError {
