@@ -16,7 +16,7 @@ pub const PAGES: [Page; 2] = [
 ];
 
 pub const START: &str =
-    "<!-- The rows are computed: cargo run --release -p kutta-cli -- methods --readme -->\n";
+    "<!-- The rows are computed: cargo run --release --example methods -- --readme -->\n";
 pub const END: &str = "<!-- End of the computed rows. -->\n";
 
 const HEAD: &str = "\
