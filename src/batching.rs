@@ -3,11 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::device::Gpu;
-use crate::device::GpuError;
 use crate::device::kernel::{Access, Kernel, wgsl_struct};
 use crate::device::traversal::{Chunk, Traversal};
 use crate::device::vector::Vector;
+use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::format::Storage;
 use crate::kernels::control::{CONTROL_WGSL, Control};

@@ -4,8 +4,7 @@ use std::fmt;
 
 use crate::ingredients::{Adaptive, Ingredients};
 use crate::method::Method;
-use crate::plan::PlanError;
-use crate::plan::{Options, Plan};
+use crate::plan::{Options, Plan, PlanError};
 use crate::tableau::printable;
 
 /// The order, limits and costs of a method, all computed from its coefficients

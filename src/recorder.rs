@@ -3,12 +3,11 @@
 
 use std::ops::Range;
 
-use crate::device::GpuError;
 use crate::device::commands::Commands;
 use crate::device::kernel::{Access, Kernel};
 use crate::device::traversal::{Chunk, Traversal};
 use crate::device::vector::Vector;
-use crate::device::{Gpu, Pipeline};
+use crate::device::{Gpu, GpuError, Pipeline};
 use crate::error::Error;
 use crate::ingredients::{ENLARGED, SpectralRadius};
 use crate::kernels::moments::Kinds;

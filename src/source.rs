@@ -260,7 +260,7 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
 /// Who advances the batches of a [`GradientSource`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Batches {
-    /// The device, by [`Control::batch`](crate::kernels::control::Control): a
+    /// The device, by [`Control::batch`]: a
     /// refused attempt sees the same batch again, unless
     /// [`Rejection::Skip`](crate::Rejection::Skip) leaves it behind.
     #[default]

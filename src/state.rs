@@ -1,9 +1,8 @@
 //! Everything an optimizer keeps on the device.
 
-use crate::device::Gpu;
-use crate::device::GpuError;
 use crate::device::traversal::Traversal;
 use crate::device::vector::Vector;
+use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::format::Storage;
 use crate::ingredients::Stored;

@@ -154,10 +154,6 @@ fn no_line_climbs() {
     for file in files() {
         let own = modules(&file);
         let shown = file.strip_prefix(source()).unwrap().display().to_string();
-        // Tests of the whole crate stand above it.
-        if own.len() == 1 && own[0].ends_with("_tests") {
-            continue;
-        }
         let Some(here) = place(&own[0]) else {
             faults.push(format!("src/{shown}: `{}` is on no floor", own[0]));
             continue;

@@ -8,11 +8,10 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
-use super::CheckpointError;
 use super::format::{self, CONTROL, CONTROL_WORDS, FORMAT, SETTLED, key};
 use super::header::{About, Header, Kept, json};
-use super::whole;
 use super::write::io_error;
+use super::{CheckpointError, whole};
 use crate::device::Gpu;
 use crate::error::Error;
 use crate::format::Storage;

@@ -1,7 +1,6 @@
 //! Cuts a data set into batches.
 
-use super::Samples;
-use crate::data::DataError;
+use super::{DataError, Samples};
 
 /// Samples, a batch size, and the seed of the order they come in.
 ///

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::data::DataError;
+use super::DataError;
 
 /// The inputs of all samples, one after the other.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,6 @@
 //! Chooses the adapter that a device is opened on, and reads what the environment says of it.
 
-use super::GpuOptions;
-use crate::device::GpuError;
+use super::{GpuError, GpuOptions};
 
 const BACKEND: &str = "WGPU_BACKEND";
 

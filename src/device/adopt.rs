@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::traversal::LANES;
-use super::{Gpu, Inner};
-use crate::device::GpuError;
+use super::{Gpu, GpuError, Inner};
 use crate::layout::ALIGNMENT;
 
 /// The limits that kernels take of a device, whatever they work on. A test holds them against

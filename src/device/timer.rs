@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::Gpu;
-use crate::device::GpuError;
+use super::{Gpu, GpuError};
 
 /// Two timestamps: where the first pass of a recording begins, and where its last ends.
 #[derive(Debug)]

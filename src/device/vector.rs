@@ -3,9 +3,8 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::Gpu;
 use super::waiting::Waiting;
-use crate::device::GpuError;
+use super::{Gpu, GpuError};
 use crate::format::Storage;
 use crate::layout::ALIGNMENT;
 

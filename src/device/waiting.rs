@@ -5,8 +5,7 @@ use std::ops::Range;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use super::Gpu;
-use crate::device::GpuError;
+use super::{Gpu, GpuError};
 
 /// The way a wait passes the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::check_positive;
-use crate::ingredients::IngredientError;
+use super::{IngredientError, check_positive};
 use crate::method::Method;
 
 /// h by the embedded error estimate of the method: an attempt whose error is

@@ -1,6 +1,6 @@
 //! Parameter groups: tensors that move at rates of their own.
 
-use crate::ingredients::IngredientError;
+use super::IngredientError;
 
 /// Multipliers of one group of a [`ParamLayout`](crate::ParamLayout): its rate
 /// is part of D, so that error estimates, curvature and momentum see it.

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::check_open;
-use crate::ingredients::IngredientError;
+use super::{IngredientError, check_open};
 
 /// Momentum averages the Runge–Kutta increment over steps. With
 /// ḡ = Σ bⱼ gⱼ and D the preconditioner's diagonal:

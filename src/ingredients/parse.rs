@@ -3,11 +3,10 @@
 use std::str::FromStr;
 
 use super::{
-    Adaptive, Controller, Curvature, Limiter, Momentum, Preconditioner, Rejection, Rule, StepSize,
-    Stored,
+    Adaptive, Controller, Curvature, IngredientError, Limiter, Momentum, Preconditioner, Rejection,
+    Rule, StepSize, Stored,
 };
 use crate::format::{Rounding, Storage};
-use crate::ingredients::IngredientError;
 
 /// `key=value,key=value` in lower case, each key once; a value by itself has the key `alone`,
 /// if there may be one.

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::{check_open, check_positive};
-use crate::ingredients::IngredientError;
+use super::{IngredientError, check_open, check_positive};
 
 /// The preconditioner: a diagonal D made from the gradients seen so far.
 ///

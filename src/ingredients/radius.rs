@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::check_positive;
-use crate::ingredients::IngredientError;
+use super::{IngredientError, check_positive};
 
 /// ρ, the spectral radius of D·H: what bounds the steps of stabilised methods, and
 /// of all under [`StepSize::stable`](crate::StepSize::stable).

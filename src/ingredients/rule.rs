@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::{check_open, check_positive};
-use crate::ingredients::IngredientError;
+use super::{IngredientError, check_open, check_positive};
 
 /// A rule computes h from what an attempt sees, where no schedule does. With v the
 /// direction of the step, v = D g, and r = ‖Jv‖/‖v‖ where J = D H:

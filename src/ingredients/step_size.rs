@@ -1,7 +1,6 @@
 //! The step size h: the learning rate, seen as time.
 
-use super::{Curvature, Rule};
-use crate::ingredients::IngredientError;
+use super::{Curvature, IngredientError, Rule};
 
 /// Most pieces of a schedule.
 pub const MAX_PIECES: usize = 16;

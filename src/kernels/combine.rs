@@ -3,8 +3,7 @@
 use super::control::{CONTROL_WGSL, Control};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
 use super::shape::{Binding, INPUTS, OUTPUTS, Template, load};
-use super::stored;
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL};
+use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL, stored};
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
 use crate::device::template::Table;
 use crate::device::traversal::{Chunk, Traversal};

@@ -1,8 +1,7 @@
 //! Host side of `shaders/commit.wgsl`.
 
-use super::TRAVERSAL_WGSL;
 use super::control::{CONTROL_WGSL, Control};
-use super::stored;
+use super::{TRAVERSAL_WGSL, stored};
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
 use crate::device::traversal::{Chunk, Traversal};
 use crate::plan::Operand;

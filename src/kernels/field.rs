@@ -2,8 +2,7 @@
 
 use super::control::{CONTROL_WGSL, Control};
 use super::moments::{Kinds, MOMENTS_WGSL, Moments};
-use super::stored;
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL};
+use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL, stored};
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
 use crate::device::traversal::{Chunk, Traversal};
 use crate::ingredients::Adaptive;

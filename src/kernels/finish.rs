@@ -1,10 +1,9 @@
 //! Host side of `shaders/finish.wgsl`.
 
-use super::TRAVERSAL_WGSL;
 use super::control::{CONTROL_WGSL, Control};
 use super::moments::{Kinds, MOMENTS_WGSL, MOMENTUM_WGSL, Moments};
 use super::shape::{Binding, INPUTS, Template, load};
-use super::stored;
+use super::{TRAVERSAL_WGSL, stored};
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
 use crate::device::template::Table;
 use crate::device::traversal::{Chunk, Traversal};

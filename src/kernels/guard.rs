@@ -1,7 +1,6 @@
 //! Host side of `shaders/guard.wgsl`.
 
-use super::stored;
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL};
+use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL, stored};
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
 use crate::device::traversal::{Chunk, Traversal};
 use crate::plan::Operand;

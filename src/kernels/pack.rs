@@ -1,7 +1,6 @@
 //! Host side of `shaders/pack.wgsl`.
 
-use super::TRAVERSAL_WGSL;
-use super::stored;
+use super::{TRAVERSAL_WGSL, stored};
 use crate::device::kernel::{Access, Formats, Kernel};
 use crate::device::traversal::Chunk;
 use crate::plan::Operand;

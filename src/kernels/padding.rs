@@ -4,12 +4,11 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use crate::device::GpuError;
 use crate::device::commands::Commands;
 use crate::device::kernel::{Access, Format, Kernel};
 use crate::device::traversal::{Traversal, fold};
 use crate::device::vector::Vector;
-use crate::device::{Gpu, Pipeline};
+use crate::device::{Gpu, GpuError, Pipeline};
 use crate::layout::ParamLayout;
 
 /// Gaps that one workgroup clears.

@@ -6,8 +6,7 @@ mod saved;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::tableau::TableauError;
-use crate::tableau::{LowStorage, Stabilised, Tableau};
+use crate::tableau::{LowStorage, Stabilised, Tableau, TableauError};
 
 /// A method for the gradient flow.
 ///

@@ -1,6 +1,7 @@
 //! Problems with a formula, on the device: their own twin in f64 is
 //! [`reference::Problem`](crate::reference::Problem).
 
+use super::ModelError;
 use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
 use crate::device::traversal::{Chunk, Traversal};
 use crate::device::vector::Vector;
@@ -9,7 +10,6 @@ use crate::error::Error;
 use crate::format::Storage;
 use crate::kernels::{TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
 use crate::layout::ParamLayout;
-use crate::models::ModelError;
 use crate::models::{BindCache, written};
 use crate::reference::Problem;
 use crate::source::{Batches, Evaluation, GradientSource, SourceError};

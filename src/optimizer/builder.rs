@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::hosted::Handed;
-use super::{Optimizer, Pace, Requirements, Variant};
+use super::{Optimizer, OptimizerError, Pace, Requirements, Variant};
 use crate::device::Gpu;
 use crate::device::timer::Timer;
 use crate::device::traversal::Traversal;
@@ -17,7 +17,6 @@ use crate::kernels::padding::Gaps;
 use crate::kernels::settings::Settings;
 use crate::layout::ParamLayout;
 use crate::method::Method;
-use crate::optimizer::OptimizerError;
 use crate::pacing::Pacer;
 use crate::plan::{Fusion, Guard, Options, Plan, WEBGPU_BINDINGS};
 use crate::recorder::Recorder;

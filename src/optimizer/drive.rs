@@ -4,11 +4,10 @@
 //! What a drive knows is the control block at the end of the newest submit that it waited
 //! for, never what happens to have arrived since: every run is the same.
 
-use super::{MOST_FRUITLESS, Optimizer, Pace, SUBMITS_AHEAD};
+use super::{MOST_FRUITLESS, Optimizer, OptimizerError, Pace, SUBMITS_AHEAD};
 use crate::device::waiting::Waiting;
 use crate::error::Error;
 use crate::ingredients::Rule;
-use crate::optimizer::OptimizerError;
 use crate::reports::Progress;
 use crate::source::GradientSource;
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::Optimizer;
 use super::stages::ATTEMPTS_PER_RADIUS;
+use super::{Optimizer, OptimizerError};
 use crate::device::waiting::now;
 use crate::error::Error;
-use crate::optimizer::OptimizerError;
 use crate::reports::OnItsWay;
 use crate::source::{GradientSource, SourceError};
 use crate::state::RING;

@@ -19,12 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use tracing::Instrument as _;
 
-use crate::device::Gpu;
-use crate::device::GpuError;
 use crate::device::commands::Commands;
 use crate::device::timer::{Timer, Timing};
 use crate::device::traversal::Traversal;
 use crate::device::waiting::{Waiting, pause};
+use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::ingredients::{Adaptive, Rejection, Rule, StepSize};
 use crate::kernels::control::Control;

@@ -1,14 +1,13 @@
 //! What an optimizer needs of a device, known before anything is allocated.
 
-use crate::device::Gpu;
-use crate::device::GpuError;
+use super::OptimizerError;
 use crate::device::timer::{STAMPS_BYTES, Timer};
 use crate::device::traversal::Traversal;
 use crate::device::vector::Vector;
+use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::kernels::padding::Gaps;
 use crate::layout::{ALIGNMENT, ParamLayout};
-use crate::optimizer::OptimizerError;
 use crate::plan::Plan;
 use crate::recorder::{Weights, most_storage_buffers};
 use crate::reports::Reports;

@@ -9,10 +9,9 @@ use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot
 use serde::{Deserialize, Serialize};
 
 use super::{Builder, Optimizer};
-use crate::device::Gpu;
-use crate::device::GpuError;
 use crate::device::traversal::Traversal;
 use crate::device::waiting::Waiting;
+use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::format::Storage;
 use crate::kernels::control::Control;

@@ -1,12 +1,11 @@
 //! Methods whose number of stages varies: what is recorded for each, and which one
 //! comes next.
 
-use super::{Optimizer, Variant};
+use super::{Optimizer, OptimizerError, Variant};
 use crate::device::waiting::Waiting;
 use crate::error::Error;
 use crate::ingredients::{ENLARGED, SpectralRadius};
 use crate::method::Method;
-use crate::optimizer::OptimizerError;
 use crate::plan::Plan;
 use crate::recorder::Recorder;
 use crate::source::GradientSource;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::reference::ReferenceError;
+use super::ReferenceError;
 
 /// A loss on ℝⁿ with its gradient, in f64.
 ///

@@ -3,8 +3,8 @@
 //!
 //! Every function takes one step of θ̇ = −g(θ), so that a paper's f is −g here.
 
+use super::ReferenceError;
 use super::textbook::Step;
-use crate::reference::ReferenceError;
 use crate::tableau::{Family, LowStorage, Registers, Stabilised, Three};
 
 /// `gradient` of stage i = 1 … s at its point.

@@ -1,12 +1,12 @@
 //! Runs any plan in f64, buffer by buffer, exactly as the device would: what a
 //! plan overwrites here is gone here too.
 
+use super::ReferenceError;
 use crate::ingredients::Adaptive;
 use crate::plan::{
     Choice, Diagonal, Estimate, Finish, Linear, Makes, Name, Op, Operand, Plan, Purpose, Registers,
     Scale, Slot, Values,
 };
-use crate::reference::ReferenceError;
 
 /// A replayed attempt: what it saw and did.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,8 +4,8 @@
 //! plans and the kernels are tested against, and so it imports nothing but the
 //! coefficients.
 
+use super::ReferenceError;
 use crate::ingredients::{Adaptive, Curvature, ENLARGED, Ingredients, PROBE, Rule, SpectralRadius};
-use crate::reference::ReferenceError;
 use crate::tableau::Tableau;
 
 /// One step of size h from θ_n, with everything that happened on the way.

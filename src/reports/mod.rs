@@ -12,9 +12,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot_channel};
 
-use crate::device::Gpu;
-use crate::device::GpuError;
 use crate::device::timer::{STAMPS_BYTES, Timer};
+use crate::device::{Gpu, GpuError};
 use crate::kernels::control::Control;
 use crate::kernels::verdict::{self, Record};
 use crate::plan::Plan;

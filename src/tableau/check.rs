@@ -1,7 +1,6 @@
 //! Lists everything that keeps coefficients from being a tableau.
 
-use super::{MAX_COEFFICIENT, MAX_STAGES};
-use crate::tableau::TableauError;
+use super::{MAX_COEFFICIENT, MAX_STAGES, TableauError};
 
 /// The relative error that a sum may have, by the sum of its terms' sizes: room for
 /// the rounding of 64 terms in f64, and none for a wrong digit.

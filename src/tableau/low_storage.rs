@@ -7,8 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::registry::plain;
-use super::{Tableau, text};
-use crate::tableau::TableauError;
+use super::{Tableau, TableauError, text};
 
 /// A low-storage Runge–Kutta method, with the tableau it is equivalent to.
 ///

@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::entry::Entry;
-use super::{Tableau, named, pairs, text};
-use crate::tableau::TableauError;
+use super::{Tableau, TableauError, named, pairs, text};
 
 /// Every family of named methods; a new one is a new line here.
 static FAMILIES: [&[Entry]; 2] = [named::ENTRIES, pairs::ENTRIES];

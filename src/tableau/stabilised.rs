@@ -9,8 +9,7 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use super::registry::plain;
-use super::{Tableau, text};
-use crate::tableau::TableauError;
+use super::{Tableau, TableauError, text};
 
 /// A family of stabilised methods. β is the length of the real stability
 /// interval: steps are stable while h ρ ≤ β for the spectral radius ρ.

@@ -33,15 +33,11 @@ impl Method {
 
     /// The first of the layers that are one dispatch, if any are.
     pub fn tail(self, widths: &[usize]) -> Option<usize> {
-        self.has_tail().then(|| Tail::start(widths)).flatten()
+        let may = matches!(self.products, Products::Auto | Products::Fused);
+        may.then(|| Tail::start(widths)).flatten()
     }
 
-    /// Tells whether the last layers may be one dispatch.
-    pub fn has_tail(self) -> bool {
-        matches!(self.products, Products::Auto | Products::Fused)
-    }
-
-    /// Tells whether they must be.
+    /// Tells whether the last layers must be one dispatch.
     pub fn wants_tail(self) -> bool {
         self.products == Products::Fused
     }

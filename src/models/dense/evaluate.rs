@@ -4,10 +4,9 @@ use super::kernels::{self, BatchSchedule, Totals};
 use super::steps::Steps;
 use super::workspace::{Workspace, storage};
 use super::{Loss, Network};
-use crate::device::Gpu;
-use crate::device::GpuError;
 use crate::device::vector::Vector;
 use crate::device::waiting::Waiting;
+use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::kernels::control::Control;
 

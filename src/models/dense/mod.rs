@@ -23,8 +23,7 @@ pub use workspace::{Workspace, check_binding, storage, uniform};
 use crate::device::Gpu;
 use crate::device::vector::Vector;
 use crate::error::Error;
-use crate::layout::LayoutError;
-use crate::layout::{Init, ParamLayout, ParamLayoutBuilder};
+use crate::layout::{Init, LayoutError, ParamLayout, ParamLayoutBuilder};
 use crate::models::ModelError;
 use workspace::Need;
 

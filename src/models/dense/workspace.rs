@@ -9,8 +9,7 @@ use super::form::{Choice, Form};
 use super::kernels::{BatchSchedule, BiasGradient, LossShape, Weights};
 use super::product::{Kind, LayerSums, MOST_LAYERS, Shape, quads};
 use super::tail::{Tail, TailLayer, TailShape};
-use crate::device::Gpu;
-use crate::device::GpuError;
+use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::models::ModelError;
 

@@ -8,11 +8,10 @@ use crate::device::Gpu;
 use crate::device::vector::Vector;
 use crate::error::Error;
 use crate::layout::{Init, ParamLayout};
-use crate::models::BindCache;
-use crate::models::ModelError;
 use crate::models::dense::{
     Activation, Loss, Method, Network, Products, check_binding, check_widths, layers, storage,
 };
+use crate::models::{BindCache, ModelError};
 
 /// The bound of a hash grid's entries, uniform at the beginning, after Müller et al.
 const ENTRY_BOUND: f32 = 1e-4;

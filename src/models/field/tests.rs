@@ -7,11 +7,10 @@ use super::*;
 use crate::bench::compile;
 use crate::data::shuffle;
 use crate::error::Error;
-use crate::models::ModelError;
 use crate::models::harness::{
     Device, Numbers, check_gradient, dense_outputs, gpu, off_their_zeros,
 };
-use crate::models::{Activation, Products};
+use crate::models::{Activation, ModelError, Products};
 use crate::plan::Purpose;
 
 /// A field in f64, written down from its formulas alone.

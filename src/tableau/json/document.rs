@@ -6,8 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::tableau::TableauError;
-use crate::tableau::{MAX_STAGES, printable};
+use crate::tableau::{MAX_STAGES, TableauError, printable};
 
 const FIELDS: [&str; 7] = ["name", "source", "a", "b", "b_hat", "b_low", "c"];
 pub(super) const LIST: &str = "a list of numbers or fractions, such as [0.5, \"1/3\"]";
