@@ -67,9 +67,7 @@ fn main(
     let span = Span(workgroup.x, chunk.span, chunk.first);
     let clip = control.clip;
     //: end
-    // Largest magnitude of the checked gradients, as bits: NaN and infinity are the
-    // largest of all.
-    var largest = 0u;
+    var bad = ALL_FINITE;
     //: if partials
     let zero = zero_of(chunk);
     var squares: ScaledSum;
@@ -84,7 +82,7 @@ fn main(
         if (CHECK & (1u << {n}u)) != 0u || NORM == {n}u + 1u {
             let inside = parameters_only(x{n}, i, chunk.elements);
             if (CHECK & (1u << {n}u)) != 0u {
-                largest = larger(largest, magnitude_bits(inside));
+                bad = first_not_finite(bad, i, magnitude_bits(inside));
             }
             if NORM == {n}u + 1u {
                 add_products(&squares, inside, inside, zero);
@@ -100,7 +98,7 @@ fn main(
             // The clip is the attempt's own: what is updated is not yet judged.
             let g = clip * parameters_only({first[f]}, i, chunk.elements);
             state = kept_second(i, span, half, updated(state, g, by));
-            largest = larger(largest, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
+            bad = first_not_finite(bad, i, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
         }
         //: end
         step = diagonal(h, state, bias, by.epsilon);
@@ -118,8 +116,8 @@ fn main(
         //: end
     }
     //: if partials
-    if (UPDATE || CHECK != 0u) && not_finite(largest) {
-        blame_stage(combine.stage);
+    if (UPDATE || CHECK != 0u) && bad != ALL_FINITE {
+        blame_place(combine.stage, chunk.first + bad);
     }
     if NORM != 0u {
         put_roots(chunk, 0u, workgroup.x, lane, vec3<f32>(root_of(squares), 0.0, 0.0));

@@ -57,7 +57,7 @@ fn main(
     let atol = estimate.atol;
     let rtol = estimate.rtol;
     let drift = estimate.drift;
-    var largest = 0u;
+    var bad = ALL_FINITE;
     let zero = zero_of(chunk);
     var squares: ScaledSum;
     var others: ScaledSum;
@@ -95,7 +95,7 @@ fn main(
         }
         e = h * (d * e) + drift * (at - next);
         next = parameters_only(next, i, chunk.elements);
-        largest = larger(largest, magnitude_bits(next));
+        bad = first_not_finite(bad, i, magnitude_bits(next));
         // With atol = 0, an element at zero has no scale, and no error either.
         let scale = max(atol + rtol * max(abs(at), abs(next)), vec4<f32>(LEAST));
         let error = parameters_only(e / scale, i, chunk.elements);
@@ -105,7 +105,7 @@ fn main(
             add_products(&others, other, other, zero);
         }
     }
-    if not_finite(largest) {
+    if bad != ALL_FINITE {
         blame_stage(estimate.stage);
     }
     let roots = vec3<f32>(root_of(squares), root_of(others), 0.0);

@@ -26,18 +26,18 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let mine = run_of(guard.chunk, workgroup.x, lane);
-    var largest = 0u;
+    var bad = ALL_FINITE;
     let zero = zero_of(guard.chunk);
     var squares: ScaledSum;
     for (var i = mine.first; i < mine.end; i += RUN) {
         let inside = parameters_only(wide_k(k[i]), i, guard.chunk.elements);
-        largest = larger(largest, magnitude_bits(select(inside, inside * inside, SQUARES)));
+        bad = first_not_finite(bad, i, magnitude_bits(select(inside, inside * inside, SQUARES)));
         if NORM {
             add_products(&squares, inside, inside, zero);
         }
     }
-    if not_finite(largest) {
-        blame_stage(guard.stage);
+    if bad != ALL_FINITE {
+        blame_place(guard.stage, guard.chunk.first + bad);
     }
     if NORM {
         put_roots(guard.chunk, 0u, workgroup.x, lane, vec3<f32>(root_of(squares), 0.0, 0.0));

@@ -59,7 +59,7 @@ fn main(
     let by = moments;
     let bias = control.second_scale;
     let zero = zero_of(chunk);
-    var largest = 0u;
+    var bad = ALL_FINITE;
     var squares: ScaledSum;
     var products: ScaledSum;
     for (var i = mine.first; i < mine.end; i += RUN) {
@@ -78,7 +78,7 @@ fn main(
                     let g = control.clip * k;
                     state = updated(load_second(i, span, half ^ 1u), g, by);
                     state = kept_second(i, span, half, state);
-                    largest = larger(largest, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
+                    bad = first_not_finite(bad, i, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
                 } else {
                     state = load_second(i, span, half);
                 }
@@ -90,8 +90,8 @@ fn main(
             add_products(&products, parameters_only(beside[i], i, elements) - at, w, zero);
         }
     }
-    if UPDATE && not_finite(largest) {
-        blame_stage(1u);
+    if UPDATE && bad != ALL_FINITE {
+        blame_place(1u, chunk.first + bad);
     }
     var next = chunk;
     next.first_partial += radius.bank;

@@ -80,7 +80,7 @@ fn main(
     let half = select(control.parity ^ 1u, control.parity, AFTER);
     let span = Span(workgroup.x, chunk.span, chunk.first);
     let by = moments;
-    var largest = 0u;
+    var bad = ALL_FINITE;
     let zero = zero_of(chunk);
     var squares: ScaledSum;
     for (var i = mine.first; i < mine.end; i += RUN) {
@@ -122,7 +122,7 @@ fn main(
             newest = parameters_only(newest, i, chunk.elements);
         }
         if CHECK {
-            largest = larger(largest, magnitude_bits(newest));
+            bad = first_not_finite(bad, i, magnitude_bits(newest));
         }
         if NORM {
             add_products(&squares, newest, newest, zero);
@@ -138,7 +138,7 @@ fn main(
                 let g = control.clip * newest;
                 state = updated(load_second(i, span, half ^ 1u), g, by);
                 state = kept_second(i, span, half, state);
-                largest = larger(largest, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
+                bad = first_not_finite(bad, i, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
             } else {
                 state = load_second(i, span, half);
             }
@@ -213,8 +213,8 @@ fn main(
             }
         }
     }
-    if (UPDATE || CHECK) && not_finite(largest) {
-        blame_stage(registers.stage);
+    if (UPDATE || CHECK) && bad != ALL_FINITE {
+        blame_place(registers.stage, chunk.first + bad);
     }
     if NORM {
         put_roots(chunk, 0u, workgroup.x, lane, vec3<f32>(root_of(squares), 0.0, 0.0));

@@ -47,6 +47,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     record.cursor = control.cursor;
     record.draws = recorded.draws;
     record.stage = first_bad_stage();
+    record.place = atomicLoad(&partials.place);
     record.h = control.h;
     record.time_high = control.time_high;
     record.time_low = control.time_low;

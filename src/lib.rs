@@ -66,7 +66,7 @@ pub use method::Method;
 pub use optimizer::{Optimizer, Pace};
 pub use params::Params;
 pub use plan::{Fusion, Guard, Plan, Purpose};
-pub use reports::{Fallback, Report, Verdict};
+pub use reports::{Fallback, NotFinite, Report, Verdict};
 pub use source::{BatchTicket, Batches, Draws, Evaluation, GradientSource, SourceError};
 pub use tableau::Tableau;
 pub use wgpu;

@@ -3,13 +3,17 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use common::{Failing, Planted, Submitting, gpu, noise};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook, textbook::Until};
-use kutta::{Error, Fusion, Method, Optimizer, StepSize, Tableau, Verdict};
+use kutta::{
+    Error, Fusion, GradientSource, Init, Method, Momentum, Optimizer, ParamLayout, Preconditioner,
+    SpectralRadius, StepSize, Storage, Stored, Tableau, Verdict,
+};
 
 fn quartic(n: usize) -> Analytic {
     Analytic::new(gpu(), &Problem::Quartic, n).unwrap()
@@ -195,6 +199,8 @@ fn training_that_gets_nowhere_says_so() {
     let mut optimizer = optimizer("euler", 0.1, &[1e20, 1.0]);
     let error = optimizer.run_accepted(&mut source, 3).unwrap_err().to_string();
     assert!(error.contains("attempts in a row were skipped"), "{error}");
+    let place = "(the last one: the gradient of stage 1 in theta, elements 0 to 1)";
+    assert!(error.contains(place), "{error}");
     assert_eq!(optimizer.params().read().unwrap(), [1e20, 1.0]);
 }
 
@@ -482,4 +488,100 @@ fn an_adapter_that_is_not_there_is_named() {
         kutta::device::GpuOptions { adapter: Some("no such adapter".into()), ..Default::default() };
     let error = kutta::Gpu::with_options(&options).unwrap_err().to_string();
     assert!(error.contains("no such adapter") && error.contains(&gpu().info().name), "{error}");
+}
+
+/// The tensor, the stage and the element of what is planted, wherever it is, however the
+/// vector is cut and stored, and whichever kernel looks.
+#[test]
+fn a_report_names_the_tensor_that_was_not_finite() {
+    // 10,240 elements, in more than two spans of workgroups.
+    let layout = ParamLayout::builder()
+        .tensor("first", &[5], Init::Zeros)
+        .tensor("wide", &[90, 100], Init::Zeros)
+        .tensor("last", &[1_081], Init::Zeros)
+        .build()
+        .unwrap();
+    let [wide, last] = ["wide", "last"].map(|name| layout.range(name).unwrap());
+    let places = [
+        (0, "first", 0..4),
+        (4, "first", 4..5),
+        (wide.start, "wide", 0..4),
+        (wide.end - 1, "wide", 8_996..9_000),
+        (last.start + 6, "last", 4..8),
+        (last.end - 1, "last", 1_080..1_081),
+    ];
+    let start = noise(layout.len(), 4);
+    let plain = |name: &str| Optimizer::builder(name.parse::<Method>().unwrap());
+    let adam = |name: &str| {
+        plain(name).preconditioner(Preconditioner::adam(0.9, 1e-6)).momentum(Momentum::average(0.9))
+    };
+    let narrow = Stored::all(Storage::Bf16);
+    let builders = [
+        ("Euler", plain("euler"), 1),
+        ("Euler, clipped", plain("euler").clip(1.0), 1),
+        ("Euler with Adam", adam("euler"), 1),
+        ("RK4", plain("rk4"), 4),
+        ("RK4, unfused", plain("rk4").fusion(Fusion::None), 4),
+        ("RK4 with Adam", adam("rk4"), 4),
+        ("RK4 with Adam, narrow", adam("rk4").storage(narrow), 4),
+        ("DP5", plain("dp5"), 6),
+        ("low storage", plain("williamson3"), 3),
+        ("low storage with Adam", adam("williamson3"), 3),
+        ("RKC2", plain("rkc2:stages=4"), 4),
+    ];
+    for (name, builder, stages) in builders {
+        for most in [4_096, layout.len()] {
+            for (element, tensor, elements) in places.clone() {
+                for stage in BTreeSet::from([1, stages]) {
+                    let what = format!("{name}, {element} at stage {stage}, {most} a binding");
+                    let inner = Analytic::new(gpu(), &Problem::Quartic, layout.len()).unwrap();
+                    fn planted<S>(inner: S, stage: u32, element: u32) -> Planted<S> {
+                        Planted {
+                            inner,
+                            attempt: if stage == NEXT { 2 } else { 1 },
+                            stage: if stage == NEXT { 1 } else { stage },
+                            element,
+                            value: f32::NAN,
+                            in_loss: false,
+                        }
+                    }
+                    // Stage 1 of the attempt behind it.
+                    const NEXT: u32 = 0;
+                    // A later element, and a later stage's first, have no say.
+                    let later = (element + 300).min(last.end - 1) as u32;
+                    let inner = planted(inner, NEXT, last.end as u32 - 1);
+                    let mut inner = planted(inner, stage, later);
+                    let mut outer;
+                    let source: &mut dyn GradientSource = match stage < stages {
+                        true => {
+                            outer = planted(&mut inner as &mut dyn GradientSource, stages, 0);
+                            &mut outer
+                        }
+                        false => &mut inner,
+                    };
+                    let mut source = planted(source, stage, element as u32);
+                    let mut optimizer = builder
+                        .clone()
+                        .step_size(StepSize::constant(0.01))
+                        .spectral_radius(SpectralRadius::Given(1.0))
+                        .elements_per_binding(most)
+                        .build(gpu(), &layout, &start)
+                        .unwrap();
+                    optimizer.run(&mut source, 4).unwrap();
+                    optimizer.wait().unwrap();
+                    let reports = optimizer.reports();
+                    for (report, stage, tensor, elements) in [
+                        (&reports[1], stage, tensor, elements.clone()),
+                        (&reports[2], 1, "last", 1_080..1_081),
+                    ] {
+                        assert_eq!(report.verdict, Verdict::Skipped { stage }, "{what}");
+                        let found = report.not_finite.as_ref().expect(&what);
+                        let found = (found.stage, found.tensor.as_str(), found.elements.clone());
+                        assert_eq!(found, (stage, tensor, elements), "{what}");
+                    }
+                    assert!([0, 3].iter().all(|&i| reports[i].not_finite.is_none()), "{what}");
+                }
+            }
+        }
+    }
 }

@@ -171,9 +171,10 @@ fn no_line_climbs() {
                 None => faults.push(format!(
                     "src/{shown}:{line}: `{what}` names no room; say where `{room}` is"
                 )),
-                // Of other rooms an error's file names none, and `error` names theirs.
-                Some(_) if path.get(1).is_some_and(|name| name == "error") && own[0] == "error" => {
-                }
+                // Of other rooms an error's file names their errors alone, and so does `error`.
+                Some(_)
+                    if path.get(1).is_some_and(|name| name == "error")
+                        && (own[0] == "error" || is_error_file(&own)) => {}
                 Some(there) if is_error_file(&own) && FLOORS[there].0 > 0 => faults.push(format!(
                     "src/{shown}:{line}: `{what}` climbs: an error stands on the ground"
                 )),

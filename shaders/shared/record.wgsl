@@ -29,6 +29,8 @@ struct Record {
     draws: u32,
     // 1 where an accepted h was too small to move time.
     stood: u32,
+    // As in Partials.
+    place: u32,
 }
 
 const IDLE: u32 = 0u;

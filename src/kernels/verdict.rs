@@ -34,6 +34,7 @@ wgsl_struct! {
         pub(crate) cursor: u32,
         pub(crate) draws: u32,
         pub(crate) stood: u32,
+        pub(crate) place: u32,
     }
 }
 

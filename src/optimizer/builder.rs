@@ -442,7 +442,7 @@ impl Builder {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             layout: layout.clone(),
             given,
-            reports: Reports::new(gpu, &plan)?,
+            reports: Reports::new(gpu, &plan, layout)?,
             method,
             variants: VecDeque::from([Variant { plan, recorder }]),
             walk,

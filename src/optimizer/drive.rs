@@ -193,7 +193,7 @@ impl Optimizer {
         let Progress { fruitless, standing, last_h, time, .. } = self.reports.progress();
         let attempts = fruitless.max(course.idle());
         if attempts >= MOST_FRUITLESS {
-            return Err(OptimizerError::Stalled { attempts });
+            return Err(OptimizerError::Stalled { attempts, at: self.reports.not_finite() });
         }
         // A count is reached by steps of a schedule whatever they are.
         let counted = goal != Goal::End && self.step_size.rule().is_none();

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::format::Storage;
+use crate::reports::error::NotFinite;
 
 /// Errors of an optimizer.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -64,9 +65,10 @@ pub enum OptimizerError {
     Rounding { rtol: f64, atol: f64, times: f64 },
     #[error(
         "{attempts} attempts in a row were skipped, for their gradients or losses were not \
-         finite; look at the data and at the model, or take a smaller step size"
+         finite{}; look at the data and at the model, or take a smaller step size",
+        at.as_ref().map_or(String::new(), |at| format!(" (the last one: {at})"))
     )]
-    Stalled { attempts: u64 },
+    Stalled { attempts: u64, at: Option<NotFinite> },
     #[error(
         "an adaptive run starts from one step size, not from a schedule: give a constant, or none \
          to have it estimated"

@@ -234,6 +234,36 @@ fn every_stage_is_checked_once_before_theta_is_written() {
     }
 }
 
+/// A report names the place where the first stage is not finite: what kernels leave for it
+/// takes stages in order, and by a kernel each where the method is not one's own.
+#[test]
+fn stages_are_checked_one_by_one_in_order() {
+    for method in Method::all().into_iter().chain(awkward()) {
+        for (fusion, ingredients) in [Fusion::None, Fusion::Full]
+            .into_iter()
+            .flat_map(|fusion| recipes().into_iter().map(move |recipe| (fusion, recipe)))
+        {
+            let options = Options { fusion, ..Options::default() };
+            let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
+            let mut last = 0;
+            for op in plan.ops() {
+                let stages: &[u32] = match op {
+                    Op::Combine(linear) => &linear.checks,
+                    Op::Reduce { stage, .. } => std::slice::from_ref(stage),
+                    Op::Registers(registers) => std::slice::from_ref(&registers.checks),
+                    _ => &[],
+                };
+                let own = !Method::all().contains(&method);
+                assert!(own || stages.len() < 2, "{method} {fusion:?}: {stages:?}\n{plan}");
+                for &stage in stages.iter().filter(|&&stage| stage != 0) {
+                    assert!(stage > last, "{method} {fusion:?}: {stage}\n{plan}");
+                    last = stage;
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_gradient_that_is_not_finite_leaves_theta_alone() {
     for method in Method::all() {

@@ -2,9 +2,11 @@
 
 #[cfg(feature = "checkpoint")]
 mod counts;
+pub(crate) mod error;
 
 #[cfg(feature = "checkpoint")]
 pub(crate) use counts::Counts;
+pub use error::NotFinite;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use crate::device::timer::{STAMPS_BYTES, Timer};
 use crate::device::{Gpu, GpuError};
 use crate::kernels::control::Control;
 use crate::kernels::verdict::{self, Record};
+use crate::layout::ParamLayout;
 use crate::plan::Plan;
 use crate::source::{Cursor, Draws};
 use crate::state::{RING, RING_BYTES, State};
@@ -67,6 +70,26 @@ pub struct Report {
     /// Attempts up to and with this one whose gradients, loss or error were not
     /// all finite.
     pub non_finite: u64,
+    /// Where the gradient for which the attempt was skipped is not finite. `None` if it was
+    /// not skipped, or for something else: a loss, a norm, a rule's own numbers.
+    pub not_finite: Option<NotFinite>,
+}
+
+impl NotFinite {
+    /// Of a record's words. What lies in padding is no tensor's.
+    fn of(record: &Record, layout: &ParamLayout) -> Option<Self> {
+        if record.place == 0 || !matches!(record.verdict, verdict::SKIPPED | verdict::MEASURED) {
+            return None;
+        }
+        let first = 4 * (u32::MAX - record.place) as usize;
+        let tensor = layout.tensors().iter().find(|tensor| tensor.range().contains(&first))?;
+        let start = first - tensor.range().start;
+        Some(Self {
+            stage: record.stage,
+            tensor: tensor.name().to_owned(),
+            elements: start..tensor.len().min(start + 4),
+        })
+    }
 }
 
 /// The verdict on one attempt.
@@ -152,6 +175,9 @@ pub(crate) struct Reports {
     dropped: u64,
     last: Progress,
     measured: Option<Report>,
+    /// Of the newest attempt that counted.
+    not_finite: Option<NotFinite>,
+    layout: ParamLayout,
     /// Gradients and timestamps of recordings that have arrived.
     timed: VecDeque<(u32, [u64; 2])>,
     norms: bool,
@@ -227,7 +253,7 @@ impl Reports {
     /// Bytes of each of the buffers that copies of the ring arrive in.
     pub(crate) const BUFFERS: [u64; COPIES] = [COPY_BYTES; COPIES];
 
-    pub(crate) fn new(gpu: &Gpu, plan: &Plan) -> Result<Self, GpuError> {
+    pub(crate) fn new(gpu: &Gpu, plan: &Plan, layout: &ParamLayout) -> Result<Self, GpuError> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = |_| {
             let buffer = gpu.buffer("copy of the ring", COPY_BYTES, usage)?;
@@ -240,6 +266,8 @@ impl Reports {
             dropped: 0,
             last: Progress::default(),
             measured: None,
+            not_finite: None,
+            layout: layout.clone(),
             timed: VecDeque::new(),
             norms: plan.sums_gradient_norm(),
             judged: plan.error_order() > 0,
@@ -387,6 +415,7 @@ impl Reports {
             refused: last.refused,
             evaluations: last.evaluations,
             non_finite: last.non_finite,
+            not_finite: NotFinite::of(record, &self.layout),
         };
         match record.verdict {
             verdict::IDLE => return,
@@ -401,11 +430,17 @@ impl Reports {
             _ => last.fruitless += 1,
         }
         (last.last_h, last.last_error) = (record.h, record.error);
+        self.not_finite.clone_from(&report.not_finite);
         if self.arrived.len() == MOST_REPORTS {
             self.arrived.pop_front();
             self.dropped += 1;
         }
         self.arrived.push_back(report);
+    }
+
+    /// What the newest attempt was skipped for, if it was.
+    pub(crate) fn not_finite(&self) -> Option<NotFinite> {
+        self.not_finite.clone()
     }
 
     pub(crate) fn drain(&mut self) -> Vec<Report> {
