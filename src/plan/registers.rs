@@ -1,6 +1,7 @@
 //! The stage of a method that passes registers on.
 
-use super::{Diagonal, Operand};
+use super::touch::Diagonal;
+use super::vector::Operand;
 
 /// A stage of a method in registers, in one kernel. With y a working point, k the
 /// newest gradient, r a register, q a second one, x a further vector:
