@@ -405,7 +405,7 @@ impl<'a> Builder<'a> {
                 Op::Pack { to, .. } if kind.reused && to.name == Name::Gradient(1) => {}
                 Op::Pack { from, to } => self.pack(*from, *to, &mut items),
                 Op::Average => self.average(&mut items),
-                Op::Evaluate { purpose, point, gradient, adds } => items.push(Item::Evaluate {
+                Op::Evaluate { purpose, point, gradient, adds, .. } => items.push(Item::Evaluate {
                     purpose: *purpose,
                     point: point.slot,
                     gradient: gradient.slot,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     Also, Choice, Diagonal, Estimate, FieldSums, Linear, Makes, Name, Op, Operand, Plan, Purpose,
-    Registers, Scale, Weights,
+    Radius, Registers, Scale, Use, Weights, What,
 };
 use crate::ingredients::{Ingredients, Momentum, Rule};
 
@@ -171,22 +171,10 @@ fn finished(ingredients: &Ingredients, diagonal: Diagonal, sum: &str) -> String 
     };
     format!("{step},  ḡ = {sum}")
 }
-fn names(operands: impl Iterator<Item = Operand>) -> String {
-    operands.map(|o| format!("{}·{}", o.name, o.slot)).collect::<Vec<_>>().join(" ")
-}
-
-/// The preconditioner's state among what is read and written.
-fn state(diagonal: Diagonal) -> (&'static str, &'static str) {
-    match diagonal {
-        Diagonal::None => ("", ""),
-        Diagonal::Read => (" v", ""),
-        Diagonal::Update => (" v", " v"),
-    }
-}
 
 impl Registers {
     /// r and q stand for the registers, whose names change as they are written.
-    fn row(&self) -> [String; 3] {
+    fn text(&self) -> String {
         let Weights { register: r, sum: q, point: y, slope } = self.weights;
         let name = |operand: Option<Operand>| {
             operand.map_or_else(String::new, |operand| operand.name.to_string())
@@ -257,41 +245,19 @@ impl Registers {
         if self.diagonal == Diagonal::Update {
             parts.push("D from k₁".into());
         }
-        let (read, written) = state(self.diagonal);
-        let theta = if self.based { "θ·0 " } else { "" };
-        let keep = |flag: bool, operand: Option<Operand>| operand.filter(|_| flag);
-        let reads = [
-            self.point,
-            keep(self.reads_register, self.register),
-            keep(self.reads_sum, self.sum),
-            self.gradient,
-            self.extra,
-        ];
-        let writes = [
-            self.target,
-            keep(self.writes_register, self.register),
-            keep(self.writes_sum, self.sum),
-        ];
-        [
-            parts.join(";  "),
-            format!("{theta}{}{read}", names(reads.into_iter().flatten())),
-            names(writes.into_iter().flatten()) + written,
-        ]
+        parts.join(";  ")
     }
 }
 
 impl Op {
-    fn row(&self, ingredients: &Ingredients) -> [String; 3] {
+    fn text(&self, ingredients: &Ingredients) -> String {
         match self {
-            Op::Evaluate { purpose, point, gradient, adds } => {
-                let what = match purpose {
-                    _ if *adds => format!("{0} += ∇L({1})", gradient.name, point.name),
-                    Purpose::Stage(i) => format!("k{} = ∇L({})", subscript(*i), point.name),
-                    Purpose::Product => format!("{} = H(θ) k₁", gradient.name),
-                    _ => format!("{} = ∇L({})", gradient.name, point.name),
-                };
-                [what, names([*point].into_iter()), names([*gradient].into_iter())]
-            }
+            Op::Evaluate { purpose, point, gradient, adds, .. } => match purpose {
+                _ if *adds => format!("{0} += ∇L({1})", gradient.name, point.name),
+                Purpose::Stage(i) => format!("k{} = ∇L({})", subscript(*i), point.name),
+                Purpose::Product => format!("{} = H(θ) k₁", gradient.name),
+                _ => format!("{} = ∇L({})", gradient.name, point.name),
+            },
             Op::Combine(linear) | Op::Advance(linear) => {
                 let mut what = linear.to_string();
                 if linear.diagonal == Diagonal::Update {
@@ -305,69 +271,36 @@ impl Op {
                 if linear.norm {
                     what += ";  ‖k₁‖";
                 }
-                let (read, written) = state(linear.diagonal);
-                let also = linear.also.iter().map(|also| also.target);
-                let targets = names([linear.target].into_iter().chain(also));
-                [what, names(linear.inputs()) + read, targets + written]
+                what
             }
             Op::Reduce { gradient, norm, .. } => {
                 let norm = if *norm { ";  ‖k₁‖" } else { "" };
-                let what = format!("guard: finite {}?{norm}", gradient.name);
-                [what, names([*gradient].into_iter()), String::new()]
+                format!("guard: finite {}?{norm}", gradient.name)
             }
             Op::Finish(finish) => {
-                let mut what = {
-                    let sum = sum(finish.gradients.iter().copied());
-                    finished(ingredients, finish.diagonal, &sum)
-                };
-                if finish.diagonal == Diagonal::Update {
-                    what += ";  D from k₁";
-                }
-                let (read, written) = state(finish.diagonal);
-                let m = if ingredients.momentum == Momentum::None { "" } else { " m" };
-                let gradients = names(finish.gradients.iter().map(|&(_, k)| k));
-                let target = names([finish.target].into_iter());
-                [what, format!("θ·0 {gradients}{read}{m}"), format!("{target}{written}{m}")]
+                let sum = sum(finish.gradients.iter().copied());
+                let update =
+                    if finish.diagonal == Diagonal::Update { ";  D from k₁" } else { "" };
+                finished(ingredients, finish.diagonal, &sum) + update
             }
-            Op::Estimate(estimate) => {
-                let (read, _) = state(estimate.diagonal);
-                let gradients = names(estimate.terms.iter().map(|&(_, k)| k));
-                let candidate = names([estimate.candidate].into_iter());
-                let text = estimate.text(ingredients);
-                let m = if ingredients.momentum == Momentum::None { "" } else { " m" };
-                match estimate.makes {
-                    Makes::Nothing => {
-                        [text, format!("θ·0 {candidate} {gradients}{read}"), String::new()]
-                    }
-                    Makes::Step => [text, format!("θ·0 {gradients}{read}"), candidate],
-                    Makes::Finish => [text, format!("θ·0 {gradients}{read}{m}"), candidate + m],
-                }
-            }
+            Op::Estimate(estimate) => estimate.text(ingredients),
             Op::Field(field) => {
                 let d = if field.diagonal == Diagonal::None { "" } else { "D " };
                 let u = match field.b {
                     Some(b) => format!("{d}({} − {})", field.a.name, b.name),
                     None => format!("{d}{}", field.a.name),
                 };
-                let what = match field.sums {
+                match field.sums {
                     FieldSums::RawProduct => format!("‖u‖, ⟨{}, u⟩, u = {u}", field.a.name),
                     FieldSums::Product => format!("‖u‖, ⟨u, v⟩, u = {u}"),
                     FieldSums::Second => format!("‖u‖, ‖v‖, u = {u}"),
                     FieldSums::Scaled => format!("‖u‖, ‖θ‖ by tolerance, u = {u}"),
-                };
-                let (read, written) = state(field.diagonal);
-                [what, names(std::iter::once(field.a).chain(field.b)) + read, written.into()]
+                }
             }
+            Op::Radius(Radius { others: None, .. }) => "w = ±1, if there is none;  ‖θ‖".into(),
             Op::Radius(radius) => {
-                let Some([k, z]) = radius.others else {
-                    let what = "w = ±1, if there is none;  ‖θ‖".into();
-                    return [what, "θ·0".into(), names([radius.vector].into_iter())];
-                };
                 let d = if radius.diagonal == Diagonal::None { "" } else { "D " };
-                let what = format!("w = {d}(w − k₁);  ‖w‖, ⟨z − θ, w⟩, ‖θ‖");
-                let (read, written) = state(radius.diagonal);
-                let reads = format!("θ·0 {}{read}", names([radius.vector, k, z].into_iter()));
-                [what, reads, names([radius.vector].into_iter()) + written]
+                format!("w = {d}(w − k₁);  ‖w‖, ⟨z − θ, w⟩, ‖θ‖")
             }
             Op::Fit { interval, stages } => {
                 let fraction = match ingredients.rule {
@@ -375,45 +308,59 @@ impl Op {
                     _ => "",
                 };
                 let interval = coefficient(*interval);
-                let what = format!("h ≤ {fraction}{interval}/ρ for {stages} stages");
-                [what, String::new(), String::new()]
+                format!("h ≤ {fraction}{interval}/ρ for {stages} stages")
             }
-            Op::Registers(registers) => registers.row(),
+            Op::Registers(registers) => registers.text(),
             Op::Decay { gradient, point } => {
-                let what = format!("{0} = {0} + λ {1}", gradient.name, point.name);
-                let reads = names([*gradient, *point].into_iter());
-                [what, reads, names([*gradient].into_iter())]
+                format!("{0} = {0} + λ {1}", gradient.name, point.name)
             }
-            Op::Pack { from, to } => {
-                let what = format!("{} = {}, as {}", to.name, from.name, to.storage);
-                [what, names([*from].into_iter()), names([*to].into_iter())]
+            Op::Pack { from, to } => format!("{} = {}, as {}", to.name, from.name, to.storage),
+            Op::Average => "x̄ = β x̄ + (1−β) θ".into(),
+            Op::Choose(choice) => match choice {
+                Choice::Norm => "‖k₁‖, clip",
+                Choice::Direction => "‖v‖",
+                Choice::Probed => "h by what the probe found",
+                Choice::Multiplied => "h by the product",
+                Choice::Next => "curvature for the next h",
+                Choice::FirstProbe => "how far the first probe goes",
+                Choice::FirstStep => "the first h",
+                Choice::FirstCurvature => "the first curvature",
+                Choice::RadiusStart => "how far along w to look",
+                Choice::Radius => "ρ = ‖w‖/‖z − θ‖",
+                Choice::Opened => "the first attempt may begin",
             }
-            Op::Average => ["x̄ = β x̄ + (1−β) θ".into(), "x̄ θ·0".into(), "x̄".into()],
-            Op::Choose(choice) => {
-                let what = match choice {
-                    Choice::Norm => "‖k₁‖, clip",
-                    Choice::Direction => "‖v‖",
-                    Choice::Probed => "h by what the probe found",
-                    Choice::Multiplied => "h by the product",
-                    Choice::Next => "curvature for the next h",
-                    Choice::FirstProbe => "how far the first probe goes",
-                    Choice::FirstStep => "the first h",
-                    Choice::FirstCurvature => "the first curvature",
-                    Choice::RadiusStart => "how far along w to look",
-                    Choice::Radius => "ρ = ‖w‖/‖z − θ‖",
-                    Choice::Opened => "the first attempt may begin",
-                };
-                [what.into(), String::new(), String::new()]
-            }
-            Op::Commit { from, to } => {
-                ["θ = θ', if accepted".into(), names([*from].into_iter()), names([*to].into_iter())]
-            }
+            .into(),
+            Op::Commit { .. } => "θ = θ', if accepted".into(),
             Op::Reuse { from, to } => {
-                let what = format!("{} = {}, if accepted and the batch stays", to.name, from.name);
-                [what, names([*from].into_iter()), names([*to].into_iter())]
+                format!("{} = {}, if accepted and the batch stays", to.name, from.name)
             }
-            Op::Control => ["verdict".into(), String::new(), String::new()],
+            Op::Control => "verdict".into(),
         }
+    }
+
+    /// What is done, what is read, and what is written.
+    fn row(&self, ingredients: &Ingredients) -> [String; 3] {
+        let touches = self.touches(ingredients);
+        let all = |of: fn(&Use) -> bool| {
+            let touched = touches.iter().filter(|touch| of(&touch.by));
+            touched.filter_map(|touch| touch.what.short()).collect::<Vec<_>>().join(" ")
+        };
+        [self.text(ingredients), all(|by| by.reads), all(|by| by.writes)]
+    }
+}
+
+impl What {
+    /// A vector and its buffer, or a part of the state that is of θ's length.
+    fn short(self) -> Option<String> {
+        Some(match self {
+            What::Vector(operand) => format!("{}·{}", operand.name, operand.slot),
+            What::Second => "v".into(),
+            What::Momentum => "m".into(),
+            What::Average => "x̄".into(),
+            What::Partials | What::Control | What::Loss | What::LastLoss | What::Ring => {
+                return None;
+            }
+        })
     }
 }
 

@@ -58,7 +58,7 @@ impl Draft {
 
     /// The operations, where the narrow buffers come after `wide` others.
     pub(super) fn into_ops(self, wide: usize) -> Vec<Op> {
-        numbered(self.ops, wide)
+        numbered(&self.ops, wide)
     }
 }
 
@@ -199,7 +199,9 @@ impl Scan {
                 let point = self.operand(point);
                 let gradient = self.take(gradient);
                 self.release(&[point.name, gradient.name], at, 0);
-                Op::Evaluate { purpose, point, gradient, adds }
+                let direction =
+                    (purpose == super::Purpose::Product).then(|| self.operand(Name::Gradient(1)));
+                Op::Evaluate { purpose, point, gradient, direction, adds }
             }
             Step::Linear {
                 target: Name::Theta, base, points, gradients, scale, diagonal, ..
@@ -309,9 +311,11 @@ impl Scan {
             reads_register: step.register.is_some(),
             writes_register: step.register_into.is_some(),
             register,
+            old_register: None,
             reads_sum: step.sum.is_some(),
             writes_sum: step.sum_into.is_some(),
             sum,
+            old_sum: None,
             gradient,
             extra,
             added: step.added,
@@ -338,7 +342,8 @@ impl Scan {
         let slot = self.place.get(&target).copied().unwrap_or(0);
         let target = self.operand_at(target, slot);
         let (checks, norm, diagonal, also) = (vec![], false, Diagonal::None, vec![]);
-        Linear { target, base, points, gradients, scale, checks, norm, diagonal, also }
+        let room = true;
+        Linear { target, base, points, gradients, scale, checks, room, norm, diagonal, also }
     }
 
     fn placed(&self, terms: Vec<(f64, Name)>) -> Vec<(f64, Operand)> {

@@ -8,6 +8,7 @@ mod check;
 mod display;
 pub(crate) mod error;
 mod explicit;
+mod linear;
 mod liveness;
 mod low_storage;
 mod moves;
@@ -26,14 +27,13 @@ mod touch;
 mod vector;
 
 pub use error::PlanError;
-pub use op::{
-    Also, Choice, Estimate, Field, FieldSums, Finish, Linear, Makes, Op, Purpose, Radius, Scale,
-};
+pub use linear::{Also, Linear, Scale};
+pub use op::{Choice, Estimate, Field, FieldSums, Finish, Makes, Op, Purpose, Radius};
 pub use options::{Fusion, Guard, Options, WEBGPU_BINDINGS};
 pub use registers::{
     PointWeights, RegisterWeights, Registers, SlopeWeights, SumWeights, Values, Weights,
 };
-pub use touch::Diagonal;
+pub use touch::{Diagonal, Touch, Use, What};
 pub use vector::{Name, Operand, Slot};
 
 use crate::format::Storage;
@@ -265,8 +265,8 @@ impl Plan {
             })
             .collect();
         for ops in [&mut self.ops, &mut self.opening, &mut self.renewing] {
-            for operand in ops.iter_mut().flat_map(Op::operands_mut) {
-                operand.slot = slots[operand.slot];
+            for op in ops {
+                *op = op.with(|_, operand| Operand { slot: slots[operand.slot], ..operand });
             }
         }
         Self { storages, ..self }
@@ -275,14 +275,11 @@ impl Plan {
     /// Halves of the preconditioner's state: two where it is written before
     /// the verdict.
     pub fn state_halves(&self) -> usize {
-        let before = self.ops.iter().chain(&self.renewing).any(|op| match op {
-            Op::Combine(Linear { diagonal, .. })
-            | Op::Field(Field { diagonal, .. })
-            | Op::Radius(Radius { diagonal, .. })
-            | Op::Registers(Registers { diagonal, .. }) => *diagonal == Diagonal::Update,
-            _ => false,
-        });
-        if before { 2 } else { 1 }
+        let before = |ops: &[Op]| {
+            let mut before = ops.iter().take_while(|op| !matches!(op, Op::Control));
+            before.any(|op| op.diagonal() == Diagonal::Update)
+        };
+        if before(&self.ops) || before(&self.renewing) { 2 } else { 1 }
     }
 
     /// Stages of the method that an attempt makes.

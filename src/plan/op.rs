@@ -1,8 +1,11 @@
 //! The operations of a plan.
 
+use super::linear::Linear;
 use super::registers::Registers;
-use super::touch::Diagonal;
-use super::vector::Operand;
+use super::touch::{Diagonal, Touch, Use, What};
+use super::vector::{Name, Operand};
+use crate::format::Storage;
+use crate::ingredients::{Ingredients, Momentum};
 
 /// The purpose of a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,58 +23,15 @@ pub enum Purpose {
     FirstStep,
 }
 
-/// The factor of the gradient part of a [`Linear`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scale {
-    One,
-    /// The control block's h.
-    StepSize,
-    /// The control block's distance of a probe.
-    Probe,
-    /// The same, along a direction that D is already in.
-    Direction,
-}
-
-/// target = base + Σ w (point − base) − scale · D Σ a k, or Σ a k without a base.
-///
-/// Points are weighted as differences from the base, so that their weights
-/// need not add up to one in rounded arithmetic.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Linear {
-    pub target: Operand,
-    /// Lives in the target's own slot if the kernel works in place.
-    pub base: Option<Operand>,
-    pub points: Vec<(f64, Operand)>,
-    pub gradients: Vec<(f64, Operand)>,
-    pub scale: Scale,
-    /// Stages whose gradients nobody has checked before this operation.
-    pub checks: Vec<u32>,
-    /// Takes ‖k₁‖ on the way.
-    pub norm: bool,
-    pub diagonal: Diagonal,
-    /// Partial sums of the same inputs, written by the same kernel.
-    pub also: Vec<Also>,
-}
-
-/// target = base − h · D Σ a k, or Σ a k without a base: what a later operation
-/// would have to read all of these gradients for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Also {
-    pub target: Operand,
-    pub base: Option<Operand>,
-    /// a, in the order of the [`Linear`]'s gradients.
-    pub weights: Vec<f64>,
-}
-
 /// target = θ − h (u + λθ), where u comes from ḡ = Σ b k by way of the momentum.
 ///
 /// Made from gradients alone: ḡ recovered from a difference of points would
 /// lose |θ|/(h|ḡ|) of its accuracy.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Finish {
+pub struct Finish<V = Operand> {
     /// θ itself after the verdict, or the candidate before it.
-    pub target: Operand,
-    pub gradients: Vec<(f64, Operand)>,
+    pub target: V,
+    pub gradients: Vec<(f64, V)>,
     pub diagonal: Diagonal,
 }
 
@@ -80,15 +40,15 @@ pub struct Finish {
 /// Made from gradients alone wherever they are still there, so that rounding at |θ|
 /// does not enter e.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Estimate {
-    pub candidate: Operand,
+pub struct Estimate<V = Operand> {
+    pub candidate: V,
     /// This much of θ − θ' is in e too.
     pub drift: f64,
     pub makes: Makes,
     /// There is a second error, with b − b_low in place of b.
     pub two: bool,
     /// d = b − b̂ and b of each gradient.
-    pub terms: Vec<([f64; 2], Operand)>,
+    pub terms: Vec<([f64; 2], V)>,
     pub diagonal: Diagonal,
 }
 
@@ -105,9 +65,9 @@ pub enum Makes {
 
 /// u = D (a − b) or D a, and its sums: ‖u‖², and where asked for another.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Field {
-    pub a: Operand,
-    pub b: Option<Operand>,
+pub struct Field<V = Operand> {
+    pub a: V,
+    pub b: Option<V>,
     pub diagonal: Diagonal,
     pub sums: FieldSums,
 }
@@ -156,91 +116,212 @@ pub enum Choice {
 /// ‖w‖², ⟨z − θ, w⟩, ‖θ‖². At the start of an iteration w is left alone, unless
 /// there is none yet: then its elements are ±1.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Radius {
-    pub vector: Operand,
+pub struct Radius<V = Operand> {
+    pub vector: V,
     /// k₁ and z; none at the start.
-    pub others: Option<[Operand; 2]>,
+    pub others: Option<[V; 2]>,
     pub diagonal: Diagonal,
 }
 
 /// One operation of a plan.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Op {
+pub enum Op<V = Operand> {
     /// The gradient source writes ∇L at a point.
     Evaluate {
         purpose: Purpose,
-        point: Operand,
-        gradient: Operand,
+        point: V,
+        gradient: V,
+        /// k₁, which a product is taken with.
+        direction: Option<V>,
         /// The source adds it to what is there.
         adds: bool,
     },
     /// A stage point or a partial sum.
-    Combine(Linear),
+    Combine(Linear<V>),
     /// Looks for NaN and infinity in a gradient (in its squares, if those are
     /// what becomes state), and takes ‖k₁‖ where asked.
-    Reduce { gradient: Operand, stage: u32, norm: bool, squares: bool },
+    Reduce { gradient: V, stage: u32, norm: bool, squares: bool },
     /// k ← k + λ y, L2 decay at a point y.
-    Decay { gradient: Operand, point: Operand },
+    Decay { gradient: V, point: V },
     /// A gradient that its source wrote in f32, to its own storage.
-    Pack { from: Operand, to: Operand },
+    Pack { from: V, to: V },
     /// The average of θ takes in what is now θ, if the verdict accepted.
     Average,
     /// Sums over gradients that decide about h.
-    Field(Field),
+    Field(Field<V>),
     /// One iteration for the spectral radius ρ of D·H.
-    Radius(Radius),
+    Radius(Radius<V>),
     /// h ← min(h, interval/ρ), for so many stages.
     Fit { interval: f64, stages: u32 },
     /// A stage of a method that passes registers on.
-    Registers(Registers),
+    Registers(Registers<V>),
     /// Decides about h, from the sums before it.
     Choose(Choice),
     /// The verdict: reads what the checks left, decides, writes the record.
     Control,
     /// θ ← …, if the verdict accepted.
-    Advance(Linear),
+    Advance(Linear<V>),
     /// θ and the momentum ← …, if the verdict accepted; or the candidate and
     /// the momentum's other half before it.
-    Finish(Finish),
+    Finish(Finish<V>),
     /// The error estimate of the candidate.
-    Estimate(Estimate),
+    Estimate(Estimate<V>),
     /// A copy, if the verdict accepted: θ ← the candidate.
-    Commit { from: Operand, to: Operand },
+    Commit { from: V, to: V },
     /// A copy, if the verdict accepted and the batch stays the same: k₁ ← k_s,
     /// the gradient at what is now θ.
-    Reuse { from: Operand, to: Operand },
+    Reuse { from: V, to: V },
 }
 
-impl Linear {
-    /// Distinct vectors read.
-    pub fn reads(&self) -> usize {
-        self.bases().len() + self.points.len() + self.gradients.len()
+/// The declaration of what operations touch: everything else that depends on it asks here.
+impl<V: Copy> Op<V> {
+    /// The same operation over other vectors: `f` makes each of them from the one that is
+    /// there, and is told what becomes of it.
+    pub(super) fn with<W>(&self, mut f: impl FnMut(Use, V) -> W) -> Op<W> {
+        let f = &mut f;
+        match *self {
+            Op::Evaluate { purpose, point, gradient, direction, adds } => {
+                let into = if adds { Use::BOTH.wide() } else { Use::WRITE };
+                Op::Evaluate {
+                    purpose,
+                    point: f(Use::READ.wide(), point),
+                    direction: direction.map(|k| f(Use::READ.wide(), k)),
+                    gradient: f(into, gradient),
+                    adds,
+                }
+            }
+            Op::Combine(ref linear) => Op::Combine(linear.with(f)),
+            Op::Advance(ref linear) => Op::Advance(linear.with(f)),
+            Op::Registers(ref registers) => Op::Registers(registers.with(f)),
+            Op::Reduce { gradient, stage, norm, squares } => {
+                Op::Reduce { gradient: f(Use::READ, gradient), stage, norm, squares }
+            }
+            Op::Decay { gradient, point } => {
+                Op::Decay { gradient: f(Use::BOTH, gradient), point: f(Use::READ.wide(), point) }
+            }
+            Op::Pack { from, to } => {
+                Op::Pack { from: f(Use::READ.wide(), from), to: f(Use::WRITE, to) }
+            }
+            Op::Field(Field { a, b, diagonal, sums }) => {
+                // What they differ by would be lost in rounding.
+                let by = if b.is_some() { Use::READ.wide() } else { Use::READ };
+                Op::Field(Field { a: f(by, a), b: b.map(|b| f(by, b)), diagonal, sums })
+            }
+            Op::Radius(Radius { vector, others, diagonal }) => {
+                // At the start it stays, unless there is none.
+                let by = if others.is_some() { Use::BOTH } else { Use::WRITE.seldom() };
+                Op::Radius(Radius {
+                    vector: f(by.wide(), vector),
+                    others: others.map(|others| others.map(|other| f(Use::READ.wide(), other))),
+                    diagonal,
+                })
+            }
+            Op::Finish(Finish { target, ref gradients, diagonal }) => Op::Finish(Finish {
+                gradients: gradients.iter().map(|&(b, k)| (b, f(Use::READ, k))).collect(),
+                target: f(Use::WRITE.wide(), target),
+                diagonal,
+            }),
+            Op::Estimate(Estimate { candidate, drift, makes, two, ref terms, diagonal }) => {
+                let by = if makes == Makes::Nothing { Use::READ } else { Use::WRITE };
+                Op::Estimate(Estimate {
+                    candidate: f(by.wide(), candidate),
+                    terms: terms.iter().map(|&(weights, k)| (weights, f(Use::READ, k))).collect(),
+                    drift,
+                    makes,
+                    two,
+                    diagonal,
+                })
+            }
+            Op::Commit { from, to } => {
+                Op::Commit { from: f(Use::READ, from), to: f(Use::WRITE, to) }
+            }
+            // What it costs, the gradient that it spares more than pays for.
+            Op::Reuse { from, to } => {
+                Op::Reuse { from: f(Use::READ.seldom(), from), to: f(Use::WRITE.seldom(), to) }
+            }
+            Op::Average => Op::Average,
+            Op::Fit { interval, stages } => Op::Fit { interval, stages },
+            Op::Choose(choice) => Op::Choose(choice),
+            Op::Control => Op::Control,
+        }
     }
 
-    /// The base is overwritten by the target.
-    pub fn in_place(&self) -> bool {
-        self.base.is_some_and(|base| base.slot == self.target.slot)
+    /// θ is read as what it is, whatever vectors the operation names.
+    fn reads_theta(&self) -> bool {
+        match self {
+            Op::Finish(_) | Op::Estimate(_) | Op::Radius(_) | Op::Average => true,
+            Op::Field(field) => field.sums == FieldSums::Scaled,
+            Op::Registers(registers) => registers.based,
+            _ => false,
+        }
     }
 
-    /// The distinct bases of all that is written, the target's first.
-    pub fn bases(&self) -> Vec<Operand> {
-        let mut bases: Vec<Operand> = Vec::new();
-        for base in self.base.into_iter().chain(self.also.iter().filter_map(|also| also.base)) {
-            if !bases.contains(&base) {
-                bases.push(base);
+    /// The use of the preconditioner's state.
+    pub(super) fn diagonal(&self) -> Diagonal {
+        match self {
+            Op::Combine(linear) | Op::Advance(linear) => linear.diagonal,
+            Op::Finish(finish) => finish.diagonal,
+            Op::Field(field) => field.diagonal,
+            Op::Estimate(estimate) => estimate.diagonal,
+            Op::Radius(radius) => radius.diagonal,
+            Op::Registers(registers) => registers.diagonal,
+            _ => Diagonal::None,
+        }
+    }
+
+    /// The state besides vectors and D.
+    fn state(&self, ingredients: &Ingredients) -> Vec<(What<V>, Use)> {
+        let mean = (ingredients.momentum != Momentum::None).then_some((What::Momentum, Use::BOTH));
+        let partials = |leaves: bool| leaves.then_some((What::Partials, Use::WRITE));
+        let control = Some((What::Control, Use::READ));
+        let decides = [What::Control, What::Partials].map(|what| Some((what, Use::BOTH)));
+        let [loss, last] = [What::Loss, What::LastLoss].map(|what| Some((what, Use::BOTH)));
+        let all = match self {
+            Op::Evaluate { .. } | Op::Decay { .. } | Op::Pack { .. } => vec![],
+            Op::Reduce { .. } => vec![partials(true)],
+            Op::Combine(linear) => vec![partials(linear.leaves_partials()), control],
+            Op::Registers(registers) => vec![partials(registers.leaves_partials()), control],
+            Op::Field(_) | Op::Radius(_) => vec![partials(true), control],
+            Op::Advance(_) | Op::Commit { .. } | Op::Reuse { .. } => vec![control],
+            Op::Average => vec![Some((What::Average, Use::BOTH)), control],
+            Op::Finish(_) => vec![mean, control],
+            Op::Estimate(Estimate { makes: Makes::Finish, .. }) => {
+                vec![mean, partials(true), control]
+            }
+            Op::Estimate(_) => vec![partials(true), control],
+            Op::Fit { .. } => decides.to_vec(),
+            Op::Choose(_) => [&decides[..], &[loss]].concat(),
+            Op::Control => [&decides[..], &[loss, last, Some((What::Ring, Use::WRITE))]].concat(),
+        };
+        all.into_iter().flatten().collect()
+    }
+
+    /// The vectors that it names, in the order in which it reads and writes them.
+    pub(super) fn vectors(&self) -> Vec<(Use, V)> {
+        let mut all = Vec::new();
+        self.with(|by, vector| all.push((by, vector)));
+        all
+    }
+}
+
+impl Op {
+    /// Everything that the operation reads and writes. A vector that it reads and another
+    /// that it writes may be in one buffer.
+    pub fn touches(&self, ingredients: &Ingredients) -> Vec<Touch> {
+        let theta = Operand { name: Name::Theta, slot: 0, storage: Storage::F32 };
+        let theta = self.reads_theta().then_some((Use::READ.wide(), theta));
+        let vectors = self.vectors().into_iter().map(|(by, vector)| (What::Vector(vector), by));
+        let second = self.diagonal().by().map(|by| (What::Second, by));
+        let theta = theta.map(|(by, theta)| (What::Vector(theta), by));
+        let all = theta.into_iter().chain(vectors).chain(second).chain(self.state(ingredients));
+        let mut touches: Vec<Touch> = Vec::new();
+        for (what, by) in all {
+            let touch = Touch { what, by };
+            // Several outputs may have one base.
+            if !touches.contains(&touch) {
+                touches.push(touch);
             }
         }
-        bases
-    }
-
-    /// The first stage whose gradient is checked here; 0 if none is.
-    pub fn first_checked(&self) -> u32 {
-        self.checks.iter().copied().min().unwrap_or(0)
-    }
-
-    /// Everything read: bases, points, gradients.
-    pub fn inputs(&self) -> impl Iterator<Item = Operand> + '_ {
-        let rest = self.points.iter().chain(&self.gradients).map(|&(_, operand)| operand);
-        self.bases().into_iter().chain(rest)
+        touches
     }
 }

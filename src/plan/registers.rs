@@ -1,6 +1,6 @@
 //! The stage of a method that passes registers on.
 
-use super::touch::Diagonal;
+use super::touch::{Diagonal, Use};
 use super::vector::Operand;
 
 /// A stage of a method in registers, in one kernel. With y a working point, k the
@@ -15,20 +15,26 @@ use super::vector::Operand;
 /// where base is θ or y. Differences from θ, and not points, are what is weighted:
 /// so weights that add up to one in exact arithmetic need not do so in f32.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Registers {
+pub struct Registers<V = Operand> {
     /// y', in the buffer of y where that is read; none where only registers move.
-    pub target: Option<Operand>,
-    pub point: Option<Operand>,
+    pub target: Option<V>,
+    pub point: Option<V>,
     /// θ is the base, and what y is compared with.
     pub based: bool,
-    pub register: Option<Operand>,
+    /// r' where it is written, else r.
+    pub register: Option<V>,
+    /// r, where it is another vector than r' in the same buffer.
+    pub old_register: Option<V>,
     pub reads_register: bool,
     pub writes_register: bool,
-    pub sum: Option<Operand>,
+    /// q' where it is written, else q.
+    pub sum: Option<V>,
+    /// q, where it is another vector than q' in the same buffer.
+    pub old_sum: Option<V>,
     pub reads_sum: bool,
     pub writes_sum: bool,
-    pub gradient: Option<Operand>,
-    pub extra: Option<Operand>,
+    pub gradient: Option<V>,
+    pub extra: Option<V>,
     /// The source has added k to the register already.
     pub added: bool,
     /// r is in units of θ: −h D Σ w over k, x goes into r', and not into y'.
@@ -41,6 +47,54 @@ pub struct Registers {
     pub diagonal: Diagonal,
     /// Recorded after the verdict: nothing moves if it refused.
     pub after: bool,
+}
+
+impl<V: Copy> Registers<V> {
+    /// The same over other vectors.
+    pub(super) fn with<W>(&self, f: &mut impl FnMut(Use, V) -> W) -> Registers<W> {
+        let target = self.target.map(|target| f(Use::WRITE.wide(), target));
+        let point = self.point.map(|point| f(Use::READ.wide(), point));
+        // One buffer, whose next content is no gradient.
+        let mut kept = |reads: bool, writes: bool, old: Option<V>, new: Option<V>| {
+            let old = old.map(|old| f(Use::READ.wide(), old));
+            let by = match (reads && old.is_none(), writes) {
+                (true, true) => Use::BOTH.wide(),
+                (_, true) => Use::WRITE.wide(),
+                _ => Use::READ,
+            };
+            (old, new.map(|new| f(by, new)))
+        };
+        let (old_register, register) =
+            kept(self.reads_register, self.writes_register, self.old_register, self.register);
+        let (old_sum, sum) = kept(self.reads_sum, self.writes_sum, self.old_sum, self.sum);
+        Registers {
+            target,
+            point,
+            based: self.based,
+            register,
+            old_register,
+            reads_register: self.reads_register,
+            writes_register: self.writes_register,
+            sum,
+            old_sum,
+            reads_sum: self.reads_sum,
+            writes_sum: self.writes_sum,
+            gradient: self.gradient.map(|k| f(Use::READ, k)),
+            extra: self.extra.map(|x| f(Use::READ, x)),
+            added: self.added,
+            sloped: self.sloped,
+            checks: self.checks,
+            norm: self.norm,
+            weights: self.weights,
+            diagonal: self.diagonal,
+            after: self.after,
+        }
+    }
+
+    /// Partial sums are left for the verdict.
+    pub(super) fn leaves_partials(&self) -> bool {
+        self.checks != 0 || self.norm || self.diagonal == Diagonal::Update
+    }
 }
 
 /// The coefficients of a [`Registers`].
@@ -143,21 +197,5 @@ impl Registers {
             + moved
             // A register of the source's is scaled where it stands.
             + if self.added && self.writes_register { 2 } else { 0 }
-    }
-
-    /// Words per parameter, without the preconditioner's state.
-    pub(super) fn words(&self) -> usize {
-        let count = |flags: &[bool]| flags.iter().filter(|&&flag| flag).count();
-        count(&[
-            self.based,
-            self.point.is_some(),
-            self.reads_register,
-            self.writes_register,
-            self.reads_sum,
-            self.writes_sum,
-            self.gradient.is_some(),
-            self.extra.is_some(),
-            self.target.is_some(),
-        ])
     }
 }

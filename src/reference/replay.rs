@@ -77,7 +77,7 @@ impl<'p> Replay<'p> {
         let mut attempt = Attempt { accepted: true, grad_norm: None, error: None };
         for op in self.plan.ops() {
             match op {
-                Op::Evaluate { purpose, point, gradient: into, adds } => {
+                Op::Evaluate { purpose, point, gradient: into, adds, .. } => {
                     let Purpose::Stage(stage) = *purpose else { continue };
                     let k = gradient(stage as usize, &self.slots[point.slot]);
                     let expected = self.slots[0].len();

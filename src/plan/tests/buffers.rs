@@ -30,20 +30,19 @@ fn a_buffer_has_one_storage_and_only_gradients_are_narrow() {
                     continue;
                 };
                 for op in plan.opening().iter().chain(plan.ops()).chain(plan.renewing()) {
-                    let mut op = op.clone();
-                    if let Op::Evaluate { gradient, .. } = &op {
+                    if let Op::Evaluate { gradient, .. } = op {
                         assert!(writes_narrow || !gradient.storage.is_narrow(), "{plan}");
                     }
                     // What is taken a difference of, and registers.
-                    if let Op::Field(Field { a, b: Some(b), .. }) = &op {
+                    if let Op::Field(Field { a, b: Some(b), .. }) = op {
                         assert!(!a.storage.is_narrow() && !b.storage.is_narrow(), "{plan}");
                     }
-                    if let Op::Registers(op) = &op {
+                    if let Op::Registers(op) = op {
                         let kept = op.register.filter(|_| op.writes_register);
                         let kept = kept.into_iter().chain(op.sum.filter(|_| op.writes_sum));
                         assert!(kept.into_iter().all(|o| !o.storage.is_narrow()), "{plan}");
                     }
-                    for operand in op.operands_mut() {
+                    for (_, operand) in op.vectors() {
                         assert!(operand.slot < plan.slots(), "{plan}");
                         assert_eq!(operand.storage, plan.storage(operand.slot), "{plan}");
                         let gradient = matches!(operand.name, Name::Gradient(_));
@@ -73,7 +72,7 @@ fn any_number_of_stages_lies_in_the_buffers_that_are_there() {
                 let plan = Plan::with_stages(&method, s, &ingredients, options).unwrap();
                 let state = |plan: &Plan| (plan.state_width(), plan.mean_halves());
                 assert_eq!(state(&plan), state(&shown), "{method}, {s}: {ingredients:?}");
-                let mut moved = plan.laid_out_in(&there);
+                let moved = plan.laid_out_in(&there);
                 assert_eq!(moved.storages[..there.len()], there);
                 // One kernel per axpy needs a vector for each stage.
                 let unfused = options.fusion == Fusion::None && s > 10;
@@ -81,8 +80,8 @@ fn any_number_of_stages_lies_in_the_buffers_that_are_there() {
                 assert!(lacking == 0 || unfused, "{method}, {s}: {options:?} {ingredients:?}");
                 grown += usize::from(lacking > 0);
                 let storages = moved.storages.clone();
-                for ops in [&mut moved.ops, &mut moved.opening, &mut moved.renewing] {
-                    for operand in ops.iter_mut().flat_map(Op::operands_mut) {
+                for ops in [&moved.ops, &moved.opening, &moved.renewing] {
+                    for (_, operand) in ops.iter().flat_map(Op::vectors) {
                         assert_eq!(operand.storage, storages[operand.slot]);
                         assert!(operand.name != Name::Theta || operand.slot == 0);
                         assert!(operand.name != Name::Eigenvector || operand.slot == 1);
