@@ -1,10 +1,14 @@
 //! Plans for explicit Butcher tableaus.
 
+use super::linear::{Also, Linear, Scale};
+use super::op::{Estimate, Finish, Makes, Op};
+use super::options::Fusion;
 use super::passes::{Assembly, Shape, errors, finish, gathered, linear, nonzero};
 use super::search::{self, Form};
-use super::step::{Emission, Step};
+use super::step::Step;
 use super::sums::{Ending, Group, Model, Path, Row, Summed, Target, followed, members};
-use super::{Diagonal, Fusion, Makes, Name, Scale};
+use super::touch::Diagonal;
+use super::vector::Name;
 use crate::ingredients::Ingredients;
 use crate::tableau::Tableau;
 
@@ -83,8 +87,7 @@ fn staged(tableau: &Tableau, shape: Shape) -> Vec<Step> {
         let second = gathered(&lower.unwrap_or_default());
         let two = !second.is_empty();
         let terms = merged(first, second);
-        let (makes, diagonal) = (Makes::Nothing, Diagonal::None);
-        steps.push(Step::Estimate { makes, two, drift: 0.0, terms, diagonal });
+        steps.push(estimate(Makes::Nothing, two, 0.0, terms));
     }
     without_copies(steps)
 }
@@ -107,7 +110,14 @@ fn merged(first: Vec<(f64, Name)>, second: Vec<(f64, Name)>) -> Vec<([f64; 2], N
 /// are not.
 fn without_copies(mut steps: Vec<Step>) -> Vec<Step> {
     let copied = |step: &Step| match step {
-        &Step::Linear { target, base: Some(base), ref points, ref gradients, ref also, .. } => {
+        &Op::Combine(Linear {
+            target,
+            base: Some(base),
+            ref points,
+            ref gradients,
+            ref also,
+            ..
+        }) => {
             let own = target != Name::Theta && base != Name::Theta && also.is_empty();
             (own && points.is_empty() && gradients.is_empty()).then_some((target, base))
         }
@@ -122,10 +132,8 @@ fn without_copies(mut steps: Vec<Step>) -> Vec<Step> {
             (Name::Point(_), Name::Point(_) | Name::Candidate) => (target, base),
             _ => (base, target),
         };
-        for name in steps.iter_mut().flat_map(Step::names) {
-            if *name == from {
-                *name = to;
-            }
+        for step in &mut steps {
+            *step = step.with(|_, name| if name == from { to } else { name });
         }
     }
     steps
@@ -163,16 +171,9 @@ fn split(form: &Form, target: Name, most: usize, sums: &mut u32, steps: &mut Vec
             *sums += 1;
             Name::Sum(*sums)
         };
-        steps.push(Step::Linear {
-            target: into,
-            base: Some(base),
-            points: points.to_vec(),
-            gradients: now.to_vec(),
-            scale: Scale::StepSize,
-            diagonal: Diagonal::None,
-            also: vec![],
-            checks: true,
-        });
+        let (points_now, gradients) = (points.to_vec(), now.to_vec());
+        let scale = Scale::StepSize;
+        steps.push(Linear::new(into, Some(base), points_now, gradients, scale).step());
         if done {
             return;
         }
@@ -207,7 +208,7 @@ fn unfused(tableau: &Tableau, shape: Shape) -> Vec<Step> {
         let sum = summed(terms(tableau, i), &mut steps);
         if last && shape.finish {
             let (target, diagonal) = (shape.step(), Diagonal::None);
-            steps.push(Step::Finish { target, gradients: vec![sum], diagonal });
+            steps.push(Op::Finish(Finish { target, gradients: vec![sum], diagonal }));
             break;
         }
         let target = if last { shape.step() } else { shape.point(i as u32 + 1, stages) };
@@ -218,7 +219,6 @@ fn unfused(tableau: &Tableau, shape: Shape) -> Vec<Step> {
     }
     if shape.judged {
         let (d, sum) = summed(nonzero(&errors(tableau)), &mut steps);
-        let (makes, diagonal) = (Makes::Nothing, Diagonal::None);
         let mut terms = vec![([d, 0.0], sum)];
         let lower = lower_errors(tableau);
         let two = lower.is_some();
@@ -226,9 +226,14 @@ fn unfused(tableau: &Tableau, shape: Shape) -> Vec<Step> {
             let (d, sum) = summed(nonzero(&lower), &mut steps);
             terms.push(([0.0, d], sum));
         }
-        steps.push(Step::Estimate { makes, two, drift: 0.0, terms, diagonal });
+        steps.push(estimate(Makes::Nothing, two, 0.0, terms));
     }
     steps
+}
+
+fn estimate(makes: Makes, two: bool, drift: f64, terms: Vec<([f64; 2], Name)>) -> Step {
+    let (candidate, diagonal) = (Name::Candidate, Diagonal::None);
+    Op::Estimate(Estimate { candidate, makes, two, drift, terms, diagonal })
 }
 
 /// Steps by the cheapest partial sums.
@@ -427,7 +432,7 @@ impl<'a> Lowering<'a> {
     /// One kernel after kᵢ.
     /// `rest` is made after it, of the same gradients.
     fn kernel(&mut self, i: usize, group: Group, rest: Group) {
-        let checks = self.ways.model.checks(i, group, &self.summed, rest);
+        let room = self.ways.model.has_room(i, group, &self.summed, rest);
         let rows: Vec<usize> = members(group).collect();
         let mut outputs: Vec<Output> = rows.iter().map(|&t| self.output(t, i)).collect();
         for (&t, output) in rows.iter().zip(&outputs) {
@@ -446,21 +451,12 @@ impl<'a> Lowering<'a> {
         let also = outputs.into_iter().map(|Output { target, base, terms, .. }| {
             let weight = |name| terms.iter().find(|term| term.1 == name).map_or(0.0, |t| t.0);
             let weights = gradients.iter().map(|&(_, name)| weight(name)).collect();
-            Emission { target, base, weights }
+            Also { target, base, weights }
         });
         let also = also.collect();
         let scale = if base.is_some() { Scale::StepSize } else { Scale::One };
-        let diagonal = Diagonal::None;
-        self.steps.push(Step::Linear {
-            target,
-            base,
-            points,
-            gradients,
-            scale,
-            diagonal,
-            also,
-            checks,
-        });
+        let linear = Linear::new(target, base, points, gradients, scale);
+        self.steps.push(Linear { also, room, ..linear }.step());
     }
 
     /// A point whose sum lacks nothing has no kernel of its own.
@@ -479,7 +475,7 @@ impl<'a> Lowering<'a> {
     fn end(&mut self, together: bool) {
         let stages = self.tableau.stages();
         let row = |target| self.ways.model.rows.iter().position(|row| row.target == target);
-        let (step, diagonal) = (row(Target::Step), Diagonal::None);
+        let step = row(Target::Step);
         let mut made = vec![];
         if let Some(t) = step {
             let terms = self.rest(t, stages);
@@ -487,20 +483,14 @@ impl<'a> Lowering<'a> {
             if together {
                 made = terms;
             } else if self.shape.finish {
-                self.steps.push(Step::Finish { target, gradients: terms, diagonal });
+                let diagonal = Diagonal::None;
+                self.steps.push(Op::Finish(Finish { target, gradients: terms, diagonal }));
             } else {
                 let form = named(&self.ways.forms[t], self.shape, stages);
                 let base = if form.base == Name::Theta { self.base(t) } else { form.base };
-                self.steps.push(Step::Linear {
-                    target,
-                    base: Some(base),
-                    points: form.points,
-                    gradients: terms,
-                    scale: Scale::StepSize,
-                    diagonal,
-                    also: vec![],
-                    checks: true,
-                });
+                let scale = Scale::StepSize;
+                let linear = Linear::new(target, Some(base), form.points, terms, scale);
+                self.steps.push(linear.step());
             }
         }
         let Some(t) = row(Target::Error) else { return };
@@ -514,7 +504,7 @@ impl<'a> Lowering<'a> {
             (true, true) => Makes::Finish,
         };
         let drift = self.ways.drift;
-        self.steps.push(Step::Estimate { makes, two, drift, terms, diagonal });
+        self.steps.push(estimate(makes, two, drift, terms));
     }
 }
 

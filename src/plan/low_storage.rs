@@ -1,34 +1,38 @@
 //! Plans for methods in registers: what passes from stage to stage is one vector,
 //! and no gradient outlives its stage.
 
+use super::op::{Estimate, Finish, Makes, Op, Purpose};
 use super::passes::{Shape, errors};
-use super::step::{RegisterStep, Step};
-use super::{Diagonal, Makes, Name, Weights};
-use crate::tableau::{LowStorage, Registers, Three};
+use super::registers::{Registers, Weights};
+use super::step::Step;
+use super::touch::Diagonal;
+use super::vector::Name;
+use crate::tableau::{self, LowStorage, Three};
 
 /// Tells whether the registers suffice: with an estimate and a finish both, 3S*+ would need
 /// one more, and the tableau is as good.
 pub(super) fn fits(method: &LowStorage, shape: Shape) -> bool {
-    matches!(method.registers(), Registers::Two { .. }) || !(shape.judged && shape.finish)
+    matches!(method.registers(), tableau::Registers::Two { .. }) || !(shape.judged && shape.finish)
 }
 
 /// The steps of one attempt.
 pub(super) fn steps(method: &LowStorage, shape: Shape) -> Vec<Step> {
     let mut steps = match method.registers() {
-        Registers::Two { a, b } if shape.adds => two_adding(a, b, shape),
-        Registers::Two { a, b } => two(a, b, shape),
-        Registers::Three(stages) => three(method, stages, shape),
+        tableau::Registers::Two { a, b } if shape.adds => two_adding(a, b, shape),
+        tableau::Registers::Two { a, b } => two(a, b, shape),
+        tableau::Registers::Three(stages) => three(method, stages, shape),
     };
     if shape.judged {
         let d = errors(method.tableau());
         let sum = Name::Sum(sum_of(d.len()));
-        steps.push(Step::Estimate {
+        steps.push(Op::Estimate(Estimate {
+            candidate: Name::Candidate,
             makes: Makes::Nothing,
             two: false,
             drift: 0.0,
             terms: vec![([1.0, 0.0], sum)],
             diagonal: Diagonal::None,
-        });
+        }));
     }
     steps
 }
@@ -44,20 +48,17 @@ fn sum_of(stage: usize) -> u32 {
 
 /// The operation that evaluates stage i, at the working point or at θ.
 fn evaluate(i: usize, stages: usize, shape: Shape) -> Step {
-    let Step::Evaluate { purpose, point, gradient, .. } = shape.evaluate(i as u32, stages) else {
-        unreachable!("an evaluation evaluates");
-    };
-    let point = if shape.in_place { Name::Theta } else { point };
-    if !shape.adds {
-        return Step::Evaluate { purpose, point, gradient, adds: false };
-    }
-    // All gradients go to the register; the first one starts it.
-    Step::Evaluate { purpose, point, gradient: Name::Gradient(1), adds: i > 1 }
+    let stage = i as u32;
+    let point = if shape.in_place { Name::Theta } else { shape.point(stage, stages) };
+    // All gradients go to the register, if the source adds; the first one starts it.
+    let gradient = Name::Gradient(if shape.adds { 1 } else { stage });
+    let (purpose, adds) = (Purpose::Stage(stage), shape.adds && i > 1);
+    Op::Evaluate { purpose, point, gradient, direction: None, adds }
 }
 
 fn finish(sum: Name, shape: Shape) -> Step {
     let gradients = vec![(1.0, sum)];
-    Step::Finish { target: shape.step(), gradients, diagonal: Diagonal::None }
+    Op::Finish(Finish { target: shape.step(), gradients, diagonal: Diagonal::None })
 }
 
 /// r_i = A_i r_{i−1} + k_i, y_{i+1} = y_i − h B_i D r_i. k₁'s buffer becomes r.
@@ -69,24 +70,20 @@ fn two(a: &[f64], b: &[f64], shape: Shape) -> Vec<Step> {
     for i in 1..=stages {
         steps.push(evaluate(i, stages, shape));
         let last = i == stages;
-        let mut step = RegisterStep {
-            gradient: Some(Name::Gradient(i as u32)),
-            target: target(i, stages, shape),
-            ..RegisterStep::default()
-        };
-        let weights = &mut step.weights;
+        let mut step = Registers { target: target(i, stages, shape), ..Registers::of(i as u32) };
+        let mut weights = Weights::default();
         if i > 1 {
             let before = if i == 2 { Name::Gradient(1) } else { Name::Sum(register_of(i - 1)) };
-            step.register = Some(before);
-            step.register_into = (!last).then_some(Name::Sum(register_of(i)));
+            step.takes_register(Some(before));
+            step.leaves_register((!last).then_some(Name::Sum(register_of(i))));
             (weights.register.old, weights.register.gradient) = (a[i - 1], 1.0);
         }
         if shape.finish {
             // q = Σ B r, where B₁ r₁ = B₁ k₁ is not yet in it.
             step.based = true;
             if i > 1 {
-                step.sum = (i > 2).then_some(Name::Sum(sum_of(i - 1)));
-                step.sum_into = Some(Name::Sum(sum_of(i)));
+                step.takes_sum((i > 2).then_some(Name::Sum(sum_of(i - 1))));
+                step.leaves_sum(Some(Name::Sum(sum_of(i))));
                 weights.sum.sum = 1.0;
                 weights.sum.old = if i == 2 { b[0] } else { 0.0 };
                 weights.sum.register = b[i - 1];
@@ -107,7 +104,7 @@ fn two(a: &[f64], b: &[f64], shape: Shape) -> Vec<Step> {
                 weights.slope.register = b[i - 1];
             }
         }
-        steps.push(Step::Registers(step));
+        steps.push(Op::Registers(Registers { weights, ..step }));
     }
     if shape.finish {
         steps.push(finish(Name::Sum(sum_of(stages)), shape));
@@ -124,20 +121,20 @@ fn two_adding(a: &[f64], b: &[f64], shape: Shape) -> Vec<Step> {
     for i in 1..=stages {
         steps.push(evaluate(i, stages, shape));
         let last = i == stages;
-        let mut step = RegisterStep {
-            register: Some(register),
-            register_into: (!last).then_some(register),
+        let mut step = Registers {
             target: target(i, stages, shape),
-            stage: i as u32,
+            gradient: None,
             added: true,
-            ..RegisterStep::default()
+            ..Registers::of(i as u32)
         };
-        let weights = &mut step.weights;
+        step.takes_register(Some(register));
+        step.leaves_register((!last).then_some(register));
+        let mut weights = Weights::default();
         weights.register.old = if last { 0.0 } else { a[i] };
         if shape.finish {
             step.based = true;
-            step.sum = (i > 1).then_some(Name::Sum(sum_of(i - 1)));
-            step.sum_into = Some(Name::Sum(sum_of(i)));
+            step.takes_sum((i > 1).then_some(Name::Sum(sum_of(i - 1))));
+            step.leaves_sum(Some(Name::Sum(sum_of(i))));
             (weights.sum.sum, weights.sum.old, weights.slope.sum) = (1.0, b[i - 1], 1.0);
             if last {
                 step.target = None;
@@ -147,7 +144,7 @@ fn two_adding(a: &[f64], b: &[f64], shape: Shape) -> Vec<Step> {
             step.point = (!step.based).then(|| working(i, stages, shape));
             weights.slope.old = b[i - 1];
         }
-        steps.push(Step::Registers(step));
+        steps.push(Op::Registers(Registers { weights, ..step }));
     }
     if shape.finish {
         steps.push(finish(Name::Sum(sum_of(stages)), shape));
@@ -166,37 +163,36 @@ fn three(method: &LowStorage, lines: &[Three], shape: Shape) -> Vec<Step> {
     for (line, i) in lines.iter().zip(1..) {
         steps.push(evaluate(i, stages, shape));
         let last = i == stages;
-        let mut step = RegisterStep {
-            gradient: Some(Name::Gradient(i as u32)),
+        let mut step = Registers {
             target: target(i, stages, shape).filter(|_| !(last && shape.finish)),
             based: true,
-            ..RegisterStep::default()
+            ..Registers::of(i as u32)
         };
-        let weights = &mut step.weights;
+        let mut weights = Weights::default();
         weights.slope.gradient = line.beta;
         if i > 1 {
             step.point = Some(working(i, stages, shape));
-            step.register = (i > 2).then_some(Name::Sum(register_of(i - 1)));
+            step.takes_register((i > 2).then_some(Name::Sum(register_of(i - 1))));
             // Without a later stage, r_i is only read.
-            step.register_into = (!last).then_some(Name::Sum(register_of(i)));
+            step.leaves_register((!last).then_some(Name::Sum(register_of(i))));
             (weights.register.old, weights.register.point) = (1.0, line.delta);
             (weights.point.point, weights.point.register) = (line.gamma[0], line.gamma[1]);
         }
         if sums && i > 1 {
             let first = i == 2;
             let before = if first { Name::Gradient(1) } else { Name::Sum(sum_of(i - 1)) };
-            step.sum = Some(before);
-            step.sum_into = Some(Name::Sum(sum_of(i)));
+            step.takes_sum(Some(before));
+            step.leaves_sum(Some(Name::Sum(sum_of(i))));
             weights.sum.sum = if first { summed[0] } else { 1.0 };
             weights.sum.gradient = summed[i - 1];
         }
         if last && shape.finish {
             // Only the sum is left to be made.
-            let sum = step.weights.sum;
-            (step.point, step.register, step.based) = (None, None, false);
-            step.weights = Weights { sum, ..Weights::default() };
+            (step.point, step.based) = (None, false);
+            step.takes_register(None);
+            weights = Weights { sum: weights.sum, ..Weights::default() };
         }
-        steps.push(Step::Registers(step));
+        steps.push(Op::Registers(Registers { weights, ..step }));
     }
     if shape.finish {
         steps.push(finish(Name::Sum(sum_of(stages)), shape));

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::step::{RegisterStep, Step};
-use super::{Name, Op, Operand, Purpose, Slot};
+use super::op::Op;
+use super::step::Step;
+use super::vector::{Name, Operand, Slot};
 use crate::format::Storage;
 
 /// Buffers of narrow vectors are counted from here until it is known how many wide ones
@@ -14,7 +15,7 @@ pub(super) const FIRST_NARROW: Slot = 1 << 30;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Widths {
     gradients: Storage,
-    /// Gradients that stay f32.
+    /// Gradients that stay f32, since some operation works on f32 alone.
     wide: BTreeSet<Name>,
 }
 
@@ -23,32 +24,7 @@ impl Widths {
         let mut wide = BTreeSet::new();
         if gradients.is_narrow() {
             for step in steps {
-                match step {
-                    // What they differ by would be lost in rounding.
-                    Step::Field { a, b: Some(b), .. } => wide.extend([*a, *b]),
-                    Step::Radius { start: false, .. } => {
-                        wide.insert(Name::Gradient(1));
-                    }
-                    // The source reads it.
-                    Step::Evaluate { purpose: Purpose::Product, .. } => {
-                        wide.insert(Name::Gradient(1));
-                    }
-                    Step::Evaluate { gradient, adds: true, .. } => {
-                        wide.insert(*gradient);
-                    }
-                    // One buffer, whose next content is no gradient.
-                    Step::Registers(RegisterStep {
-                        register,
-                        register_into,
-                        sum,
-                        sum_into,
-                        ..
-                    }) => {
-                        wide.extend(register.filter(|_| register_into.is_some()));
-                        wide.extend(sum.filter(|_| sum_into.is_some()));
-                    }
-                    _ => {}
-                }
+                wide.extend(step.names(|by| by.wide));
             }
         }
         Self { gradients, wide }
@@ -64,11 +40,13 @@ impl Widths {
     /// Lets the source write f32 beside what is stored narrow, and packs that.
     pub(super) fn landed(&self, steps: Vec<Step>) -> Vec<Step> {
         let landed = |step| match step {
-            Step::Evaluate { purpose, point, gradient, adds } if self.of(gradient).is_narrow() => {
+            Op::Evaluate { gradient, purpose, point, direction, adds }
+                if self.of(gradient).is_narrow() =>
+            {
                 let landing = Name::Landing;
                 vec![
-                    Step::Evaluate { purpose, point, gradient: landing, adds },
-                    Step::Pack { from: landing, to: gradient },
+                    Op::Evaluate { gradient: landing, purpose, point, direction, adds },
+                    Op::Pack { from: landing, to: gradient },
                 ]
             }
             step => vec![step],

@@ -1,10 +1,16 @@
 //! The passes of every plan, whatever its method: what decides about h, decay,
 //! the diagonal, checks and the verdict are put around the method's own steps.
 
+use super::Plan;
+use super::linear::{Linear, Scale};
 use super::liveness::Draft;
 use super::narrow::Widths;
-use super::step::{RegisterStep, Step};
-use super::{Choice, Diagonal, FieldSums, Fusion, Guard, Name, Options, Plan, Purpose, Scale};
+use super::op::{Choice, Estimate, Field, FieldSums, Finish, Op, Purpose, Radius};
+use super::options::{Fusion, Guard, Options};
+use super::registers::Registers;
+use super::step::Step;
+use super::touch::Diagonal;
+use super::vector::Name;
 use crate::format::Storage;
 use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule, SpectralRadius};
 use crate::tableau::Tableau;
@@ -82,7 +88,7 @@ impl Assembly<'_> {
         let error_order = self.tableau.error_order();
         let averaged = |draft: Draft| {
             let mut ops = draft.into_ops(wide);
-            ops.extend(self.ingredients.average.map(|_| super::Op::Average));
+            ops.extend(self.ingredients.average.map(|_| Op::Average));
             ops
         };
         Plan {
@@ -170,19 +176,12 @@ impl Shape {
     }
 
     pub(super) fn evaluate(self, i: u32, stages: usize) -> Step {
-        Step::Evaluate {
-            purpose: Purpose::Stage(i),
-            point: self.point(i, stages),
-            gradient: Name::Gradient(i),
-            adds: false,
-        }
+        Step::evaluate(Purpose::Stage(i), self.point(i, stages), Name::Gradient(i))
     }
 }
 
 pub(super) fn linear(target: Name, base: Name, gradients: Vec<(f64, Name)>, scale: Scale) -> Step {
-    let (points, diagonal) = (vec![], Diagonal::None);
-    let (base, also, checks) = (Some(base), vec![], true);
-    Step::Linear { target, base, points, gradients, scale, diagonal, also, checks }
+    Linear::new(target, Some(base), vec![], gradients, scale).step()
 }
 
 pub(super) fn nonzero(weights: &[f64]) -> Vec<(f64, Name)> {
@@ -225,7 +224,11 @@ pub(super) fn finish(tableau: &Tableau, shape: Shape, sums: &mut u32, steps: &mu
     let terms = nonzero(tableau.b());
     let gradients = gathered(terms, shape.finish_terms(), shape.bindings - 2, sums, steps);
     let (target, diagonal) = (shape.step(), Diagonal::None);
-    steps.push(Step::Finish { target, gradients, diagonal });
+    steps.push(Op::Finish(Finish { target, gradients, diagonal }));
+}
+
+fn field(a: Name, b: Option<Name>, sums: FieldSums) -> Step {
+    Op::Field(Field { a, b, diagonal: Diagonal::None, sums })
 }
 
 /// Tells whether a rule wants one evaluation more in every attempt.
@@ -239,12 +242,11 @@ fn probes(rule: Rule) -> bool {
 
 /// H k₁ by the source, and its norm.
 fn product() -> [Step; 3] {
-    let (point, gradient) = (Name::Theta, Name::GradientBeside);
-    let (diagonal, sums) = (Diagonal::None, FieldSums::RawProduct);
+    let product = Name::GradientBeside;
     [
-        Step::Evaluate { purpose: Purpose::Product, point, gradient, adds: false },
-        Step::Field { a: gradient, b: None, diagonal, sums },
-        Step::Choose(Choice::Multiplied),
+        Step::evaluate(Purpose::Product, Name::Theta, product),
+        field(product, None, FieldSums::RawProduct),
+        Op::Choose(Choice::Multiplied),
     ]
 }
 
@@ -255,9 +257,9 @@ fn probe(sign: f64, purpose: Purpose, sums: FieldSums, choice: Choice) -> [Step;
     let first = Name::Gradient(1);
     [
         linear(point, Name::Theta, vec![(sign, first)], Scale::Probe),
-        Step::Evaluate { purpose, point, gradient, adds: false },
-        Step::Field { a: gradient, b: Some(first), diagonal: Diagonal::None, sums },
-        Step::Choose(choice),
+        Step::evaluate(purpose, point, gradient),
+        field(gradient, Some(first), sums),
+        Op::Choose(choice),
     ]
 }
 
@@ -274,31 +276,30 @@ fn squares(ingredients: &Ingredients) -> bool {
 /// ‖k₁‖.
 fn first_norm(ingredients: &Ingredients) -> Step {
     let squares = squares(ingredients);
-    Step::Reduce { gradient: Name::Gradient(1), stage: 1, squares }
+    Op::Reduce { gradient: Name::Gradient(1), stage: 1, norm: true, squares }
 }
 
 /// ‖k₁‖, and ‖v‖ and ⟨k₁, v⟩.
 fn direction(ingredients: &Ingredients, choice: Choice, sums: FieldSums) -> [Step; 4] {
     [
         first_norm(ingredients),
-        Step::Choose(Choice::Norm),
-        Step::Field { a: Name::Gradient(1), b: None, diagonal: Diagonal::None, sums },
-        Step::Choose(choice),
+        Op::Choose(Choice::Norm),
+        field(Name::Gradient(1), None, sums),
+        Op::Choose(choice),
     ]
 }
 
 /// ρ of D·H by so many iterations.
 fn radius(iterations: usize) -> Vec<Step> {
-    let (start, diagonal) = (true, Diagonal::None);
-    let mut steps = vec![Step::Radius { start, diagonal }, Step::Choose(Choice::RadiusStart)];
+    let (vector, point) = (Name::Eigenvector, Name::Beside);
+    let radius = |others| Op::Radius(Radius { vector, others, diagonal: Diagonal::None });
+    let mut steps = vec![radius(None), Op::Choose(Choice::RadiusStart)];
     for _ in 0..iterations {
-        let (point, gradient) = (Name::Beside, Name::Eigenvector);
-        let purpose = Purpose::Power;
         steps.extend([
-            linear(point, Name::Theta, vec![(-1.0, gradient)], Scale::Direction),
-            Step::Evaluate { purpose, point, gradient, adds: false },
-            Step::Radius { start: false, diagonal },
-            Step::Choose(Choice::Radius),
+            linear(point, Name::Theta, vec![(-1.0, vector)], Scale::Direction),
+            Step::evaluate(Purpose::Power, point, vector),
+            radius(Some([Name::Gradient(1), point])),
+            Op::Choose(Choice::Radius),
         ]);
     }
     steps
@@ -316,7 +317,7 @@ fn ruled(
     let mut ruled = Vec::new();
     for step in steps {
         let stage = match step {
-            Step::Evaluate { purpose: Purpose::Stage(stage), .. } => stage,
+            Op::Evaluate { purpose: Purpose::Stage(stage), .. } => stage,
             _ => 0,
         };
         ruled.push(step);
@@ -324,7 +325,7 @@ fn ruled(
             let renews = renews && bound.is_some();
             if ingredients.clip.is_some() && (rule.is_none() || renews) {
                 ruled.push(first_norm(ingredients));
-                ruled.push(Step::Choose(Choice::Norm));
+                ruled.push(Op::Choose(Choice::Norm));
             }
             if renews {
                 // Before a rule, whose probe lies where this iteration looks.
@@ -346,16 +347,15 @@ fn ruled(
             }
             (2, Some(rule)) if rule.curvature() == Some(Curvature::Stages) => {
                 let (a, b) = (Name::Gradient(2), Some(Name::Gradient(1)));
-                let (diagonal, sums) = (Diagonal::None, FieldSums::Second);
-                ruled.push(Step::Field { a, b, diagonal, sums });
-                ruled.push(Step::Choose(Choice::Next));
+                ruled.push(field(a, b, FieldSums::Second));
+                ruled.push(Op::Choose(Choice::Next));
             }
             _ => {}
         }
         if stage == 1
             && let Some(Bound { interval, stages }) = bound
         {
-            ruled.push(Step::Fit { interval, stages });
+            ruled.push(Op::Fit { interval, stages });
         }
     }
     ruled
@@ -368,11 +368,11 @@ fn decayed(steps: Vec<Step>, ingredients: &Ingredients) -> Vec<Step> {
     }
     let with_decay = |step| match step {
         // H g of L + λ‖θ‖²/2 is Hg + λg.
-        Step::Evaluate { purpose: Purpose::Product, gradient, .. } => {
+        Op::Evaluate { purpose: Purpose::Product, gradient, .. } => {
             let point = Name::Gradient(1);
-            vec![step, Step::Decay { gradient, point }]
+            vec![step, Op::Decay { gradient, point }]
         }
-        Step::Evaluate { point, gradient, .. } => vec![step, Step::Decay { gradient, point }],
+        Op::Evaluate { point, gradient, .. } => vec![step, Op::Decay { gradient, point }],
         step => vec![step],
     };
     steps.into_iter().flat_map(with_decay).collect()
@@ -381,15 +381,14 @@ fn decayed(steps: Vec<Step>, ingredients: &Ingredients) -> Vec<Step> {
 /// The opening, for what the first attempt of all needs to know: ρ, Hairer's first h, or a
 /// curvature.
 fn opening(ingredients: &Ingredients, estimates: bool) -> Vec<Step> {
-    let (point, gradient) = (Name::Theta, Name::Gradient(1));
-    let first = Step::Evaluate { purpose: Purpose::Stage(1), point, gradient, adds: false };
+    let first = Step::evaluate(Purpose::Stage(1), Name::Theta, Name::Gradient(1));
     let stages = ingredients.rule.and_then(|rule| rule.curvature()) == Some(Curvature::Stages);
     let mut steps = vec![first];
     if estimates {
         if ingredients.clip.is_some() {
             // The iteration takes k₁ into the state of D, as it is clipped.
             steps.push(first_norm(ingredients));
-            steps.push(Step::Choose(Choice::Norm));
+            steps.push(Op::Choose(Choice::Norm));
         }
         steps.extend(radius(FIRST_ITERATIONS));
     }
@@ -401,7 +400,7 @@ fn opening(ingredients: &Ingredients, estimates: bool) -> Vec<Step> {
         steps.extend(direction(ingredients, Choice::Direction, FieldSums::RawProduct));
         steps.extend(probe(-1.0, Purpose::Probe, FieldSums::Second, Choice::FirstCurvature));
     } else if estimates {
-        steps.push(Step::Choose(Choice::Opened));
+        steps.push(Op::Choose(Choice::Opened));
     } else {
         steps.clear();
     }
@@ -417,18 +416,21 @@ fn preconditioned(mut steps: Vec<Step>, shape: Shape) -> Vec<Step> {
     let mut next = Diagonal::Update;
     for step in &mut steps {
         match step {
-            Step::Linear { gradients, scale: Scale::StepSize | Scale::Probe, diagonal, .. } => {
+            Op::Combine(linear) | Op::Advance(linear)
+                if matches!(linear.scale, Scale::StepSize | Scale::Probe) =>
+            {
+                let Linear { gradients, diagonal, .. } = linear;
                 if next == Diagonal::Update && !gradients.iter().any(|g| g.1 == Name::Gradient(1)) {
                     // A second stage at θ itself.
                     gradients.push((0.0, Name::Gradient(1)));
                 }
                 *diagonal = std::mem::replace(&mut next, Diagonal::Read);
             }
-            Step::Registers(RegisterStep { target: Some(_), diagonal, .. })
-            | Step::Finish { diagonal, .. }
-            | Step::Estimate { diagonal, .. }
-            | Step::Radius { start: false, diagonal }
-            | Step::Field { diagonal, .. } => {
+            Op::Registers(Registers { target: Some(_), diagonal, .. })
+            | Op::Finish(Finish { diagonal, .. })
+            | Op::Estimate(Estimate { diagonal, .. })
+            | Op::Radius(Radius { others: Some(_), diagonal, .. })
+            | Op::Field(Field { diagonal, .. }) => {
                 *diagonal = std::mem::replace(&mut next, Diagonal::Read);
             }
             _ => {}
@@ -442,11 +444,10 @@ fn preconditioned(mut steps: Vec<Step>, shape: Shape) -> Vec<Step> {
 fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) -> Vec<Step> {
     let checked = |steps: &[Step], name: Name| {
         steps.iter().any(|step| match step {
-            Step::Linear { checks: false, .. } => false,
-            Step::Reduce { stage, .. } => name == Name::Gradient(*stage),
-            Step::Registers(step) => step.checked().any(|checked| checked == name),
-            Step::Linear { base, gradients, .. } => {
-                *base == Some(name) || gradients.iter().any(|&(_, g)| g == name)
+            Op::Reduce { stage, .. } => name == Name::Gradient(*stage),
+            Op::Registers(step) => name == Name::Gradient(step.checks),
+            Op::Combine(linear) if linear.room => {
+                linear.base == Some(name) || linear.gradients.iter().any(|&(_, g)| g == name)
             }
             _ => false,
         })
@@ -456,7 +457,7 @@ fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) 
     let reduce = |stage: usize| {
         let last = stage as u32;
         let gradient = Name::Gradient(if shape.adds { 1 } else { last });
-        Step::Reduce { gradient, stage: last, squares: squares(stage) }
+        Op::Reduce { gradient, stage: last, norm: last == 1, squares: squares(stage) }
     };
     if shape.judged {
         let d = errors(tableau);
@@ -476,23 +477,26 @@ fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) 
             .map(reduce)
             .collect::<Vec<_>>();
         steps.extend(unread);
-        steps.extend([last, Step::Control, Step::Commit]);
+        let commit = Op::Commit { from: Name::Candidate, to: Name::Theta };
+        steps.extend([last, Op::Control, commit]);
         if shape.same {
-            steps.push(Step::Reuse { stage: tableau.stages() as u32 });
+            let from = Name::Gradient(tableau.stages() as u32);
+            steps.push(Op::Reuse { from, to: Name::Gradient(1) });
         }
         return steps;
     }
     if shape.in_place {
-        steps.push(Step::Control);
+        steps.push(Op::Control);
         return steps;
     }
     let mut advance = steps.pop().unwrap_or_else(|| unreachable!("a plan ends with the advance"));
-    if let Step::Registers(step) = &mut advance {
+    if let Op::Registers(step) = &mut advance {
         step.after = true;
     }
     if guard == Guard::On {
         let unread: Vec<usize> = advance
             .gradients()
+            .into_iter()
             .filter(|&name| !checked(&steps, name))
             .filter_map(|name| match name {
                 Name::Gradient(stage) => Some(stage as usize),
@@ -501,7 +505,7 @@ fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) 
             .collect();
         steps.extend(unread.into_iter().map(reduce));
     }
-    steps.push(Step::Control);
+    steps.push(Op::Control);
     steps.push(advance);
     steps
 }

@@ -56,11 +56,12 @@ impl<V: Copy> Registers<V> {
         let point = self.point.map(|point| f(Use::READ.wide(), point));
         // One buffer, whose next content is no gradient.
         let mut kept = |reads: bool, writes: bool, old: Option<V>, new: Option<V>| {
-            let old = old.map(|old| f(Use::READ.wide(), old));
+            let read = if writes { Use::READ.wide() } else { Use::READ };
+            let old = old.map(|old| f(read, old));
             let by = match (reads && old.is_none(), writes) {
                 (true, true) => Use::BOTH.wide(),
-                (_, true) => Use::WRITE.wide(),
-                _ => Use::READ,
+                (false, true) => Use::WRITE.wide(),
+                (_, false) => Use::READ,
             };
             (old, new.map(|new| f(by, new)))
         };

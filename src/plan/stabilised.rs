@@ -1,9 +1,12 @@
 //! Plans for stabilised methods: three-term recurrences, so that a stage needs the
 //! point before it and one register, whatever the number of stages is.
 
+use super::op::{Estimate, Finish, Makes, Op, Purpose};
 use super::passes::Shape;
-use super::step::{RegisterStep, Step};
-use super::{Diagonal, Makes, Name, Purpose};
+use super::registers::{Registers, Weights};
+use super::step::Step;
+use super::touch::Diagonal;
+use super::vector::Name;
 use crate::tableau::{Family, Recurrence};
 
 /// The steps of one attempt of so many stages.
@@ -41,13 +44,14 @@ fn estimate(family: Family, recurrence: &[Recurrence], shape: Shape, steps: &mut
         let name = |back: u32| Name::Gradient(stages as u32 - back);
         (0.0, vec![([tau, 0.0], name(0)), ([-tau, 0.0], name(1))])
     };
-    steps.push(Step::Estimate {
+    steps.push(Op::Estimate(Estimate {
+        candidate: Name::Candidate,
         makes: Makes::Nothing,
         two: false,
         drift,
         terms,
         diagonal: Diagonal::None,
-    });
+    }));
 }
 
 /// The method in differences of points, d_j = y_j − y_{j−1}:
@@ -74,19 +78,18 @@ fn differences(recurrence: &[Recurrence], shape: Shape) -> Vec<Step> {
     let mut steps = Vec::new();
     for (stage, j) in recurrence.iter().zip(1..) {
         let (purpose, gradient) = (Purpose::Stage(j as u32), Name::Gradient(j as u32));
-        steps.push(Step::Evaluate { purpose, point: name(j - 1), gradient, adds: false });
+        steps.push(Step::evaluate(purpose, name(j - 1), gradient));
         // The next stage may have no use for this one's difference.
         let passes = recurrence.get(j).is_some_and(|next| next.nu != 0.0);
-        let mut step = RegisterStep {
-            gradient: Some(gradient),
+        let mut step = Registers {
             target: Some(name(j)),
             based: j == 1 || sloped,
             sloped: j > 1 && sloped,
             point: (j > 1).then(|| name(j - 1)),
-            register_into: (j > 1 && passes).then(|| register(j)),
-            ..RegisterStep::default()
+            ..Registers::of(j as u32)
         };
-        let weights = &mut step.weights;
+        step.leaves_register((j > 1 && passes).then(|| register(j)));
+        let mut weights = Weights::default();
         if j == 1 {
             weights.slope.gradient = stage.now;
         } else if sloped {
@@ -99,7 +102,7 @@ fn differences(recurrence: &[Recurrence], shape: Shape) -> Vec<Step> {
                 weights.register.extra += (stage.mu - 1.0) * lead;
                 (step.based, weights.point.point) = (false, 0.0);
             } else {
-                step.register = Some(register(j - 1));
+                step.takes_register(Some(register(j - 1)));
                 weights.register.old = -stage.nu;
                 weights.register.point = stage.mu + stage.nu - 1.0;
             }
@@ -110,7 +113,7 @@ fn differences(recurrence: &[Recurrence], shape: Shape) -> Vec<Step> {
                 // k_1's buffer becomes the register.
                 let (before, scale) =
                     if j == 2 { (Name::Gradient(1), lead) } else { (register(j - 1), 1.0) };
-                step.register = Some(before);
+                step.takes_register(Some(before));
                 weights.register.old = -stage.nu * scale;
             }
             if stage.before != 0.0 {
@@ -118,7 +121,7 @@ fn differences(recurrence: &[Recurrence], shape: Shape) -> Vec<Step> {
                 weights.register.extra = stage.before;
             }
         }
-        steps.push(Step::Registers(step));
+        steps.push(Op::Registers(Registers { weights, ..step }));
     }
     steps
 }
@@ -151,27 +154,23 @@ fn increments(recurrence: &[Recurrence], shape: Shape) -> Vec<Step> {
         let gradient = Name::Gradient(j as u32);
         let (purpose, point) =
             (Purpose::Stage(j as u32), if j == 1 { Name::Theta } else { Name::Point(j as u32) });
-        steps.push(Step::Evaluate { purpose, point, gradient, adds: false });
-        let mut step = RegisterStep {
-            gradient: Some(gradient),
-            target: Some(Name::Point(j as u32 + 1)),
-            based: true,
-            ..RegisterStep::default()
-        };
-        let weights = &mut step.weights;
+        steps.push(Step::evaluate(purpose, point, gradient));
+        let target = Some(Name::Point(j as u32 + 1));
+        let mut step = Registers { target, based: true, ..Registers::of(j as u32) };
+        let mut weights = Weights::default();
         weights.register.gradient = stage.now;
         if j == 1 {
             weights.slope.gradient = stage.now;
             // A single stage has nobody else to keep its increment.
             if stages == 1 {
-                step.register_into = Some(increment(1));
+                step.leaves_register(Some(increment(1)));
             }
         } else {
-            step.register_into = Some(increment(j));
+            step.leaves_register(Some(increment(j)));
             weights.slope.register = 1.0;
             let mut extra = 0.0;
             if let Some((scale, name)) = held(j - 1) {
-                step.sum = Some(name);
+                step.takes_sum(Some(name));
                 weights.register.sum = stage.mu * scale;
             }
             match held(j - 2) {
@@ -179,7 +178,7 @@ fn increments(recurrence: &[Recurrence], shape: Shape) -> Vec<Step> {
                     extra += stage.nu * scale;
                 }
                 Some((scale, name)) if stage.nu != 0.0 => {
-                    step.register = Some(name);
+                    step.takes_register(Some(name));
                     weights.register.old = stage.nu * scale;
                 }
                 _ => {}
@@ -188,7 +187,7 @@ fn increments(recurrence: &[Recurrence], shape: Shape) -> Vec<Step> {
             if stage.before != 0.0 {
                 step.extra = Some(Name::Gradient(j as u32 - 1));
                 extra = stage.before;
-            } else if extra != 0.0 && step.sum == Some(Name::Gradient(1)) {
+            } else if extra != 0.0 && step.old_sum == Some(Name::Gradient(1)) {
                 weights.register.sum += extra;
             } else if extra != 0.0 {
                 step.extra = Some(Name::Gradient(1));
@@ -203,9 +202,9 @@ fn increments(recurrence: &[Recurrence], shape: Shape) -> Vec<Step> {
             step.target = None;
             step.based = false;
         }
-        steps.push(Step::Registers(step));
+        steps.push(Op::Registers(Registers { weights, ..step }));
     }
     let gradients = vec![(1.0, increment(stages))];
-    steps.push(Step::Finish { target: shape.step(), gradients, diagonal: Diagonal::None });
+    steps.push(Op::Finish(Finish { target: shape.step(), gradients, diagonal: Diagonal::None }));
     steps
 }

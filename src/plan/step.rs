@@ -1,180 +1,142 @@
 //! Operations of a plan before their vectors have a place.
 
-use super::{Choice, Diagonal, FieldSums, Makes, Name, Purpose, Scale, Weights};
+use std::collections::BTreeSet;
 
-/// An operation before its vectors have a place.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Step {
-    Evaluate {
-        purpose: Purpose,
-        point: Name,
-        gradient: Name,
-        /// The source adds to what is there.
-        adds: bool,
-    },
-    Linear {
+use super::linear::{Linear, Scale};
+use super::op::{Op, Purpose};
+use super::registers::{Registers, Weights};
+use super::touch::{Diagonal, Use};
+use super::vector::Name;
+
+/// An operation over names.
+pub(super) type Step = Op<Name>;
+
+impl Linear<Name> {
+    /// Without D, and with room for checks.
+    pub(super) fn new(
         target: Name,
         base: Option<Name>,
         points: Vec<(f64, Name)>,
         gradients: Vec<(f64, Name)>,
         scale: Scale,
-        diagonal: Diagonal,
-        also: Vec<Emission>,
-        /// Tells whether this kernel has room to check its gradients.
-        checks: bool,
-    },
-    Registers(RegisterStep),
-    Reduce {
-        gradient: Name,
-        stage: u32,
-        squares: bool,
-    },
-    Finish {
-        target: Name,
-        gradients: Vec<(f64, Name)>,
-        diagonal: Diagonal,
-    },
-    Estimate {
-        makes: Makes,
-        two: bool,
-        drift: f64,
-        terms: Vec<([f64; 2], Name)>,
-        diagonal: Diagonal,
-    },
-    Field {
-        a: Name,
-        b: Option<Name>,
-        diagonal: Diagonal,
-        sums: FieldSums,
-    },
-    Radius {
-        start: bool,
-        diagonal: Diagonal,
-    },
-    Fit {
-        interval: f64,
-        stages: u32,
-    },
-    Choose(Choice),
-    Decay {
-        gradient: Name,
-        point: Name,
-    },
-    /// to ← from, in the storage of `to`.
-    Pack {
-        from: Name,
-        to: Name,
-    },
-    Control,
-    Commit,
-    Reuse {
-        stage: u32,
-    },
+    ) -> Self {
+        let (checks, room, norm, diagonal, also) = (vec![], true, false, Diagonal::None, vec![]);
+        Self { target, base, points, gradients, scale, checks, room, norm, diagonal, also }
+    }
+
+    /// What makes θ comes after the verdict.
+    pub(super) fn step(self) -> Step {
+        if self.target == Name::Theta { Op::Advance(self) } else { Op::Combine(self) }
+    }
 }
 
-/// An [`Also`] before it has a place.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Emission {
-    pub(super) target: Name,
-    pub(super) base: Option<Name>,
-    pub(super) weights: Vec<f64>,
-}
+impl Registers<Name> {
+    /// Nothing but the gradient of a stage, to be checked.
+    pub(super) fn of(stage: u32) -> Self {
+        Self {
+            target: None,
+            point: None,
+            based: false,
+            register: None,
+            old_register: None,
+            reads_register: false,
+            writes_register: false,
+            sum: None,
+            old_sum: None,
+            reads_sum: false,
+            writes_sum: false,
+            gradient: Some(Name::Gradient(stage)),
+            extra: None,
+            added: false,
+            sloped: false,
+            checks: stage,
+            norm: false,
+            weights: Weights::default(),
+            diagonal: Diagonal::None,
+            after: false,
+        }
+    }
 
-/// A [`Registers`] before its vectors have a place.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub(super) struct RegisterStep {
-    pub(super) target: Option<Name>,
-    pub(super) point: Option<Name>,
-    pub(super) based: bool,
-    pub(super) register: Option<Name>,
-    pub(super) register_into: Option<Name>,
-    pub(super) sum: Option<Name>,
-    pub(super) sum_into: Option<Name>,
-    pub(super) gradient: Option<Name>,
-    pub(super) extra: Option<Name>,
-    /// The register holds the gradient of this stage already.
-    pub(super) added: bool,
-    pub(super) stage: u32,
-    /// The register is in units of θ: the slope goes there.
-    pub(super) sloped: bool,
-    pub(super) weights: Weights,
-    pub(super) diagonal: Diagonal,
-    /// Recorded after the verdict.
-    pub(super) after: bool,
-}
+    /// r is read.
+    pub(super) fn takes_register(&mut self, old: Option<Name>) {
+        (self.old_register, self.reads_register) = (old, old.is_some());
+    }
 
-impl RegisterStep {
-    /// Gradients that this step looks at for the first time, or did before.
-    pub(super) fn checked(&self) -> impl Iterator<Item = Name> {
-        let added = self.added.then_some(Name::Gradient(self.stage));
-        self.gradient.into_iter().chain(added)
+    /// r' is kept, in the buffer of an r that is read.
+    pub(super) fn leaves_register(&mut self, new: Option<Name>) {
+        (self.register, self.writes_register) = (new, new.is_some());
+    }
+
+    /// q is read.
+    pub(super) fn takes_sum(&mut self, old: Option<Name>) {
+        (self.old_sum, self.reads_sum) = (old, old.is_some());
+    }
+
+    /// q' is kept, in the buffer of a q that is read.
+    pub(super) fn leaves_sum(&mut self, new: Option<Name>) {
+        (self.sum, self.writes_sum) = (new, new.is_some());
     }
 }
 
 impl Step {
-    /// The gradient vectors a linear step reads.
-    pub(super) fn gradients(&self) -> impl Iterator<Item = Name> + '_ {
-        let (terms, alone) = match self {
-            Step::Linear { gradients, .. } | Step::Finish { gradients, .. } => {
-                (gradients.as_slice(), None)
-            }
-            Step::Registers(step) => (&[][..], step.checked().next()),
-            _ => (&[][..], None),
-        };
-        terms.iter().map(|&(_, name)| name).chain(alone)
+    pub(super) fn evaluate(purpose: Purpose, point: Name, gradient: Name) -> Self {
+        let direction = (purpose == Purpose::Product).then_some(Name::Gradient(1));
+        Op::Evaluate { purpose, point, gradient, direction, adds: false }
     }
 
-    /// Every vector that an explicit method's step names.
-    pub(super) fn names(&mut self) -> Vec<&mut Name> {
+    /// The gradients, or sums of them, that the last step reads.
+    pub(super) fn gradients(&self) -> Vec<Name> {
         match self {
-            Step::Evaluate { point, gradient, .. } => vec![point, gradient],
-            Step::Linear { target, base, points, gradients, also, .. } => std::iter::once(target)
-                .chain(base)
-                .chain(points.iter_mut().chain(gradients).map(|(_, name)| name))
-                .chain(
-                    also.iter_mut()
-                        .flat_map(|also| std::iter::once(&mut also.target).chain(&mut also.base)),
-                )
-                .collect(),
-            Step::Finish { target, gradients, .. } => {
-                let terms = gradients.iter_mut().map(|(_, name)| name);
-                std::iter::once(target).chain(terms).collect()
+            Op::Combine(Linear { gradients, .. }) | Op::Advance(Linear { gradients, .. }) => {
+                gradients.iter().map(|&(_, k)| k).collect()
             }
-            Step::Estimate { terms, .. } => terms.iter_mut().map(|(_, name)| name).collect(),
+            Op::Finish(finish) => finish.gradients.iter().map(|&(_, k)| k).collect(),
+            Op::Registers(registers) => vec![Name::Gradient(registers.checks)],
             _ => vec![],
         }
     }
 
-    pub(super) fn reads(&self) -> Vec<Name> {
-        match self {
-            Step::Evaluate { point, gradient, adds, .. } => {
-                std::iter::once(*point).chain(adds.then_some(*gradient)).collect()
+    /// The vectors of a use.
+    pub(super) fn names(&self, of: impl Fn(Use) -> bool) -> Vec<Name> {
+        let vectors = self.vectors().into_iter();
+        vectors.filter(|&(by, _)| of(by)).map(|(_, name)| name).collect()
+    }
+
+    /// The vectors whose content must still be there.
+    pub(super) fn needs(&self) -> Vec<Name> {
+        self.names(|by| by.reads || by.seldom)
+    }
+
+    pub(super) fn writes(&self) -> Vec<Name> {
+        self.names(|by| by.writes)
+    }
+}
+
+/// Leaves the check of each gradient to the first operation with room for it. After the
+/// verdict, what is not checked yet has had its guard.
+pub(super) fn checked_once(steps: &mut [Step]) {
+    let mut checked: BTreeSet<u32> = BTreeSet::new();
+    for step in steps {
+        let read = step.needs();
+        match step {
+            Op::Reduce { stage, .. } => {
+                checked.insert(*stage);
             }
-            Step::Registers(step) => {
-                let read = [step.point, step.register, step.sum, step.gradient, step.extra];
-                read.into_iter().flatten().collect()
+            Op::Combine(linear) if linear.room => {
+                let stages = read.into_iter().filter_map(|name| match name {
+                    Name::Gradient(stage) => Some(stage),
+                    _ => None,
+                });
+                linear.checks = stages.filter(|&stage| checked.insert(stage)).collect();
+                linear.norm = linear.checks.contains(&1);
             }
-            Step::Radius { start: true, .. } => vec![],
-            Step::Radius { .. } => vec![Name::Gradient(1), Name::Beside],
-            Step::Linear { base, points, also, .. } => base
-                .iter()
-                .copied()
-                .chain(points.iter().map(|&(_, name)| name))
-                .chain(also.iter().filter_map(|also| also.base))
-                .chain(self.gradients())
-                .collect(),
-            Step::Reduce { gradient, .. } => vec![*gradient],
-            Step::Finish { .. } => self.gradients().collect(),
-            Step::Estimate { makes, terms, .. } => {
-                let candidate = (*makes == Makes::Nothing).then_some(Name::Candidate);
-                candidate.into_iter().chain(terms.iter().map(|&(_, k)| k)).collect()
+            Op::Registers(registers) => {
+                if registers.after || !checked.insert(registers.checks) {
+                    registers.checks = 0;
+                }
+                registers.norm = registers.checks == 1;
             }
-            Step::Commit => vec![Name::Candidate],
-            Step::Reuse { stage } => vec![Name::Gradient(*stage), Name::Gradient(1)],
-            Step::Field { a, b, .. } => std::iter::once(*a).chain(*b).collect(),
-            Step::Decay { gradient, point } => vec![*gradient, *point],
-            Step::Pack { from, .. } => vec![*from],
-            Step::Choose(_) | Step::Control | Step::Fit { .. } => vec![],
+            _ => {}
         }
     }
 }

@@ -242,7 +242,7 @@ impl Model {
     }
 
     /// Tells whether a kernel has room to look at what it reads, where it must or not.
-    pub(super) fn checks(&self, i: usize, outputs: Group, summed: &Summed, rest: Group) -> bool {
+    pub(super) fn has_room(&self, i: usize, outputs: Group, summed: &Summed, rest: Group) -> bool {
         self.kernel(i, outputs, summed, rest).bindings < self.bindings
     }
 
