@@ -117,10 +117,10 @@ impl Scan {
     }
 
     /// Frees the buffers of vectors that nobody reads after `at`.
-    fn release(&mut self, names: &[Name], at: usize, kept: Slot) {
+    fn release(&mut self, names: &[Name], at: usize) {
         for &name in names {
             if self.dies(name, at) {
-                let slot = self.place.remove(&name).filter(|&slot| slot != kept);
+                let slot = self.place.remove(&name);
                 let narrow = self.widths.of(name).is_narrow();
                 let pool = if narrow { &mut self.narrow } else { &mut self.wide };
                 pool.free.extend(slot);
@@ -130,28 +130,18 @@ impl Scan {
 
     /// An operation in its buffers.
     fn place(&mut self, at: usize, step: &Step) -> Op {
-        // What a stage of registers gives place to has another name.
-        let (op, kept) = match step {
-            Op::Combine(linear) => (Op::Combine(self.combine(at, linear)), 0),
-            Op::Registers(registers) => {
-                let placed = self.registers(at, registers);
-                let kept = placed.target.map_or(0, |target| target.slot);
-                (Op::Registers(placed), kept)
-            }
+        let op = match step {
+            Op::Combine(linear) => Op::Combine(self.combine(at, linear)),
+            Op::Registers(registers) => Op::Registers(self.registers(at, registers)),
             Op::Advance(linear) => {
                 // θ must be the base if it is read at all: it is bound for writing.
                 let linear = based_by(linear, |w, name| (name == Name::Theta, w));
-                (self.as_it_is(&Op::Advance(linear)), 0)
+                self.as_it_is(&Op::Advance(linear))
             }
-            _ => (self.as_it_is(step), 0),
+            _ => self.as_it_is(step),
         };
-        let there = |scan: &Self, names: Vec<Name>| -> Vec<Name> {
-            names.into_iter().filter(|name| scan.place.contains_key(name)).collect()
-        };
-        let needed = there(self, step.needs());
-        self.release(&needed, at, kept);
-        let written = there(self, step.writes());
-        self.release(&written, at, 0);
+        self.release(&step.needs(), at);
+        self.release(&step.writes(), at);
         op
     }
 
