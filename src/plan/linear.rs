@@ -1,7 +1,7 @@
 //! A linear combination of points and gradients: a stage point, a partial sum, the step.
 
 use super::touch::{Diagonal, Use};
-use super::vector::Operand;
+use super::vector::{Name, Operand};
 
 /// The factor of the gradient part of a [`Linear`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,5 +107,10 @@ impl Linear {
     pub fn inputs(&self) -> impl Iterator<Item = Operand> + '_ {
         let rest = self.points.iter().chain(&self.gradients).map(|&(_, operand)| operand);
         self.bases().into_iter().chain(rest)
+    }
+
+    /// The gradient of a stage, if it is read.
+    pub fn gradient(&self, stage: u32) -> Option<Operand> {
+        self.inputs().find(|input| input.name == Name::Gradient(stage))
     }
 }

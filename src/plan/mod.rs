@@ -404,12 +404,7 @@ impl Plan {
 
     /// Tells whether some operation takes ‖k₁‖.
     pub fn sums_gradient_norm(&self) -> bool {
-        self.ops.iter().any(|op| match op {
-            Op::Combine(linear) | Op::Advance(linear) => linear.norm,
-            Op::Reduce { norm, .. } => *norm,
-            Op::Registers(registers) => registers.norm,
-            _ => false,
-        })
+        self.ops.iter().any(|op| op.norm().is_some())
     }
 
     /// Loss and gradient norm at θ, changing nothing.

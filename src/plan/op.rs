@@ -324,4 +324,54 @@ impl Op {
         }
         touches
     }
+
+    /// The gradients that nobody looked at before this operation, with their stages: what is
+    /// not finite in them refuses the attempt.
+    pub fn checks(&self) -> Vec<(u32, Operand)> {
+        match self {
+            Op::Combine(linear) => {
+                let checked = |stage: &u32| Some((*stage, linear.gradient(*stage)?));
+                linear.checks.iter().filter_map(checked).collect()
+            }
+            Op::Reduce { gradient, stage, .. } => vec![(*stage, *gradient)],
+            Op::Registers(registers) => {
+                let newest = registers.newest().filter(|_| registers.checks != 0);
+                newest.map(|k| (registers.checks, k)).into_iter().collect()
+            }
+            _ => vec![],
+        }
+    }
+
+    /// k₁, where its norm is taken on the way.
+    pub fn norm(&self) -> Option<Operand> {
+        match self {
+            Op::Combine(linear) => linear.gradient(1).filter(|_| linear.norm),
+            Op::Reduce { gradient, norm, .. } => Some(*gradient).filter(|_| *norm),
+            Op::Registers(registers) => registers.newest().filter(|_| registers.norm),
+            _ => None,
+        }
+    }
+
+    /// k₁, where it goes into the state of D before D is made. A finish takes the sum of
+    /// all gradients there.
+    pub fn updates(&self) -> Option<Operand> {
+        let first = match self {
+            Op::Combine(linear) => linear.gradient(1),
+            Op::Registers(registers) => registers.newest(),
+            Op::Field(field) => Some(field.a),
+            Op::Radius(radius) => radius.others.map(|[k, _]| k),
+            _ => None,
+        };
+        first.filter(|_| self.diagonal() == Diagonal::Update)
+    }
+
+    /// Comes after the verdict, and moves nothing if that refused.
+    pub fn is_conditional(&self) -> bool {
+        match self {
+            Op::Advance(_) | Op::Commit { .. } | Op::Reuse { .. } | Op::Average => true,
+            Op::Finish(finish) => finish.target.name == Name::Theta,
+            Op::Registers(registers) => registers.after,
+            _ => false,
+        }
+    }
 }

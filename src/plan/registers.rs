@@ -92,6 +92,11 @@ impl<V: Copy> Registers<V> {
         }
     }
 
+    /// The newest gradient, wherever it is.
+    pub(super) fn newest(&self) -> Option<V> {
+        if self.added { self.register } else { self.gradient }
+    }
+
     /// Partial sums are left for the verdict.
     pub(super) fn leaves_partials(&self) -> bool {
         self.checks != 0 || self.norm || self.diagonal == Diagonal::Update

@@ -4,7 +4,7 @@
 use super::ReferenceError;
 use crate::ingredients::Adaptive;
 use crate::plan::{
-    Choice, Diagonal, Estimate, Finish, Linear, Makes, Name, Op, Operand, Plan, Purpose, Registers,
+    Choice, Diagonal, Estimate, Finish, Linear, Makes, Op, Operand, Plan, Purpose, Registers,
     Scale, Slot, Values,
 };
 
@@ -76,111 +76,102 @@ impl<'p> Replay<'p> {
         self.clip = 1.0;
         let mut attempt = Attempt { accepted: true, grad_norm: None, error: None };
         for op in self.plan.ops() {
-            match op {
-                Op::Evaluate { purpose, point, gradient: into, adds, .. } => {
-                    let Purpose::Stage(stage) = *purpose else { continue };
-                    let k = gradient(stage as usize, &self.slots[point.slot]);
-                    let expected = self.slots[0].len();
-                    if k.len() != expected {
-                        return Err(ReferenceError::GradientLength {
-                            stage: stage as usize,
-                            expected,
-                            found: k.len(),
-                        });
-                    }
-                    if *adds {
-                        let sum = &mut self.slots[into.slot];
-                        sum.iter_mut().zip(k).for_each(|(sum, k)| *sum += k);
-                    } else {
-                        self.slots[into.slot] = k;
-                    }
-                }
-                Op::Registers(registers) => self.registers(registers, h, &mut attempt),
-                Op::Combine(linear) => self.linear(linear, h, &mut attempt),
-                Op::Reduce { gradient, norm, squares, .. } => {
-                    let k = &self.slots[gradient.slot];
-                    let bad = |x: &f64| !(if *squares { x * x } else { *x }).is_finite();
-                    attempt.accepted &= !k.iter().any(bad);
-                    if *norm {
-                        attempt.grad_norm = Some(norm_of(k));
-                    }
-                }
-                Op::Field(field) => {
-                    if field.diagonal == Diagonal::Update {
-                        self.update(field.a.slot, &mut attempt);
-                    }
-                }
-                Op::Choose(Choice::Norm) => {
-                    let norm = attempt.grad_norm.unwrap_or(0.0);
-                    attempt.accepted &= norm.is_finite();
-                    let most = self.plan.ingredients().clip.unwrap_or(f64::INFINITY);
-                    self.clip = if norm > most { most / norm } else { 1.0 };
-                }
-                Op::Decay { gradient, point } => {
-                    let lambda = self.plan.ingredients().l2;
-                    let y = self.slots[point.slot].clone();
-                    let k = &mut self.slots[gradient.slot];
-                    k.iter_mut().zip(y).for_each(|(k, y)| *k += lambda * y);
-                }
-                // Exact, whatever the storage.
-                Op::Pack { from, to } => self.slots[to.slot] = self.slots[from.slot].clone(),
-                // The average changes nothing of what a replay shows.
-                Op::Average => {}
-                // h is the caller's choice.
-                Op::Choose(_) | Op::Radius(_) | Op::Fit { .. } => {}
-                Op::Control => {
-                    self.accepted += u64::from(attempt.accepted);
-                    if attempt.accepted
-                        && self.plan.state_halves().max(self.plan.mean_halves()) == 2
-                    {
-                        self.half = 1 - self.half;
-                    }
-                }
-                Op::Advance(linear) => {
-                    if attempt.accepted {
-                        self.linear(linear, h, &mut attempt);
-                    }
-                }
-                Op::Finish(finish) => {
-                    let before = finish.target.name != Name::Theta;
-                    if before || attempt.accepted {
-                        self.finish(finish, h, before);
-                    }
-                }
-                Op::Estimate(estimate) => self.estimate(estimate, h, &mut attempt),
-                // Every attempt of a replay evaluates k₁ afresh.
-                Op::Reuse { .. } => {}
-                Op::Commit { from, to } => {
-                    if attempt.accepted {
-                        self.slots[to.slot] = self.slots[from.slot].clone();
-                    }
-                }
-            }
+            self.apply(op, h, gradient, &mut attempt)?;
         }
         Ok(attempt)
     }
 
-    fn linear(&mut self, linear: &Linear, h: f64, attempt: &mut Attempt) {
-        for input in linear.inputs() {
-            let Name::Gradient(stage) = input.name else { continue };
-            if linear.checks.contains(&stage) {
-                attempt.accepted &= self.slots[input.slot].iter().all(|x| x.is_finite());
-            }
-            if linear.norm && stage == 1 {
-                attempt.grad_norm = Some(norm_of(&self.slots[input.slot]));
-            }
+    fn apply(
+        &mut self,
+        op: &Op,
+        h: f64,
+        gradient: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
+        attempt: &mut Attempt,
+    ) -> Result<(), ReferenceError> {
+        if op.is_conditional() && !attempt.accepted {
+            return Ok(());
         }
+        self.look(op, attempt);
+        match op {
+            Op::Evaluate { purpose, point, gradient: into, adds, .. } => {
+                let Purpose::Stage(stage) = *purpose else { return Ok(()) };
+                let k = gradient(stage as usize, &self.slots[point.slot]);
+                let expected = self.slots[0].len();
+                if k.len() != expected {
+                    return Err(ReferenceError::GradientLength {
+                        stage: stage as usize,
+                        expected,
+                        found: k.len(),
+                    });
+                }
+                if *adds {
+                    let sum = &mut self.slots[into.slot];
+                    sum.iter_mut().zip(k).for_each(|(sum, k)| *sum += k);
+                } else {
+                    self.slots[into.slot] = k;
+                }
+            }
+            Op::Registers(registers) => self.registers(registers, h),
+            Op::Combine(linear) | Op::Advance(linear) => {
+                self.linear(linear, h, op.is_conditional());
+            }
+            Op::Choose(Choice::Norm) => {
+                let norm = attempt.grad_norm.unwrap_or(0.0);
+                attempt.accepted &= norm.is_finite();
+                let most = self.plan.ingredients().clip.unwrap_or(f64::INFINITY);
+                self.clip = if norm > most { most / norm } else { 1.0 };
+            }
+            Op::Decay { gradient, point } => {
+                let lambda = self.plan.ingredients().l2;
+                let y = self.slots[point.slot].clone();
+                let k = &mut self.slots[gradient.slot];
+                k.iter_mut().zip(y).for_each(|(k, y)| *k += lambda * y);
+            }
+            // Exact, whatever the storage.
+            Op::Pack { from, to } | Op::Commit { from, to } => {
+                self.slots[to.slot] = self.slots[from.slot].clone();
+            }
+            Op::Control => {
+                self.accepted += u64::from(attempt.accepted);
+                if attempt.accepted && self.plan.state_halves().max(self.plan.mean_halves()) == 2 {
+                    self.half = 1 - self.half;
+                }
+            }
+            Op::Finish(finish) => self.finish(finish, h, !op.is_conditional()),
+            Op::Estimate(estimate) => self.estimate(estimate, h, attempt),
+            // The average changes nothing of what a replay shows, h is the caller's choice,
+            // and every attempt evaluates k₁ afresh.
+            Op::Reduce { .. }
+            | Op::Average
+            | Op::Field(_)
+            | Op::Choose(_)
+            | Op::Radius(_)
+            | Op::Fit { .. }
+            | Op::Reuse { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Looks at gradients on the way: for what is not finite, for ‖k₁‖, and for the state.
+    fn look(&mut self, op: &Op, attempt: &mut Attempt) {
+        let squares = matches!(op, Op::Reduce { squares: true, .. });
+        let finite = |x: &f64| (if squares { x * x } else { *x }).is_finite();
+        for (_, k) in op.checks() {
+            attempt.accepted &= self.slots[k.slot].iter().all(finite);
+        }
+        if let Some(k) = op.norm() {
+            attempt.grad_norm = Some(norm_of(&self.slots[k.slot]));
+        }
+        if let Some(k) = op.updates() {
+            self.update(k.slot, attempt);
+        }
+    }
+
+    /// `after` the verdict the attempt's own state is the accepted one.
+    fn linear(&mut self, linear: &Linear, h: f64, after: bool) {
         let preconditioner = self.plan.ingredients().preconditioner;
-        if linear.diagonal == Diagonal::Update {
-            let first = linear.gradients.iter().find(|(_, k)| k.name == Name::Gradient(1));
-            if let Some((_, k)) = first {
-                self.update(k.slot, attempt);
-            }
-        }
-        // Before the verdict the attempt's own state is in the other half.
-        let advance = linear.target.name == Name::Theta;
-        let half = if advance { self.half } else { 1 - self.half };
-        let t = self.accepted + u64::from(!advance);
+        let half = if after { self.half } else { 1 - self.half };
+        let t = self.accepted + u64::from(!after);
         let scale = match linear.scale {
             Scale::One => 1.0,
             Scale::StepSize => h * self.clip,
@@ -217,23 +208,8 @@ impl<'p> Replay<'p> {
         }
     }
 
-    fn registers(&mut self, op: &Registers, h: f64, attempt: &mut Attempt) {
+    fn registers(&mut self, op: &Registers, h: f64) {
         let n = self.slots[0].len();
-        let newest = if op.added { op.register } else { op.gradient };
-        if let Some(k) = newest {
-            if op.checks != 0 {
-                attempt.accepted &= self.slots[k.slot].iter().all(|x| x.is_finite());
-            }
-            if op.norm {
-                attempt.grad_norm = Some(norm_of(&self.slots[k.slot]));
-            }
-            if op.diagonal == Diagonal::Update {
-                self.update(k.slot, attempt);
-            }
-        }
-        if op.after && !attempt.accepted {
-            return;
-        }
         let preconditioner = self.plan.ingredients().preconditioner;
         let half = if op.after { self.half } else { 1 - self.half };
         let t = self.accepted + u64::from(!op.after);
@@ -351,4 +327,195 @@ impl<'p> Replay<'p> {
 
 fn norm_of(k: &[f64]) -> f64 {
     k.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingredients::{Curvature, Ingredients, Momentum, Preconditioner, Rule};
+    use crate::method::Method;
+    use crate::plan::{Fusion, Guard, Options, Touch, What};
+
+    const N: usize = 3;
+
+    /// A number of size 0.5 to 1.5, of either sign, and another one for each count.
+    fn next(count: &mut u64) -> f64 {
+        *count += 1;
+        let x = (*count as f64 * 0.754_877_666).fract() * 2.0 - 1.0;
+        x + 0.5f64.copysign(x)
+    }
+
+    /// Everything that a replay keeps, one number after the other.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum Part {
+        Slot(usize),
+        /// By half.
+        Second(usize),
+        Mean(usize),
+    }
+
+    impl Replay<'_> {
+        fn parts(&self) -> Vec<Part> {
+            let slots = (0..self.slots.len()).map(Part::Slot);
+            slots.chain([0, 1].map(Part::Second)).chain([0, 1].map(Part::Mean)).collect()
+        }
+
+        fn values(&self, part: Part) -> Vec<f64> {
+            match part {
+                Part::Slot(slot) => self.slots[slot].clone(),
+                Part::Second(half) => self.second[half].concat(),
+                Part::Mean(half) => self.mean[half].clone(),
+            }
+        }
+
+        fn fill(&mut self, part: Part, count: &mut u64) {
+            match part {
+                Part::Slot(slot) => self.slots[slot].fill_with(|| next(count)),
+                // What D is made of is a square.
+                Part::Second(half) => {
+                    self.second[half].fill_with(|| [0; 2].map(|_| next(count).abs()));
+                }
+                Part::Mean(half) => self.mean[half].fill_with(|| next(count)),
+            }
+        }
+
+        /// The parts that a declaration speaks of, by whether they are read or written.
+        fn declared(&self, touches: &[Touch], before: bool, of: fn(&Touch) -> bool) -> Vec<Part> {
+            let of_halves = |touch: &Touch, part: fn(usize) -> Part| {
+                let (old, new) = (self.half, 1 - self.half);
+                match (touch.by.reads, touch.by.writes, of(touch)) {
+                    (_, _, false) => vec![],
+                    // After the verdict there is one half, or the accepted one.
+                    _ if !before => vec![part(0), part(self.half)],
+                    (true, true, _) => vec![part(old), part(new)],
+                    _ => vec![part(new)],
+                }
+            };
+            let parts = touches.iter().flat_map(|touch| match touch.what {
+                What::Vector(operand) if of(touch) => vec![Part::Slot(operand.slot)],
+                What::Second => of_halves(touch, Part::Second),
+                What::Momentum => of_halves(touch, Part::Mean),
+                _ => vec![],
+            });
+            parts.collect()
+        }
+    }
+
+    /// Operations that a replay leaves out, for h is the caller's choice.
+    fn is_replayed(op: &Op) -> bool {
+        let elsewhere = match op {
+            Op::Evaluate { purpose, .. } => !matches!(purpose, Purpose::Stage(_)),
+            Op::Combine(linear) => matches!(linear.scale, Scale::Probe | Scale::Direction),
+            Op::Field(field) => field.diagonal != Diagonal::Update,
+            Op::Average | Op::Radius(_) | Op::Reuse { .. } => true,
+            Op::Fit { .. } | Op::Choose(_) | Op::Control => true,
+            _ => false,
+        };
+        !elsewhere
+    }
+
+    /// One operation by itself, in an attempt that nothing has refused.
+    fn run<'p>(start: &Replay<'p>, op: &Op) -> (Replay<'p>, Attempt) {
+        let mut replay = start.clone();
+        let mut attempt = Attempt { accepted: true, grad_norm: None, error: None };
+        let mut gradient = |_: usize, y: &[f64]| y.iter().map(|y| y * y).collect();
+        replay.apply(op, 0.1, &mut gradient, &mut attempt).unwrap();
+        (replay, attempt)
+    }
+
+    fn plans() -> Vec<Plan> {
+        let plain = Ingredients::default();
+        let adam = Ingredients {
+            preconditioner: Preconditioner::adam(0.9, 1e-6),
+            momentum: Momentum::average(0.9),
+            weight_decay: 0.1,
+            l2: 0.1,
+            ..plain
+        };
+        let only_d = Ingredients { preconditioner: Preconditioner::rmsprop(0.9, 1e-6), ..plain };
+        let rule = Some(Rule::Dal { p: 1.0, h_max: 5.0, from: Curvature::Probe });
+        let recipes = [plain, adam, only_d, Ingredients { rule, ..adam }];
+        let adaptive = Some(Adaptive::new(1e3, 1e3));
+        let judged = recipes.map(|recipe| Ingredients { adaptive, rule: None, ..recipe });
+        let mut plans = Vec::new();
+        for method in Method::all() {
+            for ingredients in recipes.into_iter().chain(judged) {
+                for (fusion, guard, adds) in [
+                    (Fusion::None, Guard::On, false),
+                    (Fusion::Full, Guard::On, false),
+                    (Fusion::Full, Guard::Off, true),
+                ] {
+                    let options = Options { fusion, guard, adds, ..Options::default() };
+                    plans.extend(Plan::with_ingredients(&method, &ingredients, options));
+                }
+            }
+        }
+        plans
+    }
+
+    /// A replay computes what the kernel of an operation computes; so what it reads and
+    /// writes is what the operation must declare.
+    #[test]
+    fn an_operation_reads_and_writes_what_it_declares() {
+        let mut count = 0;
+        let mut seen = 0;
+        for plan in plans() {
+            let mut whole = Replay::new(&plan, &[0.0; N]);
+            whole.parts().into_iter().for_each(|part| whole.fill(part, &mut count));
+            (whole.half, whole.accepted, whole.clip) = (0, 3, 0.75);
+            for op in plan.ops().iter().filter(|op| is_replayed(op)) {
+                let what = || format!("{op:?}\n{plan}");
+                let touches = op.touches(plan.ingredients());
+                let before = !op.is_conditional();
+                let reads = whole.declared(&touches, before, |touch| touch.by.reads);
+                let writes = whole.declared(&touches, before, |touch| touch.by.writes);
+                let (after, attempt) = run(&whole, op);
+                let changed = |part: &Part| after.values(*part) != whole.values(*part);
+                for part in whole.parts() {
+                    assert!(
+                        !changed(&part) || writes.contains(&part),
+                        "writes {part:?}: {}",
+                        what()
+                    );
+                }
+                // Of two halves one is written, and the other one is what it comes from.
+                let [vectors, halves] = [true, false].map(|of| {
+                    let parts = writes.iter().filter(move |p| matches!(p, Part::Slot(_)) == of);
+                    parts.copied().collect::<Vec<Part>>()
+                });
+                assert!(
+                    vectors.iter().all(changed),
+                    "does not write all of {vectors:?}: {}",
+                    what()
+                );
+                assert!(halves.is_empty() || halves.iter().any(changed), "{halves:?}: {}", what());
+                // Nothing depends on what is not read.
+                let mut other = whole.clone();
+                for part in whole.parts().into_iter().filter(|part| !reads.contains(part)) {
+                    other.fill(part, &mut count);
+                }
+                let (found, told) = run(&other, op);
+                assert_eq!(told, attempt, "{}", what());
+                for part in writes.iter().filter(|part| changed(part)) {
+                    assert_eq!(found.values(*part), after.values(*part), "{part:?}: {}", what());
+                }
+                // And something depends on all that is.
+                for &part in reads.iter().filter(|part| matches!(part, Part::Slot(_))) {
+                    let mut other = whole.clone();
+                    other.fill(part, &mut count);
+                    let (found, told) = run(&other, op);
+                    let differs = |w: &Part| found.values(*w) != after.values(*w);
+                    let moved = writes.iter().any(differs) || told != attempt;
+                    // The last stage of two registers before a finish makes no point, and
+                    // counts θ all the same.
+                    let no_point = matches!(op, Op::Registers(r) if r.target.is_none());
+                    let counted = no_point && part == Part::Slot(0);
+                    let checked = op.checks().iter().any(|(_, k)| Part::Slot(k.slot) == part);
+                    assert!(moved || checked || counted, "does not read {part:?}: {}", what());
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen > 5000, "{seen}");
+    }
 }

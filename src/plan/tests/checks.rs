@@ -14,15 +14,7 @@ fn every_stage_is_checked_once_before_theta_is_written() {
             let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
             let mut checked: Vec<u32> = Vec::new();
             for op in plan.ops() {
-                match op {
-                    Op::Combine(linear) => checked.extend(&linear.checks),
-                    Op::Reduce { stage, .. } => checked.push(*stage),
-                    Op::Registers(registers) if registers.checks != 0 => {
-                        checked.push(registers.checks);
-                    }
-                    Op::Advance(linear) => assert!(linear.checks.is_empty()),
-                    _ => {}
-                }
+                checked.extend(op.checks().into_iter().map(|(stage, _)| stage));
             }
             checked.sort_unstable();
             // A stage that nothing reads cannot hurt.
@@ -103,15 +95,10 @@ fn stages_are_checked_one_by_one_in_order() {
             let plan = Plan::with_ingredients(&method, &ingredients, options).unwrap();
             let mut last = 0;
             for op in plan.ops() {
-                let stages: &[u32] = match op {
-                    Op::Combine(linear) => &linear.checks,
-                    Op::Reduce { stage, .. } => std::slice::from_ref(stage),
-                    Op::Registers(registers) => std::slice::from_ref(&registers.checks),
-                    _ => &[],
-                };
+                let stages: Vec<u32> = op.checks().into_iter().map(|(stage, _)| stage).collect();
                 let own = !Method::all().contains(&method);
                 assert!(own || stages.len() < 2, "{method} {fusion:?}: {stages:?}\n{plan}");
-                for &stage in stages.iter().filter(|&&stage| stage != 0) {
+                for stage in stages {
                     assert!(stage > last, "{method} {fusion:?}: {stage}\n{plan}");
                     last = stage;
                 }
