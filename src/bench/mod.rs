@@ -31,7 +31,7 @@ mod touches;
 
 pub use error::BenchError;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use crate::device::Gpu;
@@ -48,9 +48,9 @@ use crate::kernels::settings::Settings;
 use crate::kernels::verdict::{ACCEPTED, REFUSED, Record, SKIPPED};
 use crate::layout::ALIGNMENT;
 use crate::method::Method;
-use crate::plan::{Fusion, Name, Op, Operand, Options, Plan, Purpose, Scale, Slot};
+use crate::plan::{Fusion, Name, Op, Operand, Options, Plan, Purpose, Slot, Use, What};
 use crate::recorder::{Context, Dispatch, Recorder, most_storage_buffers};
-use crate::reference::replay::Replay;
+use crate::reference::replay::{Replay, replays};
 use crate::source::{Evaluation, GradientSource, SourceError};
 use crate::state::{RING, Sizes, State};
 pub(crate) use elementwise::compile;
@@ -859,52 +859,27 @@ fn moving(plan: &Plan) -> impl Iterator<Item = &Op> {
     ops.iter().filter(|op| op.words(plan.ingredients()) > 0)
 }
 
-/// The buffers that a replay knows after an attempt, with what is in them.
+/// The buffers that a replay knows after an attempt, with what is in them: what it computes
+/// from nothing but what it knows.
 fn replayed(plan: &Plan) -> Vec<(Slot, Name)> {
-    let mut known: HashMap<Slot, Option<Name>> = HashMap::new();
-    known.insert(0, Some(Name::Theta));
+    let mut known: BTreeMap<Slot, Name> = BTreeMap::from([(0, Name::Theta)]);
     for op in plan.ops() {
-        let mut put = |operand: Operand| {
-            known.insert(operand.slot, Some(operand.name));
-        };
-        match op {
-            Op::Evaluate { purpose: Purpose::Stage(_), gradient, .. } => put(*gradient),
-            Op::Evaluate { gradient, .. } => {
-                known.insert(gradient.slot, None);
-            }
-            Op::Combine(linear) | Op::Advance(linear) => {
-                put(linear.target);
-                linear.also.iter().for_each(|also| put(also.target));
-                // A replay knows of no probes.
-                if matches!(linear.scale, Scale::Probe | Scale::Direction) {
-                    known.insert(linear.target.slot, None);
-                }
-            }
-            Op::Registers(op) => {
-                op.target.into_iter().for_each(&mut put);
-                op.register.filter(|_| op.writes_register).into_iter().for_each(&mut put);
-                op.sum.filter(|_| op.writes_sum).into_iter().for_each(put);
-            }
-            Op::Finish(finish) => put(finish.target),
-            Op::Estimate(estimate) => put(estimate.candidate),
-            Op::Commit { to, .. } | Op::Pack { to, .. } => put(*to),
-            Op::Radius(radius) => {
-                known.insert(radius.vector.slot, None);
-            }
-            Op::Reduce { .. }
-            | Op::Decay { .. }
-            | Op::Average
-            | Op::Field(_)
-            | Op::Fit { .. }
-            | Op::Choose(_)
-            | Op::Control
-            | Op::Reuse { .. } => {}
+        let touches = op.touches(plan.ingredients());
+        let vectors = touches.iter().filter_map(|touch| match touch.what {
+            What::Vector(operand) if !touch.by.seldom => Some((touch.by, operand)),
+            _ => None,
+        });
+        let vectors: Vec<(Use, Operand)> = vectors.collect();
+        let mut read = vectors.iter().filter(|(by, _)| by.reads);
+        let is_known = replays(op) && read.all(|(_, operand)| known.contains_key(&operand.slot));
+        for (_, Operand { name, slot, .. }) in vectors.into_iter().filter(|(by, _)| by.writes) {
+            match is_known {
+                true => known.insert(slot, name),
+                false => known.remove(&slot),
+            };
         }
     }
-    let mut known: Vec<(Slot, Name)> =
-        known.into_iter().filter_map(|(slot, name)| Some((slot, name?))).collect();
-    known.sort_unstable();
-    known
+    known.into_iter().collect()
 }
 
 /// Short enough for a table.

@@ -2,7 +2,7 @@
 
 use crate::device::vector::Vector;
 use crate::ingredients::{Ingredients, Momentum, Preconditioner};
-use crate::plan::{Diagonal, FieldSums, Linear, Makes, Name, Op, Operand, Plan, Registers};
+use crate::plan::{self, Diagonal, Linear, Name, Op, Operand, Plan, What};
 use crate::state::State;
 
 /// The use that a kernel makes of one buffer of one or more vectors: which of them it
@@ -36,100 +36,49 @@ impl<'s> Touch<'s> {
     }
 }
 
-/// The buffers that an operation reads and writes.
+/// The buffers that an operation moves words of, each once.
 pub(super) fn touches<'s>(op: &Op, plan: &Plan, state: &'s State) -> Vec<Touch<'s>> {
-    let vector = |operand: Operand| &state.vectors[operand.slot];
-    let read = |operand: Operand| Touch::read(vector(operand));
-    let theta = || Touch::read(&state.vectors[0]);
-    let second = |diagonal: Diagonal| {
-        let (kinds, halves) = (plan.ingredients().preconditioner.vectors(), plan.state_halves());
-        let part = |kind: usize, half: usize| kind * halves + half;
-        let all = |half: usize| (0..kinds).map(|kind| part(kind, half)).collect();
-        let (reads, writes) = match diagonal {
-            _ if kinds == 0 => return None,
-            Diagonal::None => return None,
-            Diagonal::Update => (all(0), all(halves - 1)),
-            Diagonal::Read => (vec![part(kinds - 1, halves - 1)], vec![]),
+    let ingredients = plan.ingredients();
+    if let Op::Evaluate { .. } = op {
+        return vec![];
+    }
+    let mut all: Vec<Touch> = Vec::new();
+    for plan::Touch { what, by } in op.touches(ingredients) {
+        let part = |of: bool, parts: Vec<usize>| if of { parts } else { vec![] };
+        let whole = |vector| Touch::new(vector, part(by.reads, vec![0]), part(by.writes, vec![0]));
+        let touch = match what {
+            _ if by.seldom => continue,
+            What::Vector(operand) => whole(&state.vectors[operand.slot]),
+            What::Average => whole(&state.average),
+            What::Momentum => {
+                let width = plan.mean_halves();
+                Touch { width, ..Touch::new(&state.mean, vec![0], vec![width - 1]) }
+            }
+            What::Second => {
+                let kinds = ingredients.preconditioner.vectors();
+                let halves = plan.state_halves();
+                let of = |half: usize| (0..kinds).map(move |kind| kind * halves + half);
+                let (reads, writes) = match by.writes {
+                    true => (of(0).collect(), of(halves - 1).collect()),
+                    false => (of(halves - 1).last().into_iter().collect(), vec![]),
+                };
+                Touch { width: kinds * halves, ..Touch::new(&state.second, reads, writes) }
+            }
+            What::Partials | What::Control | What::Loss | What::LastLoss | What::Ring => continue,
         };
-        Some(Touch { width: kinds * halves, ..Touch::new(&state.second, reads, writes) })
-    };
-    let mean = || {
-        let halves = plan.mean_halves();
-        let mean = (halves > 0).then(|| Touch::new(&state.mean, vec![0], vec![halves - 1]));
-        mean.map(|mean| Touch { width: halves, ..mean })
-    };
-    match op {
-        Op::Combine(linear) | Op::Advance(linear) => {
-            let also = linear.also.iter().map(|also| also.target);
-            let outputs: Vec<Operand> = std::iter::once(linear.target).chain(also).collect();
-            let over = |input: Operand| outputs.iter().any(|output| output.slot == input.slot);
-            let inputs: Vec<Operand> = linear.inputs().collect();
-            let mut all: Vec<Touch> =
-                inputs.iter().filter(|&&input| !over(input)).map(|&input| read(input)).collect();
-            all.extend(outputs.iter().map(|output| {
-                let in_place = inputs.iter().any(|input| input.slot == output.slot);
-                let target = vector(*output);
-                if in_place { Touch::both(target) } else { Touch::write(target) }
-            }));
-            all.extend(second(linear.diagonal));
-            all
+        if touch.reads.is_empty() && touch.writes.is_empty() {
+            continue;
         }
-        Op::Registers(op) => {
-            let mut all = of_registers(op, state);
-            all.extend(second(op.diagonal));
-            all
-        }
-        Op::Finish(finish) => {
-            let mut all: Vec<Touch> = finish.gradients.iter().map(|&(_, k)| read(k)).collect();
-            if finish.target.slot == 0 {
-                all.push(Touch::both(&state.vectors[0]));
-            } else {
-                all.extend([theta(), Touch::write(vector(finish.target))]);
+        // What is read and what is written may be in one buffer.
+        match all.iter_mut().find(|other| std::ptr::eq(other.vector, touch.vector)) {
+            Some(other) => {
+                other.reads.extend(touch.reads);
+                other.writes.extend(touch.writes);
             }
-            all.extend(second(finish.diagonal));
-            all.extend(mean());
-            all
-        }
-        Op::Estimate(estimate) => {
-            let mut all: Vec<Touch> = estimate.terms.iter().map(|&(_, k)| read(k)).collect();
-            let candidate = vector(estimate.candidate);
-            all.push(theta());
-            all.push(match estimate.makes {
-                Makes::Nothing => Touch::read(candidate),
-                Makes::Step | Makes::Finish => Touch::write(candidate),
-            });
-            all.extend(second(estimate.diagonal));
-            all.extend(mean().filter(|_| estimate.makes == Makes::Finish));
-            all
-        }
-        Op::Field(field) => {
-            let mut all: Vec<Touch> =
-                [Some(field.a), field.b].into_iter().flatten().map(read).collect();
-            if field.sums == FieldSums::Scaled {
-                all.push(theta());
-            }
-            all.extend(second(field.diagonal));
-            all
-        }
-        Op::Radius(radius) => match radius.others {
-            None => vec![theta()],
-            Some(others) => {
-                let mut all = vec![theta(), Touch::both(vector(radius.vector))];
-                all.extend(others.map(read));
-                all.extend(second(radius.diagonal));
-                all
-            }
-        },
-        Op::Reduce { gradient, .. } => vec![read(*gradient)],
-        Op::Decay { gradient, point } => vec![read(*point), Touch::both(vector(*gradient))],
-        Op::Average => vec![theta(), Touch::both(&state.average)],
-        Op::Pack { from, to } | Op::Commit { from, to } => {
-            vec![read(*from), Touch::write(vector(*to))]
-        }
-        Op::Evaluate { .. } | Op::Fit { .. } | Op::Choose(_) | Op::Control | Op::Reuse { .. } => {
-            vec![]
+            None => all.push(touch),
         }
     }
+    all
 }
 
 /// The preconditioner's state and the momentum, all halves, as what is written.
@@ -235,33 +184,4 @@ pub(super) fn apart<'s>(
         }
         _ => None,
     }
-}
-
-fn of_registers<'s>(op: &Registers, state: &'s State) -> Vec<Touch<'s>> {
-    let vector = |operand: Operand| &state.vectors[operand.slot];
-    let to_theta = op.target.is_some_and(|target| target.slot == 0);
-    let single = [op.gradient, op.extra].into_iter().flatten();
-    let mut all: Vec<Touch> = single.map(|operand| Touch::read(vector(operand))).collect();
-    for (operand, reads, writes) in [
-        (op.register, op.reads_register, op.writes_register),
-        (op.sum, op.reads_sum, op.writes_sum),
-    ] {
-        let part = |flag: bool| if flag { vec![0] } else { vec![] };
-        let touch = operand.map(|operand| Touch::new(vector(operand), part(reads), part(writes)));
-        all.extend(touch.filter(|_| reads || writes));
-    }
-    let mut in_place = false;
-    if op.based {
-        in_place = to_theta;
-        all.extend((!to_theta).then(|| Touch::read(&state.vectors[0])));
-    }
-    if let Some(point) = op.point {
-        let same = op.target.is_some_and(|target| target.slot == point.slot);
-        in_place |= same;
-        all.extend((!same).then(|| Touch::read(vector(point))));
-    }
-    if let Some(target) = op.target.map(vector) {
-        all.push(if in_place { Touch::both(target) } else { Touch::write(target) });
-    }
-    all
 }

@@ -325,6 +325,17 @@ impl<'p> Replay<'p> {
     }
 }
 
+/// Tells whether a replay computes what an operation leaves in vectors: it leaves out what
+/// leads to h, which is its caller's choice, and the average.
+pub(crate) fn replays(op: &Op) -> bool {
+    match op {
+        Op::Evaluate { purpose, .. } => matches!(purpose, Purpose::Stage(_)),
+        Op::Combine(linear) => !matches!(linear.scale, Scale::Probe | Scale::Direction),
+        Op::Average | Op::Radius(_) | Op::Reuse { .. } => false,
+        _ => true,
+    }
+}
+
 fn norm_of(k: &[f64]) -> f64 {
     k.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
@@ -401,19 +412,6 @@ mod tests {
         }
     }
 
-    /// Operations that a replay leaves out, for h is the caller's choice.
-    fn is_replayed(op: &Op) -> bool {
-        let elsewhere = match op {
-            Op::Evaluate { purpose, .. } => !matches!(purpose, Purpose::Stage(_)),
-            Op::Combine(linear) => matches!(linear.scale, Scale::Probe | Scale::Direction),
-            Op::Field(field) => field.diagonal != Diagonal::Update,
-            Op::Average | Op::Radius(_) | Op::Reuse { .. } => true,
-            Op::Fit { .. } | Op::Choose(_) | Op::Control => true,
-            _ => false,
-        };
-        !elsewhere
-    }
-
     /// One operation by itself, in an attempt that nothing has refused.
     fn run<'p>(start: &Replay<'p>, op: &Op) -> (Replay<'p>, Attempt) {
         let mut replay = start.clone();
@@ -421,6 +419,12 @@ mod tests {
         let mut gradient = |_: usize, y: &[f64]| y.iter().map(|y| y * y).collect();
         replay.apply(op, 0.1, &mut gradient, &mut attempt).unwrap();
         (replay, attempt)
+    }
+
+    /// What it reads leads to h, or to a verdict.
+    fn decides(op: &Op) -> bool {
+        let field = matches!(op, Op::Field(field) if field.diagonal != Diagonal::Update);
+        field || matches!(op, Op::Fit { .. } | Op::Choose(_) | Op::Control)
     }
 
     fn plans() -> Vec<Plan> {
@@ -463,7 +467,7 @@ mod tests {
             let mut whole = Replay::new(&plan, &[0.0; N]);
             whole.parts().into_iter().for_each(|part| whole.fill(part, &mut count));
             (whole.half, whole.accepted, whole.clip) = (0, 3, 0.75);
-            for op in plan.ops().iter().filter(|op| is_replayed(op)) {
+            for op in plan.ops().iter().filter(|op| replays(op) && !decides(op)) {
                 let what = || format!("{op:?}\n{plan}");
                 let touches = op.touches(plan.ingredients());
                 let before = !op.is_conditional();
