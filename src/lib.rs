@@ -52,6 +52,8 @@ pub mod tableau;
 mod shader_tests;
 #[cfg(test)]
 mod throughput_tests;
+#[cfg(test)]
+mod touch_tests;
 
 pub use device::Gpu;
 pub use error::Error;

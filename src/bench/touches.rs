@@ -42,12 +42,11 @@ pub(super) fn touches<'s>(op: &Op, plan: &Plan, state: &'s State) -> Vec<Touch<'
     if let Op::Evaluate { .. } = op {
         return vec![];
     }
-    let mut all: Vec<Touch> = Vec::new();
-    for plan::Touch { what, by } in op.touches(ingredients) {
+    let touch = |plan::Touch { what, by }: plan::Touch| {
         let part = |of: bool, parts: Vec<usize>| if of { parts } else { vec![] };
         let whole = |vector| Touch::new(vector, part(by.reads, vec![0]), part(by.writes, vec![0]));
-        let touch = match what {
-            _ if by.seldom => continue,
+        Some(match what {
+            _ if by.seldom => return None,
             What::Vector(operand) => whole(&state.vectors[operand.slot]),
             What::Average => whole(&state.average),
             What::Momentum => {
@@ -64,21 +63,13 @@ pub(super) fn touches<'s>(op: &Op, plan: &Plan, state: &'s State) -> Vec<Touch<'
                 };
                 Touch { width: kinds * halves, ..Touch::new(&state.second, reads, writes) }
             }
-            What::Partials | What::Control | What::Loss | What::LastLoss | What::Ring => continue,
-        };
-        if touch.reads.is_empty() && touch.writes.is_empty() {
-            continue;
-        }
-        // What is read and what is written may be in one buffer.
-        match all.iter_mut().find(|other| std::ptr::eq(other.vector, touch.vector)) {
-            Some(other) => {
-                other.reads.extend(touch.reads);
-                other.writes.extend(touch.writes);
+            What::Partials | What::Control | What::Loss | What::LastLoss | What::Ring => {
+                return None;
             }
-            None => all.push(touch),
-        }
-    }
-    all
+        })
+    };
+    let all = op.buffers(ingredients).into_iter().filter_map(touch);
+    all.filter(|touch| !touch.reads.is_empty() || !touch.writes.is_empty()).collect()
 }
 
 /// The preconditioner's state and the momentum, all halves, as what is written.

@@ -325,6 +325,12 @@ impl Op {
         touches
     }
 
+    /// The storage buffers that a kernel binds for it, each once: as many as count against
+    /// [`Options::bindings`](super::Options::bindings).
+    pub fn buffers(&self, ingredients: &Ingredients) -> Vec<Touch> {
+        Touch::joined(self.touches(ingredients))
+    }
+
     /// The gradients that nobody looked at before this operation, with their stages: what is
     /// not finite in them refuses the attempt.
     pub fn checks(&self) -> Vec<(u32, Operand)> {

@@ -5,7 +5,7 @@ use crate::format::Storage;
 use crate::ingredients::{Ingredients, Preconditioner};
 
 /// A memory that operations read and write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum What<V = Operand> {
     /// One of the plan's vectors.
     Vector(V),
@@ -53,6 +53,16 @@ impl Use {
         Self { seldom: true, ..self }
     }
 
+    /// Two uses of one buffer.
+    pub(super) fn with(self, other: Self) -> Self {
+        Self {
+            reads: self.reads || other.reads,
+            writes: self.writes || other.writes,
+            wide: self.wide || other.wide,
+            seldom: self.seldom && other.seldom,
+        }
+    }
+
     /// Reads and writes of one element.
     pub(super) fn count(self) -> usize {
         usize::from(self.reads) + usize::from(self.writes)
@@ -89,6 +99,26 @@ impl Touch {
             What::Momentum => ingredients.stored.momentum,
             _ => Storage::F32,
         }
+    }
+
+    fn same_buffer(&self, other: &Self) -> bool {
+        match (self.what, other.what) {
+            (What::Vector(a), What::Vector(b)) => a.slot == b.slot,
+            (a, b) => a == b,
+        }
+    }
+
+    /// Joins the touches of each buffer, and leaves out what a kernel has as a uniform.
+    pub(super) fn joined(touches: Vec<Self>) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for touch in touches {
+            match all.iter_mut().find(|other| touch.same_buffer(other)) {
+                Some(other) => other.by = other.by.with(touch.by),
+                None => all.push(touch),
+            }
+        }
+        all.retain(|touch| touch.what != What::Control || touch.by.writes);
+        all
     }
 }
 
