@@ -234,7 +234,7 @@ impl Bench {
             let touched = touches(op, &plan, state);
             let count = |of: fn(&Touch) -> usize| touched.iter().map(of).sum();
             Kernel {
-                label: label(op),
+                label: op.label(),
                 reads: count(|touch| touch.reads.len()),
                 writes: count(|touch| touch.writes.len()),
                 bytes: count(|touch| {
@@ -880,35 +880,6 @@ fn replayed(plan: &Plan) -> Vec<(Slot, Name)> {
         }
     }
     known.into_iter().collect()
-}
-
-/// Short enough for a table.
-fn label(op: &Op) -> String {
-    match op {
-        Op::Combine(linear) => {
-            let also = linear.also.iter().map(|also| format!(", {}", also.target.name));
-            format!("combine {}{}", linear.target.name, also.collect::<String>())
-        }
-        Op::Advance(_) => "advance θ".into(),
-        Op::Finish(finish) => format!("finish {}", finish.target.name),
-        Op::Reduce { stage, .. } => format!("guard {}", Name::Gradient(*stage)),
-        Op::Decay { gradient, .. } => format!("decay {}", gradient.name),
-        Op::Average => "average".into(),
-        Op::Field(field) if field.b.is_some() => "field of a difference".into(),
-        Op::Field(_) => "field".into(),
-        Op::Radius(radius) if radius.others.is_some() => "radius".into(),
-        Op::Radius(_) => "radius, start".into(),
-        Op::Registers(registers) => match registers.target {
-            Some(target) => format!("registers {}", target.name),
-            None => "registers".into(),
-        },
-        Op::Estimate(_) => "estimate".into(),
-        Op::Commit { .. } => "commit".into(),
-        Op::Pack { to, .. } => format!("pack {}", to.name),
-        Op::Evaluate { .. } | Op::Fit { .. } | Op::Choose(_) | Op::Control | Op::Reuse { .. } => {
-            "decide".into()
-        }
-    }
 }
 
 /// Writes L(θ) = 1 where a source would.

@@ -1,7 +1,8 @@
 //! Plans for explicit Butcher tableaus.
 
+use super::ending::{Estimate, Finish, Makes};
 use super::linear::{Also, Linear, Scale};
-use super::op::{Estimate, Finish, Makes, Op};
+use super::op::Op;
 use super::options::Fusion;
 use super::passes::{Assembly, Shape, errors, finish, gathered, linear, nonzero};
 use super::search::{self, Form};

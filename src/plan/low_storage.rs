@@ -1,7 +1,8 @@
 //! Plans for methods in registers: what passes from stage to stage is one vector,
 //! and no gradient outlives its stage.
 
-use super::op::{Estimate, Finish, Makes, Op, Purpose};
+use super::ending::{Estimate, Finish, Makes};
+use super::op::{Op, Purpose};
 use super::passes::{Shape, errors};
 use super::registers::{Registers, Weights};
 use super::step::Step;

@@ -5,9 +5,12 @@
 //! execute the same plan; nothing here knows of a GPU.
 
 mod check;
+mod deciding;
 mod display;
+mod ending;
 pub(crate) mod error;
 mod explicit;
+mod formulas;
 mod linear;
 mod liveness;
 mod low_storage;
@@ -26,9 +29,11 @@ mod tests;
 mod touch;
 mod vector;
 
+pub use deciding::{Choice, Field, FieldSums, Radius};
+pub use ending::{Estimate, Finish, Makes};
 pub use error::PlanError;
 pub use linear::{Also, Linear, Scale};
-pub use op::{Choice, Estimate, Field, FieldSums, Finish, Makes, Op, Purpose, Radius};
+pub use op::{Op, Purpose};
 pub use options::{Fusion, Guard, Options, WEBGPU_BINDINGS};
 pub use registers::{
     PointWeights, RegisterWeights, Registers, SlopeWeights, SumWeights, Values, Weights,

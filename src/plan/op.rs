@@ -1,11 +1,14 @@
 //! The operations of a plan.
 
+use super::deciding::{Choice, Field, FieldSums, Radius};
+use super::ending::{Estimate, Finish, Makes};
+use super::formulas::{coefficient, finished, subscript, sum};
 use super::linear::Linear;
 use super::registers::Registers;
 use super::touch::{Diagonal, Touch, Use, What};
 use super::vector::{Name, Operand};
 use crate::format::Storage;
-use crate::ingredients::{Ingredients, Momentum};
+use crate::ingredients::{Ingredients, Momentum, Rule};
 
 /// The purpose of a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,106 +24,6 @@ pub enum Purpose {
     Product,
     /// The extra gradient of an automatic first step size.
     FirstStep,
-}
-
-/// target = θ − h (u + λθ), where u comes from ḡ = Σ b k by way of the momentum.
-///
-/// Made from gradients alone: ḡ recovered from a difference of points would
-/// lose |θ|/(h|ḡ|) of its accuracy.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finish<V = Operand> {
-    /// θ itself after the verdict, or the candidate before it.
-    pub target: V,
-    pub gradients: Vec<(f64, V)>,
-    pub diagonal: Diagonal,
-}
-
-/// e = drift (θ − θ') + h D Σ d k, and the sum of (e / (atol + rtol·max(|θ|, |θ'|)))².
-///
-/// Made from gradients alone wherever they are still there, so that rounding at |θ|
-/// does not enter e.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Estimate<V = Operand> {
-    pub candidate: V,
-    /// This much of θ − θ' is in e too.
-    pub drift: f64,
-    pub makes: Makes,
-    /// There is a second error, with b − b_low in place of b.
-    pub two: bool,
-    /// d = b − b̂ and b of each gradient.
-    pub terms: Vec<([f64; 2], V)>,
-    pub diagonal: Diagonal,
-}
-
-/// The way an [`Estimate`] comes by the candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Makes {
-    /// It is there already.
-    Nothing,
-    /// θ' = θ − h D Σ b k.
-    Step,
-    /// The candidate is made as a [`Finish`] of ḡ = Σ b k makes it, with the momentum's other half.
-    Finish,
-}
-
-/// u = D (a − b) or D a, and its sums: ‖u‖², and where asked for another.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Field<V = Operand> {
-    pub a: V,
-    pub b: Option<V>,
-    pub diagonal: Diagonal,
-    pub sums: FieldSums,
-}
-
-/// The sum that a [`Field`] makes besides ‖u‖².
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FieldSums {
-    /// ⟨a, u⟩ of the raw gradient a.
-    RawProduct,
-    /// ⟨u, D b⟩.
-    Product,
-    /// ‖D b‖².
-    Second,
-    /// ‖u/s‖² in place of ‖u‖², and ‖θ/s‖², with s = atol + rtol·|θ|.
-    Scaled,
-}
-
-/// The decisions of the control block before the stages of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Choice {
-    /// ‖k₁‖, and the factor that clips it.
-    Norm,
-    /// ‖v‖ and ⟨g, v⟩: how far a probe goes, or Polyak's h.
-    Direction,
-    /// The difference that a probe made: h.
-    Probed,
-    /// The product of Hessian and gradient: h.
-    Multiplied,
-    /// The difference of the first two stages: the next attempt's h.
-    Next,
-    /// Before the first attempt of all: how far its probe goes, by Hairer's rule.
-    FirstProbe,
-    /// Before the first attempt, too: the first h.
-    FirstStep,
-    /// Before the first attempt, too: the first curvature, by a probe.
-    FirstCurvature,
-    /// The distance along the eigenvector at which the next iteration for ρ looks.
-    RadiusStart,
-    /// ρ by one iteration.
-    Radius,
-    /// The first attempt of all has what it needs.
-    Opened,
-}
-
-/// w ← D (w − k₁), where w held the gradient at a point z beside θ, and its sums:
-/// ‖w‖², ⟨z − θ, w⟩, ‖θ‖². At the start of an iteration w is left alone, unless
-/// there is none yet: then its elements are ±1.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Radius<V = Operand> {
-    pub vector: V,
-    /// k₁ and z; none at the start.
-    pub others: Option<[V; 2]>,
-    pub diagonal: Diagonal,
 }
 
 /// One operation of a plan.
@@ -378,6 +281,129 @@ impl Op {
             Op::Finish(finish) => finish.target.name == Name::Theta,
             Op::Registers(registers) => registers.after,
             _ => false,
+        }
+    }
+}
+
+/// Its names for readers.
+impl Op {
+    /// The formula.
+    pub(super) fn text(&self, ingredients: &Ingredients) -> String {
+        match self {
+            Op::Evaluate { purpose, point, gradient, adds, .. } => match purpose {
+                _ if *adds => format!("{0} += ∇L({1})", gradient.name, point.name),
+                Purpose::Stage(i) => format!("k{} = ∇L({})", subscript(*i), point.name),
+                Purpose::Product => format!("{} = H(θ) k₁", gradient.name),
+                _ => format!("{} = ∇L({})", gradient.name, point.name),
+            },
+            Op::Combine(linear) | Op::Advance(linear) => {
+                let mut what = linear.to_string();
+                if linear.diagonal == Diagonal::Update {
+                    what += ";  D from k₁";
+                }
+                if !linear.checks.is_empty() {
+                    let stages: Vec<_> =
+                        linear.checks.iter().map(|&i| Name::Gradient(i).to_string()).collect();
+                    what += &format!(";  finite {}?", stages.join(", "));
+                }
+                if linear.norm {
+                    what += ";  ‖k₁‖";
+                }
+                what
+            }
+            Op::Reduce { gradient, norm, .. } => {
+                let norm = if *norm { ";  ‖k₁‖" } else { "" };
+                format!("guard: finite {}?{norm}", gradient.name)
+            }
+            Op::Finish(finish) => {
+                let sum = sum(finish.gradients.iter().copied());
+                let update =
+                    if finish.diagonal == Diagonal::Update { ";  D from k₁" } else { "" };
+                finished(ingredients, finish.diagonal, &sum) + update
+            }
+            Op::Estimate(estimate) => estimate.text(ingredients),
+            Op::Field(field) => {
+                let d = if field.diagonal == Diagonal::None { "" } else { "D " };
+                let u = match field.b {
+                    Some(b) => format!("{d}({} − {})", field.a.name, b.name),
+                    None => format!("{d}{}", field.a.name),
+                };
+                match field.sums {
+                    FieldSums::RawProduct => format!("‖u‖, ⟨{}, u⟩, u = {u}", field.a.name),
+                    FieldSums::Product => format!("‖u‖, ⟨u, v⟩, u = {u}"),
+                    FieldSums::Second => format!("‖u‖, ‖v‖, u = {u}"),
+                    FieldSums::Scaled => format!("‖u‖, ‖θ‖ by tolerance, u = {u}"),
+                }
+            }
+            Op::Radius(Radius { others: None, .. }) => "w = ±1, if there is none;  ‖θ‖".into(),
+            Op::Radius(radius) => {
+                let d = if radius.diagonal == Diagonal::None { "" } else { "D " };
+                format!("w = {d}(w − k₁);  ‖w‖, ⟨z − θ, w⟩, ‖θ‖")
+            }
+            Op::Fit { interval, stages } => {
+                let fraction = match ingredients.rule {
+                    Some(Rule::Stable { .. }) => "f ",
+                    _ => "",
+                };
+                let interval = coefficient(*interval);
+                format!("h ≤ {fraction}{interval}/ρ for {stages} stages")
+            }
+            Op::Registers(registers) => registers.text(),
+            Op::Decay { gradient, point } => {
+                format!("{0} = {0} + λ {1}", gradient.name, point.name)
+            }
+            Op::Pack { from, to } => format!("{} = {}, as {}", to.name, from.name, to.storage),
+            Op::Average => "x̄ = β x̄ + (1−β) θ".into(),
+            Op::Choose(choice) => match choice {
+                Choice::Norm => "‖k₁‖, clip",
+                Choice::Direction => "‖v‖",
+                Choice::Probed => "h by what the probe found",
+                Choice::Multiplied => "h by the product",
+                Choice::Next => "curvature for the next h",
+                Choice::FirstProbe => "how far the first probe goes",
+                Choice::FirstStep => "the first h",
+                Choice::FirstCurvature => "the first curvature",
+                Choice::RadiusStart => "how far along w to look",
+                Choice::Radius => "ρ = ‖w‖/‖z − θ‖",
+                Choice::Opened => "the first attempt may begin",
+            }
+            .into(),
+            Op::Commit { .. } => "θ = θ', if accepted".into(),
+            Op::Reuse { from, to } => {
+                format!("{} = {}, if accepted and the batch stays", to.name, from.name)
+            }
+            Op::Control => "verdict".into(),
+        }
+    }
+
+    /// Short enough for a table of measurements.
+    pub fn label(&self) -> String {
+        match self {
+            Op::Combine(linear) => {
+                let also = linear.also.iter().map(|also| format!(", {}", also.target.name));
+                format!("combine {}{}", linear.target.name, also.collect::<String>())
+            }
+            Op::Advance(_) => "advance θ".into(),
+            Op::Finish(finish) => format!("finish {}", finish.target.name),
+            Op::Reduce { stage, .. } => format!("guard {}", Name::Gradient(*stage)),
+            Op::Decay { gradient, .. } => format!("decay {}", gradient.name),
+            Op::Average => "average".into(),
+            Op::Field(field) if field.b.is_some() => "field of a difference".into(),
+            Op::Field(_) => "field".into(),
+            Op::Radius(radius) if radius.others.is_some() => "radius".into(),
+            Op::Radius(_) => "radius, start".into(),
+            Op::Registers(registers) => match registers.target {
+                Some(target) => format!("registers {}", target.name),
+                None => "registers".into(),
+            },
+            Op::Estimate(_) => "estimate".into(),
+            Op::Commit { .. } => "commit".into(),
+            Op::Pack { to, .. } => format!("pack {}", to.name),
+            Op::Evaluate { .. }
+            | Op::Fit { .. }
+            | Op::Choose(_)
+            | Op::Control
+            | Op::Reuse { .. } => "decide".into(),
         }
     }
 }

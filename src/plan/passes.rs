@@ -2,10 +2,12 @@
 //! the diagonal, checks and the verdict are put around the method's own steps.
 
 use super::Plan;
+use super::deciding::{Choice, Field, FieldSums, Radius};
+use super::ending::{Estimate, Finish};
 use super::linear::{Linear, Scale};
 use super::liveness::Draft;
 use super::narrow::Widths;
-use super::op::{Choice, Estimate, Field, FieldSums, Finish, Op, Purpose, Radius};
+use super::op::{Op, Purpose};
 use super::options::{Fusion, Guard, Options};
 use super::registers::Registers;
 use super::step::Step;

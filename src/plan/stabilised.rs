@@ -1,7 +1,8 @@
 //! Plans for stabilised methods: three-term recurrences, so that a stage needs the
 //! point before it and one register, whatever the number of stages is.
 
-use super::op::{Estimate, Finish, Makes, Op, Purpose};
+use super::ending::{Estimate, Finish, Makes};
+use super::op::{Op, Purpose};
 use super::passes::Shape;
 use super::registers::{Registers, Weights};
 use super::step::Step;
