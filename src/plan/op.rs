@@ -173,7 +173,7 @@ impl<V: Copy> Op<V> {
     }
 
     /// The state besides vectors and D.
-    fn state(&self, ingredients: &Ingredients) -> Vec<(What<V>, Use)> {
+    fn state(&self, ingredients: &Ingredients) -> Vec<(What, Use)> {
         let mean = (ingredients.momentum != Momentum::None).then_some((What::Momentum, Use::BOTH));
         let partials = |leaves: bool| leaves.then_some((What::Partials, Use::WRITE));
         let control = Some((What::Control, Use::READ));

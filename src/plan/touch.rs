@@ -6,9 +6,9 @@ use crate::ingredients::{Ingredients, Preconditioner};
 
 /// A memory that operations read and write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum What<V = Operand> {
+pub enum What {
     /// One of the plan's vectors.
-    Vector(V),
+    Vector(Operand),
     /// The state of the preconditioner, all its vectors where it is written, and the last,
     /// which D is made of, where it is only read.
     Second,
@@ -71,8 +71,8 @@ impl Use {
 
 /// One memory that an operation reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Touch<V = Operand> {
-    pub what: What<V>,
+pub struct Touch {
+    pub what: What,
     pub by: Use,
 }
 
