@@ -59,7 +59,7 @@ pub(super) fn touches<'s>(op: &Op, plan: &Plan, state: &'s State) -> Vec<Touch<'
                 let of = |half: usize| (0..kinds).map(move |kind| kind * halves + half);
                 let (reads, writes) = match by.writes {
                     true => (of(0).collect(), of(halves - 1).collect()),
-                    false => (of(halves - 1).last().into_iter().collect(), vec![]),
+                    false => (of(halves - 1).next_back().into_iter().collect(), vec![]),
                 };
                 Touch { width: kinds * halves, ..Touch::new(&state.second, reads, writes) }
             }
