@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::hosted::Handed;
+use super::ledger::{Ledger, Terms};
 use super::{Optimizer, OptimizerError, Pace, Requirements, Variant};
 use crate::device::Gpu;
 use crate::device::timer::Timer;
@@ -22,6 +22,7 @@ use crate::plan::{Fusion, Guard, Options, Plan, WEBGPU_BINDINGS};
 use crate::recorder::Recorder;
 use crate::reports::Reports;
 use crate::state::{RING, State};
+use crate::tableau::Stages;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -437,6 +438,15 @@ impl Builder {
         settings.clip = ingredients.clip.unwrap_or(0.0) as f32;
         // The first chunk takes up first_h.
         settings.restart = 1;
+        let paced = match &method {
+            Method::Stabilised(stabilised) => {
+                let automatic = matches!(stabilised.stages(), Stages::Auto { .. });
+                automatic || (estimates && ingredients.adaptive.is_some())
+            }
+            _ => false,
+        };
+        let terms = Terms { paced, opening: !plan.opening().is_empty() };
+        let ledger = Ledger::new(terms, automatic || estimates || ingredients.adaptive.is_none());
         let optimizer = Optimizer {
             gpu: gpu.clone(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -452,17 +462,8 @@ impl Builder {
             step_size,
             per_submit: if pace == Pace::Wait { 1 } else { per_submit },
             pace,
-            opens: automatic || estimates || ingredients.adaptive.is_none(),
-            opening: false,
-            since_radius: 0,
-            refused_then: 0,
-            recorded: 0,
-            settled: None,
+            ledger,
             in_flight: VecDeque::new(),
-            end: None,
-            driven: false,
-            landed: None,
-            handed: Handed::default(),
             pacer: Pacer::new(),
             timer: Timer::new(gpu)?,
         };

@@ -1,11 +1,9 @@
 //! Attempts in somebody else's encoder: recorded, never submitted, never waited for.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::stages::ATTEMPTS_PER_RADIUS;
+use super::ledger::Entry;
 use super::{Optimizer, OptimizerError};
 use crate::device::waiting::now;
 use crate::error::Error;
@@ -27,7 +25,7 @@ pub(super) struct Recording {
 
 /// The attempts that were recorded.
 pub(super) struct Recorded {
-    pub(super) attempts: u32,
+    pub(super) entry: Entry,
     pub(super) copy: Option<OnItsWay>,
     /// The error that kept it from being more.
     pub(super) result: Result<(), SourceError>,
@@ -60,72 +58,6 @@ impl Deadline {
     #[cfg(target_arch = "wasm32")]
     pub(super) fn is_over(self) -> bool {
         false
-    }
-}
-
-/// Attempts in encoders of the host: some wait for its submit, some never had one.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Handed {
-    counts: Arc<Counts>,
-    /// Abandoned ones that were taken notice of.
-    noticed: u32,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    outstanding: AtomicU32,
-    abandoned: AtomicU32,
-}
-
-/// Goes with an encoder; dropped with it, or after its submit.
-struct Slip {
-    counts: Arc<Counts>,
-    attempts: u32,
-    done: bool,
-}
-
-impl Handed {
-    fn hand(&self, encoder: &wgpu::CommandEncoder, attempts: u32) {
-        self.counts.outstanding.fetch_add(attempts, Ordering::AcqRel);
-        let slip = Slip { counts: self.counts.clone(), attempts, done: false };
-        encoder.on_submitted_work_done(move || slip.hand_in());
-    }
-
-    /// Attempts whose encoder is neither dropped nor done.
-    pub(super) fn outstanding(&self) -> u32 {
-        self.counts.outstanding.load(Ordering::Acquire)
-    }
-
-    /// Attempts whose encoder was dropped without a submit.
-    pub(super) fn abandoned(&self) -> u32 {
-        self.counts.abandoned.load(Ordering::Acquire)
-    }
-
-    /// Tells whether there are more of those than at the last call.
-    fn newly_abandoned(&mut self) -> bool {
-        let abandoned = self.abandoned();
-        std::mem::replace(&mut self.noticed, abandoned) != abandoned
-    }
-
-    /// The count of attempts was put right.
-    pub(super) fn forget(&mut self) {
-        self.counts.abandoned.store(0, Ordering::Release);
-        self.noticed = 0;
-    }
-}
-
-impl Slip {
-    fn hand_in(mut self) {
-        self.done = true;
-    }
-}
-
-impl Drop for Slip {
-    fn drop(&mut self) {
-        if !self.done {
-            self.counts.abandoned.fetch_add(self.attempts, Ordering::AcqRel);
-        }
-        self.counts.outstanding.fetch_sub(self.attempts, Ordering::AcqRel);
     }
 }
 
@@ -268,21 +200,18 @@ impl Optimizer {
         // Copies that are here: they tell of the first attempt, and of a lost device.
         self.reports.collect()?;
         self.end_drive();
-        if self.handed.newly_abandoned() {
-            // A renewal of ρ may have been among them.
-            self.since_radius = ATTEMPTS_PER_RADIUS;
-        }
+        self.ledger.notice_abandoned();
         let scope = self.gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
         let recorded = self.record_attempts(encoder, source, recording);
         // What an encoder refuses at once is known at once, except in a browser.
         if let Some(Some(error)) = now(scope.pop()) {
             return Err(OptimizerError::Encoder { reason: one_line(&error.to_string()) }.into());
         }
-        let Recorded { attempts, result, .. } = recorded?;
-        self.recorded = self.recorded.wrapping_add(attempts);
-        self.handed.hand(encoder, attempts);
+        let Recorded { entry, result, .. } = recorded?;
+        let slip = self.ledger.handed_out(entry);
+        encoder.on_submitted_work_done(move || slip.hand_in());
         result?;
-        Ok(attempts)
+        Ok(entry.attempts())
     }
 }
 

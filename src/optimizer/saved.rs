@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot_channel};
 use serde::{Deserialize, Serialize};
 
+use super::ledger::Kept;
 use super::{Builder, Optimizer};
 use crate::device::traversal::Traversal;
 use crate::device::waiting::Waiting;
@@ -19,7 +20,7 @@ use crate::kernels::settings::Settings;
 use crate::layout::{ALIGNMENT, ParamLayout};
 use crate::method::Method;
 use crate::plan::{Op, Plan, Slot};
-use crate::reports::{Counts, Progress, widen};
+use crate::reports::{Counts, Progress};
 
 /// A vector that stays from attempt to attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -296,7 +297,7 @@ impl Optimizer {
     /// Copies the state out, behind everything submitted so far. Does not wait, but where
     /// `run` too would: for the submit before the last of a method whose stages vary.
     pub(crate) async fn capture(&mut self, waiting: Waiting) -> Result<Captured, Error> {
-        if self.paced() {
+        if self.ledger.paced() {
             self.settle(1, waiting).await?;
         }
         let shelf = Shelf::of(self.plan(), &self.walk);
@@ -336,21 +337,23 @@ impl Optimizer {
             );
         }
         let settings = &self.settings;
+        let Kept { opens, since_radius, refused_then } = self.ledger.kept();
         Ok(Captured {
             gpu: self.gpu.clone(),
             given: self.given.clone(),
             layout: self.layout.clone(),
-            settled: self.settled,
+            settled: self.ledger.settled_block(),
             host: Host {
                 counts: Counts::default(),
                 restart: settings.restart,
                 first_h: settings.first_h,
-                end: Settings::split(self.end),
-                opens: self.opens,
-                since_radius: self.since_radius,
-                refused_then: self.refused_then,
+                end: Settings::split(self.ledger.end()),
+                opens,
+                since_radius,
+                refused_then,
                 stages: self.stages(),
-                under_way: self.paced() && self.in_flight.back().is_some_and(|f| f.copy.is_some()),
+                under_way: self.ledger.paced()
+                    && self.in_flight.back().is_some_and(|f| f.copy.is_some()),
             },
             near: self.reports.progress(),
             shelf,
@@ -364,7 +367,7 @@ impl Optimizer {
 
     /// Attempts asked for so far, those on their way among them.
     pub(crate) fn attempts_asked(&self) -> u64 {
-        widen(self.recorded, self.reports.progress().attempts)
+        self.ledger.asked(&self.reports.progress())
     }
 
     /// The number of attempts that `run` puts into a submit.
@@ -375,14 +378,15 @@ impl Optimizer {
     /// Gives what the host knows of an optimizer that begins, with a control block whose last
     /// restart was this one.
     pub(crate) fn fresh_host(&self, restart: u32) -> Host {
+        let Kept { opens, since_radius, refused_then } = self.ledger.fresh();
         Host {
             counts: Counts::default(),
             restart: restart.wrapping_add(1),
             first_h: self.settings.first_h,
-            end: Settings::split(self.end),
-            opens: self.opens,
-            since_radius: 0,
-            refused_then: 0,
+            end: Settings::split(self.ledger.end()),
+            opens,
+            since_radius,
+            refused_then,
             stages: self.stages(),
             under_way: false,
         }
@@ -424,13 +428,11 @@ impl Optimizer {
         self.settings.first_h = host.first_h;
         [self.settings.end_high, self.settings.end_low] = host.end;
         let end = self.settings.end();
-        self.end = (end < f64::from(f32::MAX)).then_some(end);
+        self.ledger.set_end((end < f64::from(f32::MAX)).then_some(end));
         self.write_settings();
-        self.opens = host.opens;
-        self.since_radius = host.since_radius;
-        self.refused_then = host.refused_then;
-        self.recorded = control.attempts;
-        self.settled = settled;
+        let &Host { opens, since_radius, refused_then, .. } = host;
+        let kept = Kept { opens, since_radius, refused_then };
+        self.ledger.take_up(kept, control.attempts, settled);
         self.reports.take_up(&control, &counts);
         if host.under_way {
             // Stands in for the submit that was under way; it leaves the same control block.

@@ -15,9 +15,6 @@ use crate::tableau::{Stabilised, Stages};
 /// be right for so long.
 const GRADIENTS_PER_SUBMIT: u32 = 64;
 
-/// Attempts from one estimate of ρ to the next.
-pub(super) const ATTEMPTS_PER_RADIUS: u32 = 25;
-
 /// Numbers of stages that stay recorded.
 const VARIANTS: usize = 16;
 
@@ -82,14 +79,6 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Tells whether a submit depends on what became of the one before the last.
-    pub(super) fn paced(&self) -> bool {
-        let Method::Stabilised(stabilised) = &self.method else { return false };
-        let automatic = matches!(stabilised.stages(), Stages::Auto { .. });
-        let estimated = !self.plan().renewing().is_empty();
-        automatic || (estimated && self.plan().ingredients().adaptive.is_some())
-    }
-
     /// Readies the next submit: waits for the one before the last, and chooses the
     /// number of stages by what it left.
     pub(super) async fn choose_stages(
@@ -97,10 +86,10 @@ impl Optimizer {
         source: &mut impl GradientSource,
         waiting: Waiting,
     ) -> Result<(), Error> {
-        if !self.paced() {
+        if !self.ledger.paced() {
             return Ok(());
         }
-        if self.opens && !self.plan().opening().is_empty() && self.settled.is_none() {
+        if self.ledger.opens_alone() {
             // Nothing is known yet: the opening by itself.
             self.submit(source, 0)?;
             self.settle(0, waiting).await?;
@@ -108,11 +97,8 @@ impl Optimizer {
             self.settle(1, waiting).await?;
         }
         let Method::Stabilised(stabilised) = &self.method else { return Ok(()) };
-        let control = self.settled.unwrap_or_default();
-        if control.refused != self.refused_then {
-            self.refused_then = control.refused;
-            self.since_radius = ATTEMPTS_PER_RADIUS;
-        }
+        self.ledger.notice_refused();
+        let control = self.ledger.settled();
         let Stages::Auto { most } = stabilised.stages() else { return Ok(()) };
         let family = stabilised.family();
         let ingredients = self.plan().ingredients();
@@ -121,15 +107,14 @@ impl Optimizer {
             SpectralRadius::Estimated => ENLARGED * f64::from(control.radius),
         };
         // Where the next submit begins, if what is under way is accepted.
-        // A source that submits by itself and then panics leaves attempts that the device
-        // counts and the host does not.
-        let recorded = self.recorded.wrapping_sub(self.handed.abandoned());
-        let under_way = (recorded.wrapping_sub(control.attempts) as i32).max(0) as u32;
-        let next = u64::from(control.accepted) + u64::from(under_way);
+        let next = u64::from(control.accepted) + u64::from(self.ledger.under_way(&control));
         let steps = next..next + u64::from(self.attempts_per_submit());
         let h = if ingredients.adaptive.is_some() {
-            let known = self.settled.is_some();
-            f64::from(if known { control.next_h } else { self.settings.first_h })
+            f64::from(if self.ledger.has_settled() {
+                control.next_h
+            } else {
+                self.settings.first_h
+            })
         } else if ingredients.rule.is_some() && control.wanted_h > 0.0 {
             f64::from(control.wanted_h)
         } else {
@@ -146,7 +131,7 @@ impl Optimizer {
 
     /// Attempts in a submit.
     pub(super) fn attempts_per_submit(&self) -> u32 {
-        match self.paced() {
+        match self.ledger.paced() {
             true => (GRADIENTS_PER_SUBMIT / self.plan().evaluations()).clamp(1, self.per_submit),
             false => self.per_submit,
         }
