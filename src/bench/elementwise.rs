@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::touches::Touch;
-use super::{Launch, Work};
+use super::work::{Launch, Work};
 use crate::device::Gpu;
 use crate::device::kernel::{BF16_WGSL, F16_WGSL};
 use crate::device::traversal::Traversal;

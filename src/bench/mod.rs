@@ -23,126 +23,51 @@
 //! # Ok::<(), kutta::Error>(())
 //! ```
 
+mod accepted;
+mod ceilings;
+mod check;
 mod elementwise;
 pub(crate) mod error;
+mod kernels;
+mod numbers;
+mod room;
+mod set;
 #[cfg(test)]
 mod tests;
 mod touches;
+mod work;
 
-pub use error::BenchError;
-
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
-
-use crate::device::Gpu;
-use crate::device::GpuError;
 use crate::device::commands::Commands;
 use crate::device::traversal::Traversal;
 use crate::device::vector::Vector;
+use crate::device::{Gpu, GpuError};
 use crate::error::Error;
-use crate::format::Storage;
-use crate::ingredients::{Adaptive, Ingredients, Momentum, Preconditioner, Rule, StepSize};
+use crate::ingredients::Ingredients;
 use crate::kernels::control::Control;
 use crate::kernels::padding::Gaps;
-use crate::kernels::settings::Settings;
-use crate::kernels::verdict::{ACCEPTED, REFUSED, Record, SKIPPED};
+use crate::kernels::verdict::{ACCEPTED, Record};
 use crate::layout::ALIGNMENT;
 use crate::method::Method;
-use crate::plan::{Fusion, Name, Op, Operand, Options, Plan, Purpose, Slot, Use, What};
-use crate::recorder::{Context, Dispatch, Recorder, most_storage_buffers};
-use crate::reference::replay::{Replay, replays};
+use crate::plan::{Options, Plan};
+use crate::recorder::{Context, Recorder};
 use crate::source::{Evaluation, GradientSource, SourceError};
-use crate::state::{RING, Sizes, State};
+use crate::state::{RING, State};
+use accepted::{settings, tame};
+pub use ceilings::{Ceiling, Ceilings};
+pub use check::Checked;
+#[cfg(test)]
 pub(crate) use elementwise::compile;
-use elementwise::{Elementwise, Value, most_elements};
-use touches::{Touch, apart, moments, touches};
+use elementwise::{Elementwise, most_elements};
+pub use error::BenchError;
+pub use kernels::Kernel;
+use kernels::{evaluates, moving, splits_ingredients};
+use numbers::{POOL, THETA, upload, value};
+use room::{check_length, check_limits, check_memory};
+use set::Set;
+pub use work::Work;
 
-/// h of the attempts, where no rule chooses it: large enough that an increment shows.
-const H: f64 = 0.25;
 /// Attempts that [`Bench::endurance`] tries.
 const MOST_ATTEMPTS: u32 = 100;
-/// Elements replayed at once, at least.
-const WINDOW: usize = 1 << 20;
-
-/// Dispatches that belong together.
-#[derive(Clone, Debug, Default)]
-pub struct Work {
-    launches: Vec<Launch>,
-}
-
-#[derive(Clone, Debug)]
-struct Launch {
-    pipeline: wgpu::ComputePipeline,
-    bind_group: wgpu::BindGroup,
-    groups: [u32; 3],
-}
-
-impl Work {
-    /// Records the dispatches, in order.
-    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        for Launch { pipeline, bind_group, groups: [x, y, z] } in &self.launches {
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, bind_group, &[]);
-            pass.dispatch_workgroups(*x, *y, *z);
-        }
-    }
-
-    /// Dispatches recorded.
-    pub fn dispatches(&self) -> usize {
-        self.launches.len()
-    }
-
-    fn extend(&mut self, other: &Self) {
-        self.launches.extend(other.launches.iter().cloned());
-    }
-}
-
-impl From<&Dispatch> for Launch {
-    fn from(dispatch: &Dispatch) -> Self {
-        Self {
-            pipeline: dispatch.pipeline.clone(),
-            bind_group: dispatch.bind_group.clone(),
-            groups: [dispatch.groups, 1, 1],
-        }
-    }
-}
-
-impl<'d> FromIterator<&'d Dispatch> for Work {
-    fn from_iter<I: IntoIterator<Item = &'d Dispatch>>(dispatches: I) -> Self {
-        Self { launches: dispatches.into_iter().map(Launch::from).collect() }
-    }
-}
-
-/// One kernel of a plan: what it does, and the words per parameter it moves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kernel {
-    pub label: String,
-    pub reads: usize,
-    pub writes: usize,
-    /// Bytes per parameter, both ways: four a word, or two where it is stored narrow.
-    pub bytes: usize,
-}
-
-impl Kernel {
-    /// Words per parameter read and written.
-    pub fn words(&self) -> usize {
-        self.reads + self.writes
-    }
-}
-
-/// The findings of [`Bench::check`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Checked {
-    /// Values compared, over all vectors.
-    pub elements: u64,
-    /// The largest |found − expected| / max(1, all |expected|), by vectors.
-    pub worst: f64,
-}
-
-/// Largest error of an element: some rounding errors of f32, and far less than any
-/// coefficient that is off.
-const TOLERANCE: f64 = 2e-5;
-
 /// One plan on vectors of n elements, in one or more sets of buffers, whose
 /// gradients are random numbers of size 0.5 to 1.5 that depend on their index alone.
 ///
@@ -160,28 +85,6 @@ pub struct Bench {
     words: usize,
     sets: Vec<Set>,
     recorder: Recorder,
-}
-
-/// One set of buffers, and what runs on it.
-#[derive(Debug)]
-struct Set {
-    state: State,
-    begin: Work,
-    /// The work before the first attempt, with gradients.
-    opening: Work,
-    /// An attempt with the gradients that a source would write.
-    attempt: Work,
-    /// An attempt of kutta's own kernels alone.
-    step: Work,
-    /// Per parameter, that a step moves.
-    words: usize,
-    /// The vectors between kernels that compute one thing each.
-    _between: Vec<Vector>,
-    /// θ and the gradients, where an attempt expects them, and moments of one.
-    fresh: Work,
-    /// Kernels' work, by the numbers of [`Bench::kernels`].
-    own: Vec<Work>,
-    bare: Vec<Work>,
 }
 
 impl Bench {
@@ -204,10 +107,7 @@ impl Bench {
     }
 
     fn of(gpu: &Gpu, method: &Method, plan: Plan, n: usize, sets: usize) -> Result<Self, Error> {
-        let most = u32::MAX as usize;
-        if n == 0 || n > most {
-            return Err(BenchError::Length { found: n, most }.into());
-        }
+        check_length(n)?;
         check_memory(gpu, n, sets, Self::bytes(&plan, n, sets))?;
         let walk = Traversal::new(n, gpu.is_software());
         let settings = settings(&plan, method, &walk, n);
@@ -230,19 +130,7 @@ impl Bench {
         }
         let recorder = first.unwrap_or_else(|| unreachable!("there is at least one set"));
         let state = &made[0].state;
-        let kernels = moving(&plan).map(|op| {
-            let touched = touches(op, &plan, state);
-            let count = |of: fn(&Touch) -> usize| touched.iter().map(of).sum();
-            Kernel {
-                label: op.label(),
-                reads: count(|touch| touch.reads.len()),
-                writes: count(|touch| touch.writes.len()),
-                bytes: count(|touch| {
-                    (touch.reads.len() + touch.writes.len()) * touch.vector.storage().bytes()
-                }),
-            }
-        });
-        let kernels = kernels.collect();
+        let kernels = moving(&plan).map(|op| Kernel::of(op, &plan, state)).collect();
         let bench = Self {
             gpu: gpu.clone(),
             method: method.clone(),
@@ -423,216 +311,10 @@ impl Bench {
         Ok(bytemuck::pod_read_unaligned(&bytes))
     }
 
-    /// Poisons every vector, makes one attempt on the first set, and compares every
-    /// element that a kernel wrote with [`Replay`]. To be called before any other
-    /// attempt. Waits.
-    ///
-    /// # Errors
-    /// [`BenchError::Differs`] for the first element that is off,
-    /// [`BenchError::NotAccepted`], or a lost device.
-    pub fn check(&self) -> Result<Checked, Error> {
-        let Set { state, begin, attempt, .. } = &self.sets[0];
-        for vector in state.vectors.iter().skip(1) {
-            poison(&self.gpu, vector)?;
-        }
-        self.submit(|pass| {
-            begin.record(pass);
-            attempt.record(pass);
-        });
-        let bytes = 0..size_of::<Record>() as u64;
-        let bytes = pollster::block_on(self.gpu.read_buffer(&state.ring, bytes))?;
-        let record: Record = bytemuck::pod_read_unaligned(&bytes);
-        if record.verdict != ACCEPTED {
-            let [accepted, skipped, refused] =
-                [ACCEPTED, SKIPPED, REFUSED].map(|v| u32::from(record.verdict == v));
-            let error = BenchError::NotAccepted { attempts: 1, accepted, skipped, refused };
-            return Err(error.into());
-        }
-        let mut checked = Checked { elements: 0, worst: 0.0 };
-        let window = WINDOW.max(self.walk.least_chunk());
-        for start in (0..self.n).step_by(window) {
-            let range = start..self.n.min(start + window);
-            self.compare(range, f64::from(record.h), &mut checked)?;
-        }
-        Ok(checked)
-    }
-
-    /// One window of the vectors after an attempt against its replay.
-    fn compare(&self, range: Range<usize>, h: f64, checked: &mut Checked) -> Result<(), Error> {
-        let (plan, state) = (&self.plan, &self.sets[0].state);
-        let theta: Vec<f64> = range.clone().map(|i| f64::from(value(THETA, i))).collect();
-        let mut replay = Replay::new(plan, &theta);
-        let stages = stage_evaluations(plan);
-        let attempt = replay.attempt(h, &mut |stage, _| {
-            let (from, storage) = stages.get(&(stage as u32)).copied().unwrap_or_default();
-            let value = |i| f64::from(stored(value(POOL, from * ALIGNMENT + i), storage));
-            range.clone().map(value).collect()
-        })?;
-        if !attempt.accepted {
-            let error =
-                BenchError::NotAccepted { attempts: 1, accepted: 0, skipped: 0, refused: 1 };
-            return Err(error.into());
-        }
-        let mut same = |what: &str, found: &[f32], expected: &mut dyn Iterator<Item = f64>| {
-            let expected: Vec<f64> = expected.collect();
-            // What is added up is as large as the largest, and so is what is rounded.
-            let scale = expected.iter().fold(1.0, |most, x| x.abs().max(most));
-            for (i, (&found, &expected)) in found.iter().zip(&expected).enumerate() {
-                let error = (f64::from(found) - expected).abs() / scale;
-                // What is no number is no match.
-                if error.is_nan() || error > TOLERANCE {
-                    let (method, what) = (plan.method().to_owned(), what.to_owned());
-                    let index = range.start + i;
-                    return Err(BenchError::Differs { method, what, index, found, expected });
-                }
-                checked.elements += 1;
-                checked.worst = checked.worst.max(error);
-            }
-            Ok(())
-        };
-        for (slot, name) in replayed(plan) {
-            let found = state.vectors[slot].read_range(&self.gpu, range.clone())?;
-            let expected = &mut replay.slot(slot).iter().copied();
-            same(&format!("{name} in buffer {slot}"), &found, expected)?;
-        }
-        if plan.ingredients().average.is_some() {
-            let beta = plan.ingredients().average.unwrap_or(0.0);
-            let found = state.average.read_range(&self.gpu, range.clone())?;
-            let both = theta.iter().zip(replay.theta());
-            same("the average", &found, &mut both.map(|(a, b)| beta * a + (1.0 - beta) * b))?;
-        }
-        let kinds = plan.ingredients().preconditioner.vectors();
-        let (width, halves) = (plan.state_width(), plan.state_halves());
-        for kind in 0..kinds {
-            let grouped = plan.ingredients().grouped;
-            let part = kind * halves + (halves - 1);
-            let found = self.interleaved(&state.second, width, grouped, part, &range)?;
-            let expected = &mut replay.second(halves - 1).iter().map(|both| both[kind]);
-            same("the preconditioner's state", &found, expected)?;
-        }
-        let halves = plan.mean_halves();
-        if halves > 0 {
-            let found = self.interleaved(&state.mean, halves, false, halves - 1, &range)?;
-            let expected = &mut replay.mean(halves - 1).iter().copied();
-            same("the momentum", &found, expected)?;
-        }
-        Ok(())
-    }
-
-    /// One of the vectors that lie interleaved by spans in a buffer.
-    fn interleaved(
-        &self,
-        vector: &Vector,
-        width: usize,
-        grouped: bool,
-        part: usize,
-        range: &Range<usize>,
-    ) -> Result<Vec<f32>, GpuError> {
-        let span = self.walk.least_chunk();
-        let stride = width * span + if grouped { span / 16 } else { 0 };
-        let mut values = Vec::with_capacity(range.len());
-        for start in range.clone().step_by(span) {
-            let first = start / span * stride + part * span;
-            let len = span.min(range.end - start);
-            values.extend(vector.read_range(&self.gpu, first..first + len)?);
-        }
-        Ok(values)
-    }
-
     fn submit(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) {
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         record(&mut encoder.begin_compute_pass(&Default::default()));
         self.gpu.queue().submit([encoder.finish()]);
-    }
-}
-
-impl Set {
-    fn new(
-        elementwise: &mut Elementwise,
-        plan: &Plan,
-        state: State,
-        recorder: &Recorder,
-        pool: &Vector,
-    ) -> Result<Self, Error> {
-        let (gpu, walk) = (elementwise.gpu.clone(), elementwise.walk);
-        let begin = std::iter::once(recorder.begin_dispatch()).collect();
-        let loss = gives_loss(plan).then(|| loss_of_one(&gpu, &state));
-        let mut given = 0;
-        let theta = vec![Touch::read(pool), Touch::write(&state.vectors[0])];
-        // θ grows with gradients that are sums which hold it.
-        let mut fresh = elementwise.work(theta, Value::Sum, &state);
-        // And so do its moments, which what is out of range would not leave for long.
-        let moments = moments(plan, &state);
-        if !moments.is_empty() {
-            fresh.extend(&elementwise.work(moments, Value::Sum, &state));
-        }
-        // Everything an attempt does, where a source's part writes from the pool.
-        let mut whole = |ops: &[Op], keep: bool| -> Result<Work, Error> {
-            let mut work = Work::default();
-            let own = Recorder::by_operation(&gpu, plan, &state, walk, ops)?;
-            for (op, own) in ops.iter().zip(&own) {
-                work.extend(&own.iter().collect());
-                let Op::Evaluate { gradient, adds, purpose, .. } = op else { continue };
-                let from = Touch { first: given * ALIGNMENT, ..Touch::read(pool) };
-                let into = &state.vectors[gradient.slot];
-                let into = if *adds { Touch::both(into) } else { Touch::write(into) };
-                let gives = elementwise.work(vec![from, into], Value::Sum, &state);
-                given += 1;
-                work.extend(&gives);
-                if keep && !*adds {
-                    fresh.extend(&gives);
-                }
-                if let Some(loss) = loss.as_ref().filter(|_| *purpose == Purpose::Stage(1)) {
-                    work.extend(loss);
-                }
-            }
-            Ok(work)
-        };
-        let attempt = whole(plan.ops(), true)?;
-        let opening = whole(plan.opening(), false)?;
-        let mut step = loss.unwrap_or_default();
-        let mut words = plan.words_guarded();
-        let mut between = vec![];
-        if splits_ingredients(plan) {
-            for _ in 0..2 {
-                between.push(Vector::zeros(&gpu, "between kernels", pool.len())?);
-            }
-            let own = Recorder::by_operation(&gpu, plan, &state, walk, plan.ops())?;
-            for (op, own) in plan.ops().iter().zip(&own) {
-                match apart(op, plan, &state, [&between[0], &between[1]]) {
-                    None => step.extend(&own.iter().collect()),
-                    Some(parts) => {
-                        words -= op.words(plan.ingredients());
-                        for part in parts {
-                            let moved = |touch: &Touch| touch.reads.len() + touch.writes.len();
-                            words += part.iter().map(moved).sum::<usize>();
-                            step.extend(&elementwise.work(part, Value::Bounded, &state));
-                        }
-                    }
-                }
-            }
-        } else {
-            step.extend(&recorder.attempt_dispatches().into_iter().collect());
-        }
-        let ops: Vec<Op> = moving(plan).cloned().collect();
-        let own = Recorder::by_operation(&gpu, plan, &state, walk, &ops)?;
-        let own = own.iter().map(|dispatches| dispatches.iter().collect()).collect();
-        let bare = ops
-            .iter()
-            .map(|op| elementwise.work(touches(op, plan, &state), Value::Largest, &state))
-            .collect();
-        Ok(Self {
-            state,
-            begin,
-            opening,
-            attempt,
-            step,
-            words,
-            _between: between,
-            fresh,
-            own,
-            bare,
-        })
     }
 }
 
@@ -652,289 +334,4 @@ impl GradientSource for Silent {
     fn products(&self) -> bool {
         true
     }
-}
-
-/// Vectors that a copy, a read and a write of n elements run on: what a device
-/// gives at most.
-#[derive(Debug)]
-pub struct Ceilings {
-    sets: Vec<[Work; 3]>,
-}
-
-/// One of the three.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ceiling {
-    /// y = x, in vec4s: two words.
-    Copy,
-    /// Reads x and writes nothing: one word.
-    Read,
-    /// Writes y and reads nothing: one word.
-    Write,
-}
-
-impl Ceiling {
-    pub const ALL: [Self; 3] = [Self::Copy, Self::Read, Self::Write];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Copy => "copy",
-            Self::Read => "read",
-            Self::Write => "write",
-        }
-    }
-
-    /// Words per element.
-    pub fn words(self) -> usize {
-        match self {
-            Self::Copy => 2,
-            Self::Read | Self::Write => 1,
-        }
-    }
-}
-
-impl Ceilings {
-    /// Two vectors in each of the `sets`.
-    ///
-    /// # Errors
-    /// No elements, or a device too small.
-    pub fn new(gpu: &Gpu, n: usize, sets: usize) -> Result<Self, Error> {
-        let most = u32::MAX as usize;
-        if n == 0 || n > most {
-            return Err(BenchError::Length { found: n, most }.into());
-        }
-        let walk = Traversal::new(n, gpu.is_software());
-        check_memory(gpu, n, sets, Self::bytes(n, sets))?;
-        let mut elementwise = Elementwise::new(gpu, walk, gpu.binding_elements());
-        let elsewhere = Vector::zeros(gpu, "elsewhere", ALIGNMENT)?;
-        let mut made = Vec::new();
-        for _ in 0..sets.max(1) {
-            let x = Vector::zeros(gpu, "source of a copy", n)?;
-            let y = Vector::zeros(gpu, "target of a copy", n)?;
-            upload(gpu, &x, &|i| value(THETA, i))?;
-            let mut work = |touches| elementwise.dispatches(touches, Value::Largest, &elsewhere);
-            made.push([
-                work(vec![Touch::read(&x), Touch::write(&y)]),
-                work(vec![Touch::read(&x)]),
-                work(vec![Touch::write(&y)]),
-            ]);
-        }
-        Ok(Self { sets: made })
-    }
-
-    /// Bytes on the device.
-    pub fn bytes(n: usize, sets: usize) -> u64 {
-        (2 * Vector::bytes(n)).saturating_mul(sets as u64)
-    }
-
-    pub fn sets(&self) -> usize {
-        self.sets.len()
-    }
-
-    /// The dispatches of one of them on a set; sets are taken in turn.
-    pub fn work(&self, set: usize, ceiling: Ceiling) -> &Work {
-        &self.sets[set % self.sets.len()][ceiling as usize]
-    }
-}
-
-/// Tells whether there is room for so many sets, where that is known.
-/// Refuses what the device's limits do not allow, before anything is allocated.
-fn check_limits(
-    gpu: &Gpu,
-    plan: &Plan,
-    walk: &Traversal,
-    n: usize,
-    pool: usize,
-) -> Result<(), Error> {
-    let sizes = Sizes::of(plan, walk, n);
-    gpu.check_limits("the bench", sizes.least)?;
-    let (needed, found) = (most_storage_buffers(plan).into(), gpu.storage_bindings().into());
-    if needed > found {
-        let (what, limit) = ("the plan".into(), "max_storage_buffers_per_shader_stage");
-        return Err(GpuError::LimitTooSmall { what, limit, needed, found }.into());
-    }
-    let pool = [("random gradients", Vector::bytes(pool))];
-    for (what, bytes) in sizes.buffers().into_iter().chain(pool) {
-        gpu.check_buffer(what, bytes)?;
-    }
-    Ok(())
-}
-
-fn check_memory(gpu: &Gpu, n: usize, sets: usize, needed: u64) -> Result<(), Error> {
-    match gpu.available_memory() {
-        Some(available) if needed > available => {
-            Err(BenchError::Memory { n, sets, needed, available }.into())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Tames ingredients so that every attempt is accepted.
-fn tame(ingredients: &Ingredients) -> Ingredients {
-    let adaptive = ingredients.adaptive.map(|adaptive| Adaptive {
-        rtol: 1.0,
-        atol: 1e6,
-        h_min: 1e-30,
-        h_max: H,
-        ..adaptive
-    });
-    let clip = ingredients.clip.map(|_| f64::from(f32::MAX));
-    Ingredients { adaptive, clip, ..*ingredients }
-}
-
-fn settings(plan: &Plan, method: &Method, walk: &Traversal, n: usize) -> Settings {
-    let ingredients = plan.ingredients();
-    let mut settings = Settings {
-        accepted_limit: u32::MAX,
-        stages: plan.evaluations(),
-        partials: walk.partials() as u32,
-        ring: RING,
-        log_second: ingredients.log_second() as f32,
-        log_mean: ingredients.log_mean() as f32,
-        count: n as f32,
-        clip: ingredients.clip.unwrap_or(0.0) as f32,
-        first_h: H as f32,
-        restart: 1,
-        ..Settings::default()
-    };
-    settings.set_end(None);
-    settings.set_step_size(&StepSize::constant(H as f32));
-    if let Some(adaptive) = &ingredients.adaptive {
-        settings.set_adaptive(adaptive, plan.error_order());
-    }
-    if let Some(rule) = &ingredients.rule {
-        settings.set_rule(rule, method.tableau().a(1, 0));
-        settings.first_h = rule.at_curvature(0.0) as f32;
-    }
-    settings
-}
-
-/// Tells whether ingredients are made of kernels that compute one thing each.
-fn splits_ingredients(plan: &Plan) -> bool {
-    let Ingredients { preconditioner, momentum, grouped, adaptive, .. } = *plan.ingredients();
-    let some = preconditioner != Preconditioner::None || momentum != Momentum::None;
-    // The verdict on an error needs one that is computed.
-    let plain = !grouped && adaptive.is_none();
-    plan.options().fusion == Fusion::None && some && plain
-}
-
-fn evaluates(op: &Op) -> bool {
-    matches!(op, Op::Evaluate { .. })
-}
-
-/// Gives by stage the place of its evaluation among all of an attempt, and how its gradient
-/// is stored.
-fn stage_evaluations(plan: &Plan) -> HashMap<u32, (usize, Storage)> {
-    let packed = |into: Operand, at: usize| match plan.ops().get(at + 1) {
-        Some(Op::Pack { from, to }) if *from == into => to.storage,
-        _ => into.storage,
-    };
-    let evaluations = plan.ops().iter().enumerate().filter_map(|(at, op)| match op {
-        Op::Evaluate { purpose, gradient, .. } => Some((*purpose, packed(*gradient, at))),
-        _ => None,
-    });
-    let stage = |(i, (purpose, storage))| match purpose {
-        Purpose::Stage(stage) => Some((stage, (i, storage))),
-        _ => None,
-    };
-    evaluations.enumerate().filter_map(stage).collect()
-}
-
-/// x as it is read back.
-fn stored(x: f32, storage: Storage) -> f32 {
-    match storage {
-        Storage::F32 => x,
-        Storage::F16 => half::f16::from_f32(x).to_f32(),
-        Storage::Bf16 => half::bf16::from_f32(x).to_f32(),
-    }
-}
-
-/// A rule that follows the loss skips attempts without one.
-fn gives_loss(plan: &Plan) -> bool {
-    matches!(plan.ingredients().rule, Some(Rule::Polyak { .. }))
-}
-
-/// The operations that move words, of an attempt that renews ρ if one does.
-fn moving(plan: &Plan) -> impl Iterator<Item = &Op> {
-    let ops = if plan.renewing().is_empty() { plan.ops() } else { plan.renewing() };
-    ops.iter().filter(|op| op.words(plan.ingredients()) > 0)
-}
-
-/// The buffers that a replay knows after an attempt, with what is in them: what it computes
-/// from nothing but what it knows.
-fn replayed(plan: &Plan) -> Vec<(Slot, Name)> {
-    let mut known: BTreeMap<Slot, Name> = BTreeMap::from([(0, Name::Theta)]);
-    for op in plan.ops() {
-        let touches = op.touches(plan.ingredients());
-        let vectors = touches.iter().filter_map(|touch| match touch.what {
-            What::Vector(operand) if !touch.by.seldom => Some((touch.by, operand)),
-            _ => None,
-        });
-        let vectors: Vec<(Use, Operand)> = vectors.collect();
-        let mut read = vectors.iter().filter(|(by, _)| by.reads);
-        let is_known = replays(op) && read.all(|(_, operand)| known.contains_key(&operand.slot));
-        for (_, Operand { name, slot, .. }) in vectors.into_iter().filter(|(by, _)| by.writes) {
-            match is_known {
-                true => known.insert(slot, name),
-                false => known.remove(&slot),
-            };
-        }
-    }
-    known.into_iter().collect()
-}
-
-/// Writes L(θ) = 1 where a source would.
-fn loss_of_one(gpu: &Gpu, state: &State) -> Work {
-    let text = "@group(0) @binding(0) var<storage, read_write> loss: array<f32>;
-        @compute @workgroup_size(1) fn main() { loss[0] = 1.0; }";
-    let pipeline = compile(gpu, text);
-    let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-        label: Some("loss"),
-        layout: &pipeline.get_bind_group_layout(0),
-        entries: &[wgpu::BindGroupEntry { binding: 0, resource: state.loss.as_entire_binding() }],
-    });
-    Work { launches: vec![Launch { pipeline, bind_group, groups: [1, 1, 1] }] }
-}
-
-const THETA: u32 = 0x9e37_79b9;
-const POOL: u32 = 0x85eb_ca6b;
-
-/// A number of size 0.5 to 1.5 by stream and index (Wellons' `lowbias32`).
-fn value(stream: u32, i: usize) -> f32 {
-    let mut x = (i as u32).wrapping_add(stream);
-    x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
-    x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
-    x ^= x >> 16;
-    let size = 0.5 + (x >> 9) as f32 / (1u32 << 23) as f32;
-    if x & 1 == 1 { size } else { -size }
-}
-
-/// Makes every number of a vector a NaN, in whatever storage.
-fn poison(gpu: &Gpu, vector: &Vector) -> Result<(), GpuError> {
-    fill(gpu, vector, vector.buffer().size() as usize, &|bytes| vec![0xff; bytes.len()])
-}
-
-/// Fills a vector in pieces, so that the host never holds all of it.
-fn upload(gpu: &Gpu, vector: &Vector, value: &dyn Fn(usize) -> f32) -> Result<(), GpuError> {
-    fill(gpu, vector, 4 * vector.len(), &|bytes| {
-        let values: Vec<f32> = (bytes.start / 4..bytes.end / 4).map(value).collect();
-        bytemuck::cast_slice(&values).to_vec()
-    })
-}
-
-fn fill(
-    gpu: &Gpu,
-    vector: &Vector,
-    bytes: usize,
-    value: &dyn Fn(Range<usize>) -> Vec<u8>,
-) -> Result<(), GpuError> {
-    const PIECE: usize = 16 << 20;
-    for start in (0..bytes).step_by(PIECE) {
-        let piece = value(start..bytes.min(start + PIECE));
-        gpu.queue().write_buffer(vector.buffer(), start as u64, &piece);
-        // Staging memory is kept until the queue is past it.
-        gpu.queue().submit([]);
-        let lost = |_| GpuError::DeviceLost { during: "filling a vector" };
-        gpu.device().poll(wgpu::PollType::wait_indefinitely()).map_err(lost)?;
-    }
-    Ok(())
 }

@@ -1,8 +1,12 @@
 //! Every plan can be measured, and what is measured is what the plan says.
 
+use super::check::TOLERANCE;
 use super::*;
-use crate::ingredients::{Curvature, Momentum, Preconditioner, SpectralRadius, Stored};
-use crate::plan::{Fusion, Guard};
+use crate::format::Storage;
+use crate::ingredients::{
+    Adaptive, Curvature, Momentum, Preconditioner, Rule, SpectralRadius, Stored,
+};
+use crate::plan::{Fusion, Guard, Op};
 
 /// Enough for several workgroups, and no multiple of anything.
 const N: usize = 70_001;
