@@ -248,6 +248,10 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
         self.inner.drawn(Draws { batches: attempt.stages.clone(), ..attempt })
     }
 
+    fn gradients(&self, evaluations: u64) -> u64 {
+        self.inner.gradients(evaluations)
+    }
+
     fn gpu(&self) -> Option<&Gpu> {
         self.inner.gpu().or(Some(&self.gpu))
     }
@@ -440,6 +444,12 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
         };
         self.inner.drawn(Draws { batches: all(attempt.batches), stages: all(attempt.stages) })
     }
+
+    fn gradients(&self, evaluations: u64) -> u64 {
+        self.inner.gradients(evaluations.saturating_mul(u64::from(self.parts)))
+    }
+
+    // It neither adds nor writes narrow, whatever its source does: parts are added up in f32.
 
     fn gpu(&self) -> Option<&Gpu> {
         self.inner.gpu().or(Some(&self.gpu))

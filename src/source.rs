@@ -163,6 +163,13 @@ pub trait GradientSource {
         attempt.batches
     }
 
+    /// Gradients that this source makes for so many evaluations of an optimizer's
+    /// ([`Optimizer::evaluations`](crate::Optimizer::evaluations)): as many, unless a wrapper
+    /// makes one of several.
+    fn gradients(&self, evaluations: u64) -> u64 {
+        evaluations
+    }
+
     /// True for a source that answers [`Purpose::Product`]: it then writes
     /// H(θ) v, with v from [`Evaluation::direction`], where a gradient would go.
     fn products(&self) -> bool {
@@ -171,15 +178,15 @@ pub trait GradientSource {
 
     /// True for a source that adds to the gradient buffer where
     /// [`Evaluation::adds`] says so. Methods of two registers then need one vector
-    /// less: [`Builder::adds`](crate::optimizer::Builder::adds).
+    /// less, where [`Builder::source`](crate::optimizer::Builder::source) asked this source.
     fn adds(&self) -> bool {
         false
     }
 
     /// True for storages that this source can write gradients in, where
     /// [`Evaluation::storage`] says so: all can write f32. A narrow gradient then needs
-    /// no f32 vector beside it:
-    /// [`Builder::writes_narrow`](crate::optimizer::Builder::writes_narrow).
+    /// no f32 vector beside it, where
+    /// [`Builder::source`](crate::optimizer::Builder::source) asked this source.
     fn writes(&self, storage: Storage) -> bool {
         storage == Storage::F32
     }
@@ -226,6 +233,10 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
 
     fn drawn(&self, attempt: Draws) -> Range<u64> {
         (**self).drawn(attempt)
+    }
+
+    fn gradients(&self, evaluations: u64) -> u64 {
+        (**self).gradients(evaluations)
     }
 
     fn products(&self) -> bool {

@@ -14,7 +14,7 @@ mod own;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use common::{Planted, gpu, noise};
+use common::{Planted, adding, gpu, noise, writing};
 use kutta::batching::{Accumulated, PerStage};
 use kutta::data::{Batches, Inputs, Samples, Targets};
 use kutta::models::{
@@ -165,8 +165,8 @@ fn option(builder: Builder, (key, value): (&&str, &&str)) -> Builder {
         ("clip", _) => builder.clip(number()),
         ("average", _) => builder.average(number()),
         ("stored", _) => builder.storage(value.parse().unwrap()),
-        ("writes", "narrow") => builder.writes_narrow(true),
-        ("writes", "adds") => builder.adds(true),
+        ("writes", "narrow") => builder.source(&writing(true)),
+        ("writes", "adds") => builder.source(&adding(true)),
         ("radius", _) => builder.spectral_radius(SpectralRadius::Given(number())),
         ("bindings", _) => builder.bindings(value.parse().unwrap()),
         ("free", "true") => builder.theta_free(true),

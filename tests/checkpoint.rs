@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{default_limits_gpu, gpu, noise};
+use common::{adding, default_limits_gpu, gpu, noise};
 use kutta::batching::PerStage;
 use kutta::checkpoint::{Checkpoint, Checkpoints, Every};
 use kutta::data::{Batches, Idx, Inputs, Samples, Targets};
@@ -118,7 +118,10 @@ fn resuming_is_exact_for_every_kind_of_method_and_ingredient() {
             "williamson3",
             builder("williamson3").step_size(h.clone()).momentum(Momentum::nesterov(0.8)),
         ),
-        ("two registers", builder("williamson3").step_size(h.clone()).guard(Guard::Off).adds(true)),
+        (
+            "two registers",
+            builder("williamson3").step_size(h.clone()).guard(Guard::Off).source(&adding(true)),
+        ),
         ("rdpk3sp35", builder("rdpk3sp35").adaptive(Adaptive::new(1e-3, 1e-5))),
         ("rkc2:stages=5", builder("rkc2:stages=5").step_size(StepSize::constant(0.8))),
         ("rkc2", builder("rkc2").step_size(StepSize::constant(4.0))),

@@ -1,10 +1,12 @@
 //! Devices with limits of all kinds: whatever is built on one works as on any other, or is
 //! refused by name before anything is made. wgpu is never asked for what it would refuse.
 
+mod common;
 mod host;
 
 use std::sync::OnceLock;
 
+use common::writing;
 use host::Host;
 use kutta::batching::{Accumulated, PerStage};
 use kutta::bench::Bench;
@@ -120,7 +122,7 @@ const BUILDS: &[(&str, Build)] = &[
         network(
             gpu,
             &[7, 9, 5],
-            builder("heun").storage(Stored::all(Storage::F16)).writes_narrow(true),
+            builder("heun").storage(Stored::all(Storage::F16)).source(&writing(true)),
         )
     }),
     ("stages", |gpu| {

@@ -6,7 +6,7 @@ mod common;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use common::{default_limits_gpu, gpu};
+use common::{adding, default_limits_gpu, gpu, writing};
 use kutta::device::{GpuOptions, LimitsWanted};
 use kutta::error::OptimizerError;
 use kutta::models::Analytic;
@@ -89,10 +89,10 @@ fn the_estimate_is_what_is_allocated() {
         builder("euler"),
         builder("rk4"),
         builder("verner8"),
-        builder("williamson3").guard(Guard::Off).adds(true),
+        builder("williamson3").guard(Guard::Off).source(&adding(true)),
         builder("rkc2:stages=5").spectral_radius(SpectralRadius::Estimated),
         builder("rk4").elements_per_binding(4096),
-        builder("bs3").storage(Stored::all(Storage::F16)).writes_narrow(true),
+        builder("bs3").storage(Stored::all(Storage::F16)).source(&writing(true)),
         everything.clone(),
         everything.storage(Stored::all(Storage::Bf16)),
     ];
@@ -209,7 +209,7 @@ fn forty_million_parameters_with_gradients_of_sixteen_bits() {
     let gpu = default_limits_gpu();
     assert!(n / 2 > gpu.binding_elements() / 2, "the point of this size");
     let stored = Stored { gradients: Storage::F16, ..Stored::default() };
-    let builder = builder("heun").storage(stored).writes_narrow(true);
+    let builder = builder("heun").storage(stored).source(&writing(true));
     if let Some(why) = missing(gpu, &builder, n, 16 * n as u64) {
         println!("skipped: {why}");
         return;
@@ -280,7 +280,7 @@ fn two_hundred_million_parameters() {
     let n = 200_000_003;
     let _alone = alone();
     let gpu = gpu();
-    let builder = builder("williamson3").guard(Guard::Off).adds(true);
+    let builder = builder("williamson3").guard(Guard::Off).source(&adding(true));
     if let Some(why) = missing(gpu, &builder, n, 12 * n as u64) {
         println!("skipped: {why}");
         return;

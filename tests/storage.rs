@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{default_limits_gpu, gpu, methods, noise};
+use common::{default_limits_gpu, gpu, methods, noise, writing};
 use kutta::data::{Batches, Inputs, Samples, Targets};
 use kutta::models::{
     Activation, Analytic, Encoding, HashGrid, Loss, Mlp, NeuralField, Points, Products, Target,
@@ -87,7 +87,8 @@ fn one_step_of_every_method_is_off_by_no_more_than_its_gradients() {
         .theta;
         for storage in NARROW {
             for writes_narrow in [false, true] {
-                let builder = builder(&method, gradients(storage), h).writes_narrow(writes_narrow);
+                let builder =
+                    builder(&method, gradients(storage), h).source(&writing(writes_narrow));
                 let found = after(builder, &mut source, &start, 1);
                 let mut moved = 0;
                 for i in 0..n {
@@ -133,7 +134,7 @@ fn who_packs_changes_no_bit() {
             let mut source = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
             let [packed, written] = [false, true].map(|writes| {
                 let builder =
-                    builder(&method, gradients(storage), 0.2).l2(0.1).writes_narrow(writes);
+                    builder(&method, gradients(storage), 0.2).l2(0.1).source(&writing(writes));
                 bits(&after(builder, &mut source, &noise(n, 5), 7))
             });
             assert_eq!(packed, written, "{method} {storage}");
@@ -154,7 +155,7 @@ fn the_last_gradient_serves_the_next_attempt_in_every_storage() {
                     let builder = builder(&method, gradients(storage), 0.05)
                         .adaptive(Adaptive::new(1e-2, 1e-3))
                         .l2(l2)
-                        .writes_narrow(writes_narrow)
+                        .source(&writing(writes_narrow))
                         .attempts_per_submit(attempts);
                     bits(&after(builder, &mut source, &noise(n, 5), 12))
                 });
@@ -339,7 +340,7 @@ fn what_is_not_finite_is_refused_in_every_storage() {
                     let inner = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
                     let mut source = Planted { inner, stage, element, value, left: 3 };
                     let mut optimizer = builder(&method, Stored::all(storage), 0.1)
-                        .writes_narrow(writes_narrow)
+                        .source(&writing(writes_narrow))
                         .build(gpu(), source.inner.layout(), &start)
                         .unwrap();
                     optimizer.run(&mut source, 2).unwrap();
@@ -376,7 +377,7 @@ fn a_judged_attempt_refuses_what_is_not_finite() {
             let mut source = Planted { inner, stage, element: 127, value: f32::NAN, left: 2 };
             let mut optimizer = builder(&"dp5".parse().unwrap(), Stored::all(storage), 0.05)
                 .adaptive(Adaptive::new(0.1, 0.1))
-                .writes_narrow(true)
+                .source(&writing(true))
                 .build(gpu(), source.inner.layout(), &start)
                 .unwrap();
             optimizer.run(&mut source, 3).unwrap();
@@ -416,7 +417,7 @@ fn chunks_and_repetition_change_no_bit() {
                 let stored = Stored::all(storage).rounding(Rounding::Stochastic);
                 let theta = |most: usize, writes_narrow| {
                     let mut source = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
-                    let builder = everything(&method, stored).writes_narrow(writes_narrow);
+                    let builder = everything(&method, stored).source(&writing(writes_narrow));
                     let builder = builder.elements_per_binding(most);
                     bits(&after(builder, &mut source, &start, 4))
                 };
@@ -503,7 +504,7 @@ fn differences_of_gradients_are_those_of_f32() {
             let mut optimizer = Optimizer::builder(name.parse::<Method>().unwrap())
                 .step_size(step.parse().unwrap())
                 .storage(stored)
-                .writes_narrow(true)
+                .source(&writing(true))
                 .build(gpu(), source.layout(), &start)
                 .unwrap();
             optimizer.run(&mut source, 30).unwrap();
@@ -534,7 +535,7 @@ fn a_measurement_sees_the_packed_gradient() {
         for writes_narrow in [false, true] {
             let mut source = Analytic::new(gpu(), &Problem::Quartic, n).unwrap();
             let mut optimizer = builder(&Method::rk4(), stored, 0.1)
-                .writes_narrow(writes_narrow)
+                .source(&writing(writes_narrow))
                 .build(gpu(), source.layout(), &start)
                 .unwrap();
             let report = optimizer.measure(&mut source).unwrap();
@@ -557,14 +558,14 @@ fn a_source_that_cannot_is_told_the_way_out() {
     let mut source = Wide(Analytic::new(gpu(), &Problem::Quartic, 8).unwrap());
     let mut build = |writes_narrow| {
         builder(&Method::rk4(), gradients(Storage::F16), 0.1)
-            .writes_narrow(writes_narrow)
+            .source(&writing(writes_narrow))
             .build(gpu(), source.0.layout(), &[0.5; 8])
             .unwrap()
             .run(&mut source, 1)
     };
     build(false).unwrap();
     let message = build(true).unwrap_err().to_string();
-    assert!(message.contains("f16") && message.contains("writes_narrow(true)"), "{message}");
+    assert!(message.contains("f16") && message.contains("`.source(&source)`"), "{message}");
 }
 
 fn network(widths: &[usize], products: Products) -> Mlp {
@@ -592,7 +593,7 @@ fn packed_by_both<S: GradientSource>(
 ) {
     let [theirs, ours] = [true, false].map(|writes_narrow| {
         let mut optimizer = builder(method, stored, 0.1)
-            .writes_narrow(writes_narrow)
+            .source(&writing(writes_narrow))
             .build(default_limits_gpu(), layout, start)
             .unwrap();
         optimizer.run(&mut source(), 12).unwrap();

@@ -22,7 +22,8 @@ pub fn run(
     let gpu = Gpu::new()?;
     let start = &flow.start;
     let mut source = Analytic::new(&gpu, &flow.problem, start.len())?;
-    let mut optimizer = flow.builder(options).build(&gpu, source.layout(), start)?;
+    let mut optimizer =
+        flow.builder(options).source(&source).build(&gpu, source.layout(), start)?;
     if let Some(t_end) = options.t_end {
         optimizer.set_end(Some(t_end))?;
     }

@@ -187,8 +187,7 @@ impl Flow {
     fn builder(&self, options: &Options) -> Builder {
         let builder = Optimizer::builder(self.method.clone())
             .ingredients(self.ingredients)
-            .theta_free(options.theta_free)
-            .writes_narrow(true);
+            .theta_free(options.theta_free);
         match &options.step_size {
             Some(step_size) => builder.step_size(step_size.clone()),
             None => builder,

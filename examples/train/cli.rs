@@ -442,8 +442,6 @@ impl Args {
     pub fn builder(&self, method: &Method) -> Result<Builder, kutta::Error> {
         let builder = Optimizer::builder(method.clone())
             .step_size(self.step_size()?)
-            // Micro-batches are added up in f32.
-            .writes_narrow(self.accumulate <= 1)
             .ingredients(self.ingredients());
         builder.check()?;
         Ok(builder)

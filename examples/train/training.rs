@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use kutta::batching::{Accumulated, PerStage};
 use kutta::models::{Mlp, Resident};
 use kutta::{
-    Draws, Error, Evaluation, Gpu, GradientSource, Method, Optimizer, SourceError, Storage, Verdict,
+    Draws, Error, Evaluation, Gpu, GradientSource, Method, Optimizer, ParamLayout, SourceError,
+    Storage, Verdict,
 };
 use serde::Serialize;
 
@@ -61,16 +62,17 @@ impl Trainer<'_> {
         run: &mut Run,
     ) -> Result<(), Error> {
         let args = self.args;
-        let builder = args.builder(method)?;
+        let (layout, start) = (Mlp::layout(self.mlp).clone(), self.mlp.initial(args.seed));
+        let network = Network::new(self.gpu, self.mlp, args, &layout)?;
+        let builder = args.builder(method)?.source(&network);
         let optimizer = match saving.found() {
             Some(checkpoint) => builder.resume(self.gpu, checkpoint)?,
-            None => builder.build(self.gpu, Mlp::layout(self.mlp), &self.mlp.initial(args.seed))?,
+            None => builder.build(self.gpu, &layout, &start)?,
         };
-        let network = Network::new(self.gpu, self.mlp, args, &optimizer)?;
         let mut schedule =
             Schedule::new(args.budget, args.epochs, self.epoch, network.costs(&optimizer));
         if let Some(checkpoint) = saving.found() {
-            run.evaluations = network.evaluations(checkpoint.evaluations());
+            run.evaluations = network.gradients(checkpoint.evaluations());
             run.before = Before { steps: checkpoint.attempts(), evaluations: run.evaluations };
             let drawn = network.drawn(checkpoint.draws()).end;
             schedule.go_on(checkpoint.attempts(), drawn, run.evaluations);
@@ -131,7 +133,7 @@ impl Training<'_> {
                     grad_norm: report.grad_norm.filter(|norm| norm.is_finite()),
                     accepted: report.verdict == Verdict::Accepted,
                 });
-                run.evaluations = self.network.evaluations(report.evaluations);
+                run.evaluations = self.network.gradients(report.evaluations);
             }
             // Stabilised methods have changed their mind about what an attempt costs.
             let costs = self.network.costs(&self.optimizer);
@@ -168,8 +170,6 @@ impl Training<'_> {
 /// The network, with as many batches to a step as asked for.
 struct Network<'a> {
     source: Wrapped<'a>,
-    micro_batches: u64,
-    per_stage: bool,
 }
 
 enum Wrapped<'a> {
@@ -187,8 +187,8 @@ struct Costs {
 }
 
 impl<'a> Network<'a> {
-    fn new(gpu: &Gpu, mlp: &'a mut Mlp, args: &Args, optimizer: &Optimizer) -> Result<Self, Error> {
-        let (layout, parts) = (optimizer.layout(), args.accumulate);
+    fn new(gpu: &Gpu, mlp: &'a mut Mlp, args: &Args, layout: &ParamLayout) -> Result<Self, Error> {
+        let parts = args.accumulate;
         let source = match (args.batch_per_stage, parts > 1) {
             (false, false) => Wrapped::OneBatch(mlp),
             (true, false) => Wrapped::PerStage(PerStage::new(gpu, mlp)?),
@@ -198,8 +198,7 @@ impl<'a> Network<'a> {
                 Wrapped::Both(PerStage::new(gpu, accumulated)?)
             }
         };
-        let (micro_batches, per_stage) = (u64::from(parts), args.batch_per_stage);
-        Ok(Self { source, micro_batches, per_stage })
+        Ok(Self { source })
     }
 
     fn plain(&mut self) -> &mut Mlp {
@@ -211,17 +210,12 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// What was evaluated for so many gradients of the optimizer's: one for each
-    /// micro-batch.
-    fn evaluations(&self, gradients: u64) -> u64 {
-        gradients * self.micro_batches
-    }
-
     fn costs(&self, optimizer: &Optimizer) -> Costs {
         let plan = optimizer.plan();
-        let evaluations = self.evaluations(u64::from(plan.evaluations()).max(1));
-        let stages = if self.per_stage { u64::from(plan.stage_gradients()).max(1) } else { 1 };
-        Costs { evaluations, batches: stages * self.micro_batches }
+        let evaluations = self.gradients(u64::from(plan.evaluations()).max(1));
+        let stages = u64::from(plan.stage_gradients()).max(1);
+        let drawn = self.drawn(Draws { batches: 0..1, stages: 0..stages });
+        Costs { evaluations, batches: drawn.end - drawn.start }
     }
 
     /// Samples of so many batches of the training.
@@ -246,6 +240,15 @@ impl GradientSource for Network<'_> {
             Wrapped::PerStage(source) => source.drawn(attempt),
             Wrapped::Accumulated(source) => source.drawn(attempt),
             Wrapped::Both(source) => source.drawn(attempt),
+        }
+    }
+
+    fn gradients(&self, evaluations: u64) -> u64 {
+        match &self.source {
+            Wrapped::OneBatch(mlp) => mlp.gradients(evaluations),
+            Wrapped::PerStage(source) => source.gradients(evaluations),
+            Wrapped::Accumulated(source) => source.gradients(evaluations),
+            Wrapped::Both(source) => source.gradients(evaluations),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::device::Gpu;
 use crate::device::timer::Timer;
 use crate::device::traversal::Traversal;
 use crate::error::Error;
+use crate::format::Storage;
 use crate::ingredients::{
     Adaptive, Group, Ingredients, Momentum, Preconditioner, SpectralRadius, StepSize, Stored,
 };
@@ -21,6 +22,7 @@ use crate::pacing::Pacer;
 use crate::plan::{Fusion, Guard, Options, Plan, WEBGPU_BINDINGS};
 use crate::recorder::Recorder;
 use crate::reports::Reports;
+use crate::source::GradientSource;
 use crate::state::{RING, State};
 use crate::tableau::Stages;
 
@@ -48,6 +50,28 @@ pub struct Builder {
     pace: Pace,
     most_per_binding: Option<usize>,
     memory: Option<u64>,
+    /// A checkpoint has what was made of them: `options`.
+    #[cfg_attr(feature = "checkpoint", serde(skip))]
+    abilities: Option<Abilities>,
+}
+
+/// What a source is able to do, as far as plans depend on it.
+#[derive(Clone, Copy, Debug)]
+struct Abilities {
+    adds: bool,
+    /// By storage.
+    writes: [(Storage, bool); 2],
+}
+
+impl Abilities {
+    fn of(source: &(impl GradientSource + ?Sized)) -> Self {
+        let writes = [Storage::F16, Storage::Bf16].map(|storage| (storage, source.writes(storage)));
+        Self { adds: source.adds(), writes }
+    }
+
+    fn writes(&self, storage: Storage) -> bool {
+        self.writes.contains(&(storage, true))
+    }
 }
 
 /// The result of options and a layout, with nothing allocated.
@@ -112,6 +136,7 @@ impl Builder {
             pace: Pace::Ahead,
             most_per_binding: None,
             memory: None,
+            abilities: None,
         }
     }
 
@@ -242,11 +267,29 @@ impl Builder {
         self
     }
 
-    /// The source adds gradients to what is there, so that a method of two registers
-    /// needs no other vector for them: θ and the register, with [`Guard::Off`], else
-    /// a working point too. Default: false.
-    pub fn adds(mut self, adds: bool) -> Self {
-        self.options.adds = adds;
+    /// Asks a source what it is able to do, so that the plan makes use of it: whether it adds
+    /// gradients up ([`GradientSource::adds`]), which spares methods of two registers a vector,
+    /// and in what storages it writes them ([`GradientSource::writes`]), which spares narrow
+    /// gradients one. Without it the plan takes any source.
+    ///
+    /// The optimizer may be driven with another source, if that is able to do as much: else
+    /// whatever drives it is an error, before any work.
+    ///
+    /// ```
+    /// use kutta::{Gpu, Guard, Method, Optimizer, StepSize, models::Analytic};
+    /// let gpu = Gpu::new()?;
+    /// let problem = Analytic::rosenbrock(&gpu, 2)?;
+    /// let builder = Optimizer::builder("williamson3".parse::<Method>()?)
+    ///     .step_size(StepSize::constant(1e-3))
+    ///     .guard(Guard::Off);
+    /// // θ, a register and a gradient; and without the gradient.
+    /// assert_eq!(builder.requirements(&gpu, problem.layout())?.vectors, 3);
+    /// let builder = builder.source(&problem);
+    /// assert_eq!(builder.requirements(&gpu, problem.layout())?.vectors, 2);
+    /// # Ok::<(), kutta::Error>(())
+    /// ```
+    pub fn source(mut self, source: &(impl GradientSource + ?Sized)) -> Self {
+        self.abilities = Some(Abilities::of(source));
         self
     }
 
@@ -259,15 +302,6 @@ impl Builder {
     /// ```
     pub fn storage(mut self, stored: Stored) -> Self {
         self.ingredients.stored = stored;
-        self
-    }
-
-    /// The source writes narrow gradients itself, as
-    /// [`GradientSource::writes`](crate::GradientSource::writes) says: all of
-    /// [`models`](crate::models) do. Else it writes f32 into a vector more, and kutta packs
-    /// that, which moves 6 bytes for each gradient; the bits are the same. Default: false.
-    pub fn writes_narrow(mut self, writes_narrow: bool) -> Self {
-        self.options.writes_narrow = writes_narrow;
         self
     }
 
@@ -371,8 +405,20 @@ impl Builder {
             return Err(OptimizerError::PerSubmit { found: self.per_submit, most: RING }.into());
         }
         let bindings = self.bindings.unwrap_or(given).min(given).max(WEBGPU_BINDINGS);
-        let options = Options { bindings, ..self.options };
-        let plan = Plan::with_ingredients(&self.method, &self.ingredients, options)?;
+        if let Some(abilities) = &self.abilities {
+            self.options.adds = abilities.adds;
+            self.options.writes_narrow = abilities.writes(self.ingredients.stored.gradients);
+        }
+        let plan = |adds| {
+            let options = Options { adds, bindings, ..self.options };
+            Plan::with_ingredients(&self.method, &self.ingredients, options)
+        };
+        // Most methods have no use for a source that adds.
+        let plan = match self.options.adds {
+            true => plan(true).or_else(|_| plan(false))?,
+            false => plan(false)?,
+        };
+        self.options.adds = plan.options().adds;
         Ok((self, step_size, automatic, plan))
     }
 
@@ -395,9 +441,11 @@ impl Builder {
             let tensor = layout.locate(index).map_or("padding", |t| t.name()).to_owned();
             return Err(OptimizerError::Initial { index, value: theta[index], tensor }.into());
         }
-        let given = self.clone();
+        let mut given = self.clone();
         let Planned { builder, step_size, automatic, plan, walk, most } =
             self.planned(gpu, layout)?;
+        // What was made of the source's abilities outlives the source.
+        given.options = builder.options;
         if let Some(adaptive) = &builder.ingredients.adaptive {
             let times = adaptive.rounding(theta, layout.parameters());
             if times > 1.0 {

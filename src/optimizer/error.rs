@@ -113,14 +113,16 @@ pub enum OptimizerError {
     )]
     Stages { method: String, stages: u32, found: u32 },
     #[error(
-        "gradients are to be added up where they are written, and this gradient source does not \
-         (`GradientSource::adds`); leave `.adds(true)` out of the builder"
+        "the optimizer was built for a source that adds gradients up where they are written, and \
+         this gradient source does not (`GradientSource::adds`); build it for this one \
+         (`.source(&source)`), or for any (without `.source`)"
     )]
     NotAdding,
     #[error(
-        "gradients are to be written as {storage}, and this gradient source does not \
-         (`GradientSource::writes`); leave `.writes_narrow(true)` out of the builder, and kutta \
-         packs what it writes in f32"
+        "the optimizer was built for a source that writes gradients as {storage}, and this \
+         gradient source does not (`GradientSource::writes`); build it for this one \
+         (`.source(&source)`), or for any (without `.source`), and kutta packs what it writes in \
+         f32"
     )]
     NotNarrow { storage: Storage },
     #[error("this gradient source submits work of its own; use `step` or `run`, not `record`")]

@@ -222,7 +222,8 @@ impl Optimizer {
 
     /// Gradients evaluated by the source so far, as of the newest report: those of all
     /// attempts, of openings and measurements, and of what the host recorded beyond an end
-    /// of time. A gradient that the source averages over several batches is one.
+    /// of time. A gradient that a source averages over several batches is one:
+    /// [`GradientSource::gradients`](crate::GradientSource::gradients) tells how many that source made for them.
     pub fn evaluations(&self) -> u64 {
         self.reports.progress().evaluations
     }

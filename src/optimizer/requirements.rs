@@ -133,7 +133,7 @@ impl Requirements {
         if self.vectors > 2 {
             ways.push(
                 "take a method of fewer vectors: a low-storage one such as `williamson3` needs \
-                 three with `Guard::Off`, or two if the source adds gradients up (`.adds(true)`), \
+                 three with `Guard::Off`, or two for a source that adds gradients up (`.source(&source)`), \
                  and `euler` needs two",
             );
         }

@@ -65,7 +65,8 @@ pub struct Report {
     /// Attempts refused, to be retried, up to and with this one.
     pub refused: u64,
     /// Gradient evaluations up to and with this attempt, all that the source was asked for:
-    /// [`Optimizer::evaluations`](crate::Optimizer::evaluations).
+    /// [`Optimizer::evaluations`](crate::Optimizer::evaluations). What the source made for them
+    /// is said by [`GradientSource::gradients`](crate::GradientSource::gradients).
     pub evaluations: u64,
     /// Attempts up to and with this one whose gradients, loss or error were not
     /// all finite.

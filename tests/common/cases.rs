@@ -11,7 +11,7 @@ use kutta::{
 };
 use proptest::prelude::*;
 
-use super::common::{gpu, noise};
+use super::common::{gpu, noise, writing};
 
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -73,7 +73,7 @@ impl Case {
             .elements_per_binding(self.chunk)
             .attempts_per_submit(self.per_submit)
             .theta_free(self.theta_free)
-            .writes_narrow(true);
+            .source(&writing(true));
         if let Some(step_size) = &self.step_size {
             builder = builder.step_size(step_size.clone());
         }

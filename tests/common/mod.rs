@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use kutta::device::{Access, Kernel};
 use kutta::device::{GpuOptions, LimitsWanted};
 use kutta::source::CONTROL_WGSL;
-use kutta::{Evaluation, Gpu, GradientSource, Method, Purpose, SourceError};
+use kutta::{Evaluation, Gpu, GradientSource, Method, Purpose, SourceError, Storage};
 
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
@@ -30,6 +30,35 @@ pub fn methods() -> Vec<Method> {
         method.with_stages(stages).expect("a method has the stages that it shows")
     };
     Method::all().into_iter().map(fixed).collect()
+}
+
+/// A source of such abilities, for builders to ask: it evaluates nothing.
+#[derive(Clone, Copy, Default)]
+pub struct Able {
+    pub adds: bool,
+    pub narrow: bool,
+}
+
+pub fn adding(adds: bool) -> Able {
+    Able { adds, ..Able::default() }
+}
+
+pub fn writing(narrow: bool) -> Able {
+    Able { narrow, ..Able::default() }
+}
+
+impl GradientSource for Able {
+    fn evaluate(&mut self, _: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        Err(SourceError::new("it has abilities and no gradients"))
+    }
+
+    fn adds(&self) -> bool {
+        self.adds
+    }
+
+    fn writes(&self, storage: Storage) -> bool {
+        self.narrow || storage == Storage::F32
+    }
 }
 
 /// max |a − b| / max(1, max |b|).

@@ -12,7 +12,7 @@ use kutta::{
     ParamLayout, Rejection, SpectralRadius, StepSize, Tableau,
 };
 
-use crate::common::noise;
+use crate::common::{Able, noise};
 use crate::oracle::batches::Cut;
 use crate::oracle::models::{
     self, Features, Field, Formula, Function, Layers, Model, Perceptron, Rows, Wanted,
@@ -434,8 +434,10 @@ impl Case {
             .preconditioner(self.get(F::Diagonal).parse().unwrap())
             .momentum(self.get(F::Momentum).parse().unwrap())
             .storage(self.get(F::Stored).parse().unwrap())
-            .writes_narrow(self.is(F::Writes, &["narrow"]))
-            .adds(self.is(F::Writes, &["adds"]));
+            .source(&Able {
+                adds: self.is(F::Writes, &["adds"]),
+                narrow: self.is(F::Writes, &["narrow"]),
+            });
         if self.is(F::Decay, &["weight", "both"]) {
             builder = builder.weight_decay(0.05);
         }
