@@ -237,6 +237,108 @@ impl Course {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ingredients::Adaptive;
+
+    fn settings(end: f64) -> Settings {
+        let mut settings = Settings { h_max: 1e6, ..Settings::default() };
+        settings.set_end(Some(end));
+        settings
+    }
+
+    fn adaptive() -> Ingredients {
+        Ingredients { adaptive: Some(Adaptive::new(1e-3, 1e-6)), ..Ingredients::default() }
+    }
+
+    /// After so many attempts, all accepted, of this h, and with the same to come.
+    fn after(attempts: u64, time: f64, h: f32) -> Progress {
+        let accepted = attempts;
+        Progress { attempts, accepted, time, next_h: h, applied_h: h, ..Progress::default() }
+    }
+
+    #[test]
+    fn steps_of_given_size_are_asked_for_to_the_last_and_not_one_more() {
+        let (settings, step_size) = (settings(1.0), StepSize::constant(0.1));
+        let ingredients = Ingredients::default();
+        let steps = Steps { settings: &settings, step_size: &step_size, ingredients: &ingredients };
+        let mut course = Course::new(Goal::End, Progress::default());
+        let mut asked = 0;
+        while let n @ 1.. = course.next(steps, 4) {
+            course.ask(n);
+            asked += n;
+        }
+        assert_eq!(asked, 10);
+    }
+
+    #[test]
+    fn nothing_is_asked_for_beyond_a_number_of_attempts() {
+        let (settings, step_size) = (settings(1e9), StepSize::constant(0.1));
+        let ingredients = Ingredients::default();
+        let steps = Steps { settings: &settings, step_size: &step_size, ingredients: &ingredients };
+        let mut course = Course::new(Goal::Attempts(7), after(2, 0.2, 0.1));
+        assert_eq!(course.next(steps, 4), 4);
+        course.ask(4);
+        assert!(!course.is_over());
+        assert_eq!(course.next(steps, 4), 1);
+        course.ask(1);
+        assert!(course.is_over());
+    }
+
+    #[test]
+    fn of_an_h_to_be_chosen_no_more_is_asked_for_than_may_be_needed_if_it_grows_as_it_can() {
+        let (settings, step_size) = (settings(1.0), StepSize::constant(0.1));
+        let ingredients = adaptive();
+        let steps = Steps { settings: &settings, step_size: &step_size, ingredients: &ingredients };
+        let growth = ingredients.adaptive.unwrap().most_growth();
+        let mut course = Course::new(Goal::End, after(0, 0.0, 1e-3));
+        let n = course.next(steps, 32);
+        // One less would not do, whatever h does.
+        let sum = |n: u32| (0..n).map(|i| 1e-3 * growth.powi(i as i32)).sum::<f64>();
+        assert!(n > 1 && sum(n - 1) < 1.0 && sum(n) >= 1.0, "{n} with a growth of {growth}");
+        course.ask(n);
+        assert_eq!(course.next(steps, 32), 0, "what became of those decides");
+    }
+
+    #[test]
+    fn where_h_has_settled_an_eighth_of_the_attempts_made_is_ventured() {
+        let (settings, step_size) = (settings(1e3), StepSize::constant(0.1));
+        let ingredients = adaptive();
+        let steps = Steps { settings: &settings, step_size: &step_size, ingredients: &ingredients };
+        let mut course = Course::new(Goal::End, Progress::default());
+        course.learn_all(after(64, 6.4, 0.1));
+        let sure = course.allowed(steps, 1000);
+        course.learn_all(after(80, 8.0, 0.1));
+        // h = 0.1 both times: it does not grow, and 9920 seem to be left.
+        assert_eq!(course.growth, Some(1.0));
+        assert_eq!(course.allowed(steps, 1000), sure + 80 / VENTURED);
+        // Near the end half of what seems to be left is more than enough.
+        course.learn_all(after(9990, 999.0, 0.1));
+        assert!(course.allowed(steps, 1000) <= 5);
+    }
+
+    #[test]
+    fn a_thousand_attempts_that_got_nowhere_are_an_error() {
+        let step_size = StepSize::constant(0.1);
+        let mut course = Course::new(Goal::End, after(10, 1.0, 0.1));
+        let check =
+            |course: &Course, arrived: &Progress| course.check(arrived, || None, &step_size);
+        // Idle ones: no verdict counts them.
+        let idle = |n: u64| Progress { attempts: 10 + n, ..after(10, 1.0, 0.1) };
+        course.learn(idle(999));
+        assert!(check(&course, &Progress::default()).is_ok());
+        course.learn(idle(1000));
+        let error = check(&course, &Progress::default()).unwrap_err();
+        assert!(matches!(error, OptimizerError::Stalled { attempts: 1000, .. }), "{error}");
+        // Skipped ones in a row, as the reports tell.
+        let course = Course::new(Goal::End, Progress::default());
+        let fruitless = Progress { fruitless: 1000, ..Progress::default() };
+        assert!(check(&course, &fruitless).is_err());
+        // Steps that no longer move time, on the way to a time alone.
+        let standing = Progress { standing: 1000, ..Progress::default() };
+        assert!(check(&course, &standing).is_err());
+        let counted = Goal::Accepted { until: 5000, wanted: 5000 };
+        let course = Course::new(counted, Progress::default());
+        assert!(check(&course, &standing).is_ok());
+    }
 
     #[test]
     fn bounds_count_attempts_before_any_of_which_time_is_not_over() {
