@@ -343,9 +343,9 @@ fn rows_bytes(samples: usize) -> u64 {
     4 + 4 * samples as u64
 }
 
-/// Both counts are padded to whole vec4, so blocks of 4×4 always fit.
+/// Both counts are padded to whole vec4, so blocks of 4×4 values always fit.
 fn both_bytes(features: usize, samples: usize) -> u64 {
-    256 * quads(features) as u64 * quads(samples) as u64
+    64 * quads(features) as u64 * quads(samples) as u64
 }
 
 fn packed_bytes(inputs: usize, outputs: usize) -> u64 {
@@ -541,6 +541,17 @@ mod tests {
     use super::*;
     use crate::models::dense::{Activation, Products};
     use crate::models::harness::gpu;
+
+    /// A layer has a value for each feature and sample, both counts rounded up to whole vec4.
+    #[test]
+    fn values_take_four_bytes_each_in_blocks_of_four_by_four() {
+        for (features, samples, values) in [(1, 1, 16), (4, 4, 16), (5, 4, 32), (784, 37, 31_360)] {
+            let both = Both::new(gpu(), VALUES, features, samples).unwrap();
+            for buffer in [&both.by_feature, &both.by_sample] {
+                assert_eq!(buffer.size(), 4 * values, "{features} {samples}");
+            }
+        }
+    }
 
     /// Whatever is allocated was counted, and nothing larger.
     #[test]
