@@ -555,6 +555,7 @@ mod tests {
         let mut other = Ledger::new(PACED, false);
         other.take_up(ledger.kept(), 14, ledger.settled_block());
         assert_eq!(other.kept(), ledger.kept());
+        assert_eq!(other.settled().attempts, 10);
         assert_eq!(next_renewal(&other), next_renewal(&ledger));
         assert_eq!(other.under_way(&control(10, 1, 3)), 4);
         assert_eq!(other.asked(&arrived(10, true)), 14);
