@@ -67,9 +67,9 @@ need_rust() {
 
 need_adapter() {
     local status=0
-    say "building, then looking for a GPU adapter"
-    cargo build --release --quiet --example adapters || return
-    cargo run --release --quiet --example adapters || status=$?
+    say "compiling kutta's commands (some minutes the first time), then looking for a GPU adapter"
+    cargo build --release -p kutta-cli || return
+    cargo run --release --quiet -p kutta-cli -- adapters || status=$?
     # 2 means adapters are there but not the wanted one: a driver is no help.
     if [ "$status" -eq 1 ] && [ "$(uname -s)" = Linux ]; then
         install "adapter on this machine, so a software Vulkan driver is needed" \
@@ -77,7 +77,7 @@ need_adapter() {
             "mesa-vulkan-drivers vulkan-loader" \
             "vulkan-swrast vulkan-icd-loader" || return
         status=0
-        cargo run --release --quiet --example adapters || status=$?
+        cargo run --release --quiet -p kutta-cli -- adapters || status=$?
     fi
     return "$status"
 }

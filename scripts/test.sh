@@ -15,12 +15,11 @@ fi
 source scripts/driver.sh
 need_rust
 need_adapter
-# Tests run the examples as their users do, and cargo builds those that have tests
-# of their own only as tests.
-cargo build --release --examples
+# Tests run programs and examples as their users do, those of other packages too.
+cargo build --release --workspace --examples --bins
 # The software adapter takes every core by itself: more than two tests at once
 # only wait for each other.
-cargo test --release "$@" -- --test-threads=2
+cargo test --release --workspace "$@" -- --test-threads=2
 if [ -n "$long" ]; then
-    cargo test --release "$@" -- --ignored --nocapture --test-threads=1
+    cargo test --release --workspace "$@" -- --ignored --nocapture --test-threads=1
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the window of the example `neural_image` under a virtual display: it must open,
+# Runs the window of `neural-image` under a virtual display: it must open,
 # say that a text is no image and go on, draw 60 frames, react to a key, keep a
 # screenshot (its argument, or in target/) and close cleanly. Linux only; installs Xvfb
 # and xdotool where they are missing.
@@ -19,7 +19,7 @@ if ! command -v Xvfb >/dev/null || ! command -v xdotool >/dev/null; then
         "xorg-server-xvfb xdotool libxkbcommon-x11"
 fi
 need_adapter
-cargo build --release --example neural_image
+cargo build --release -p neural-image
 
 work=$(mktemp -d)
 display= server= window=
@@ -43,7 +43,7 @@ export DISPLAY=":$display"
 unset WAYLAND_DISPLAY
 
 rm -f "$screenshot"
-target/release/examples/neural_image README.md --close-after "$frames" --screenshot "$screenshot" \
+target/release/neural-image README.md --close-after "$frames" --screenshot "$screenshot" \
     >"$work/out" 2>"$work/err" &
 window=$!
 

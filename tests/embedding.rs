@@ -326,14 +326,14 @@ fn requirements_are_told_before_and_after() {
 
 #[test]
 fn the_shortest_embedding_runs_and_is_short() {
-    let source = include_str!("../examples/adopt_minimal.rs");
+    let source = include_str!("../examples/adopt_device.rs");
     assert!(source.lines().count() < 80);
     // Cargo builds the examples before it runs the tests: target/<profile>/examples
     // lies beside target/<profile>/deps, where this test is.
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
-    path.push(format!("examples/adopt_minimal{}", std::env::consts::EXE_SUFFIX));
+    path.push(format!("examples/adopt_device{}", std::env::consts::EXE_SUFFIX));
     let output = std::process::Command::new(path).output();
     let output =
         output.expect("`cargo test` alone builds the example; with --test it wants --examples too");

@@ -88,3 +88,11 @@ fn fresh_batches_for_each_stage_reach_98_percent() {
     let mean = last_fifth.iter().sum::<f64>() / 4.0;
     assert!(mean >= 0.98, "{mean}: {last_fifth:?}");
 }
+
+#[test]
+fn gzip_that_is_filled_up_with_zeros_is_whole() {
+    let [good, padded] = ["idx-good", "idx-padded"]
+        .map(|name| Idx::open(format!("tests/data/faults/{name}")).unwrap());
+    assert_eq!(padded.train_samples(), good.train_samples());
+    assert_eq!(padded.test(), good.test());
+}

@@ -3,7 +3,7 @@
 
     python3 -m venv venv && venv/bin/pip install -r scripts/rivals/requirements.txt
     venv/bin/python scripts/rivals/run.py --json rivals.json
-    cargo run --release --example roofline -- --svg both.svg --against rivals.json
+    cargo run --release -p kutta-cli -- roofline --svg both.svg --against rivals.json
 
 On a CUDA device where there is one, else on the CPU. One flat vector; gradients and
 right-hand sides are a vector that is there already. A package that is missing is

@@ -2,7 +2,7 @@
 //! source, beside each a bare kernel of the same reads and writes, ceilings, and a
 //! check of every element against f64.
 //!
-//! Nothing here takes a time: that is up to the program, see `examples/roofline`.
+//! Nothing here takes a time: that is up to the program, see `kutta roofline`.
 //!
 //! ```no_run
 //! use kutta::{Gpu, Ingredients, Method, bench::Bench, plan::Options};

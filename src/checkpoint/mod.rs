@@ -31,7 +31,9 @@ mod folder;
 mod format;
 mod header;
 mod read;
-mod whole;
+// Not of the public face: for the programs that come with kutta.
+#[doc(hidden)]
+pub mod whole;
 mod write;
 
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! A file that is there whole or not at all: it is written beside its place, and renamed.
 //!
-//! It knows nothing of the library: the examples include this very file, so that all that
-//! kutta writes follows one set of rules.
+//! It knows nothing else of the library: kutta's programs take it from here, so that all that
+//! they write follows one set of rules.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Ending of files that are not yet whole.
-pub(crate) const TEMPORARY: &str = ".kutta-part";
+pub const TEMPORARY: &str = ".kutta-part";
 
 /// Links that lead to links: as many as Linux follows.
 const MOST_LINKS: usize = 40;
@@ -21,7 +21,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The place where a file goes, found before anything is written.
 #[derive(Clone, Debug)]
-pub(crate) struct Destination {
+pub struct Destination {
     target: PathBuf,
     /// Permissions of the file that is there already; the new one gets the same.
     permissions: Option<fs::Permissions>,
@@ -33,7 +33,7 @@ impl Destination {
     /// # Errors
     /// What is there is no regular file, or may not be written; its folder is missing;
     /// links that lead nowhere but to each other.
-    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+    pub fn of(path: &Path) -> io::Result<Self> {
         let target = followed(path)?;
         let it = match target == path {
             true => "it ".to_owned(),
@@ -62,14 +62,12 @@ impl Destination {
     }
 
     /// Makes the draft of some file in this folder, to try whether there can be one.
-    #[allow(dead_code)] // Only commands try.
-    pub(crate) fn any_in(folder: &Path) -> Self {
+    pub fn any_in(folder: &Path) -> Self {
         Self { target: folder.join("try"), permissions: None }
     }
 
     /// The path where the file will be.
-    #[allow(dead_code)]
-    pub(crate) fn target(&self) -> &Path {
+    pub fn target(&self) -> &Path {
         &self.target
     }
 
@@ -77,7 +75,7 @@ impl Destination {
     ///
     /// # Errors
     /// A folder in which no file can be made.
-    pub(crate) fn begin(&self) -> io::Result<Draft> {
+    pub fn begin(&self) -> io::Result<Draft> {
         let name = self.target.file_name().unwrap_or_default().to_string_lossy();
         let mut end = name.len().min(MOST_REPEATED);
         while !name.is_char_boundary(end) {
@@ -103,7 +101,7 @@ impl Destination {
 
 /// A file that is being written.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub struct Draft {
     file: BufWriter<File>,
     /// Its name until it has the target's.
     beside: Option<PathBuf>,
@@ -116,7 +114,7 @@ impl Draft {
     ///
     /// # Errors
     /// What keeps it from the disk. The file of before is still there then.
-    pub(crate) fn appear(&mut self) -> io::Result<()> {
+    pub fn appear(&mut self) -> io::Result<()> {
         self.file.flush()?;
         let Some(beside) = &self.beside else { return Ok(()) };
         if let Some(permissions) = self.permissions.take() {
@@ -131,7 +129,7 @@ impl Draft {
     ///
     /// # Errors
     /// What keeps it from the disk.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
         self.appear()?;
@@ -212,7 +210,7 @@ fn no_folder(folder: &Path, error: &io::Error) -> String {
 ///
 /// # Errors
 /// What is in the way, by name.
-pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+pub fn make_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder).map_err(|error| {
         let found = folder.ancestors().find(|path| fs::symlink_metadata(path).is_ok());
         match found {
@@ -236,8 +234,7 @@ fn names_no_file(path: &Path) -> bool {
 ///
 /// # Errors
 /// What it leads to.
-#[allow(dead_code)] // Not everyone who includes this file reads.
-pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
+pub fn check_regular(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => Err(io::Error::new(
             io::ErrorKind::InvalidInput,

@@ -150,7 +150,7 @@ impl Method {
     /// ```
     /// use kutta::Method;
     /// assert_eq!(Method::load("rk4")?, Method::rk4());
-    /// let own = Method::load("examples/methods/butcher5.json")?;
+    /// let own = Method::load("examples/butcher5.json")?;
     /// assert_eq!(own.to_string(), "butcher5");
     /// # Ok::<(), kutta::Error>(())
     /// ```

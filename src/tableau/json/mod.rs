@@ -73,7 +73,7 @@ impl Tableau {
     ///
     /// ```
     /// use kutta::Tableau;
-    /// let mine = Tableau::load("examples/methods/butcher5.json")?;
+    /// let mine = Tableau::load("examples/butcher5.json")?;
     /// assert_eq!((mine.stages(), mine.order()), (6, 5));
     ///
     /// let none = Tableau::load("none.json").unwrap_err().to_string();

@@ -1,0 +1,153 @@
+//! `kutta roofline`: what it measures, writes and draws.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::Value;
+
+use super::{run, string, text};
+
+fn roofline(options: &[&str]) -> Output {
+    run("roofline", options)
+}
+
+/// A tiny run of everything, and the folder it is in.
+fn tiny(folder: &Path) -> (PathBuf, Value, String) {
+    let json = folder.join("run.json");
+    let options = [
+        "--quick",
+        "--sizes=5000",
+        "--methods=rk4,dp5",
+        "--ingredients=plain,error",
+        "--cache=1",
+        "--json",
+        string(&json),
+    ];
+    let output = roofline(&options);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    (json, run, text(&output.stdout))
+}
+
+fn list<'v>(value: &'v Value, key: &str) -> &'v Vec<Value> {
+    value[key].as_array().unwrap_or_else(|| panic!("{key} is a list"))
+}
+
+#[test]
+fn a_run_has_every_figure_and_can_be_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let (json, run, printed) = tiny(folder.path());
+    assert_eq!((&run["schema"], &run["version"]), (&"kutta-roofline".into(), &1.into()));
+    for key in ["adapter", "driver", "backend", "library", "os"] {
+        assert!(run["machine"][key].as_str().is_some_and(|text| !text.is_empty()), "{key}");
+    }
+    assert!(run["machine"]["limits"]["max_buffer_size"].as_u64().unwrap() > 0);
+    assert_eq!(run["machine"]["cache_bytes"], 1 << 20);
+    assert!(run["date"].as_str().unwrap().ends_with('Z'));
+    assert!(run["command"].as_str().unwrap().contains("--sizes=5000"));
+
+    let measured = list(&run, "measurements");
+    let of = |kind: &str, cold: bool| {
+        measured.iter().filter(|row| row["kind"] == kind && row["cold"] == cold).count()
+    };
+    for cold in [false, true] {
+        assert_eq!(of("ceiling", cold), 3);
+        assert!(of("kernel", cold) > 0 && of("kernel", cold) == of("bare", cold));
+    }
+    assert!(of("step", false) >= 6 && of("step", true) >= 3, "{printed}");
+    for row in measured {
+        for clock in ["gpu", "wall"] {
+            let time = &row[clock];
+            if time.is_null() {
+                // No timestamps on this device.
+                assert!(clock == "gpu" && run["protocol"]["timestamps"] == false);
+                continue;
+            }
+            let part = |key: &str| time[key].as_f64().unwrap();
+            assert!(0.0 < part("p10") && part("p10") <= part("median"), "{row}");
+            assert!(part("median") <= part("p90") && part("p90") < 10.0, "{row}");
+            assert!(time["samples"].as_u64().unwrap() >= 20 || clock == "gpu", "{row}");
+        }
+        let words = row["words"].as_f64().unwrap();
+        assert_eq!(row["bytes"].as_f64().unwrap(), 4.0 * words);
+    }
+    // Two methods, one of them with an estimate too, fused and not, and fused with
+    // gradients in f16; all elements.
+    assert_eq!(list(&run, "checks").len(), 9);
+    for check in list(&run, "checks") {
+        assert!(check["elements"].as_u64().unwrap() >= 5 * 5000, "{check}");
+        assert!(check["worst"].as_f64().unwrap() < 1e-5, "{check}");
+    }
+    let fusion = list(&run, "fusion");
+    assert!(fusion.len() >= 3);
+    assert!(fusion.iter().all(|row| row["predicted"].as_f64().unwrap() > 1.0));
+    for row in list(&run, "recording") {
+        assert!(row["dispatches"].as_u64().unwrap() >= 5 && row["ratio"]["median"].is_number());
+    }
+    for part in ["rk4, plain, n = 5,000", "dp5, error, n = 5,000, cold", "words say 1.40"] {
+        assert!(printed.contains(part), "{part}: {printed}");
+    }
+
+    // Drawn from the file, with itself as a rival.
+    let (svg, mut rival) = (folder.path().join("run.svg"), run.clone());
+    rival["source"] = "rival 7".into();
+    let rival_path = folder.path().join("rival.json");
+    fs::write(&rival_path, rival.to_string()).unwrap();
+    let drawn = roofline(&[
+        "--from",
+        string(&json),
+        "--svg",
+        string(&svg),
+        "--against",
+        string(&rival_path),
+    ]);
+    assert!(drawn.status.success(), "{}", text(&drawn.stderr));
+    let picture = fs::read_to_string(&svg).unwrap();
+    assert!(picture.contains("rival 7: rk4, plain") && !picture.contains("NaN"));
+    assert!(fs::read(svg.with_extension("png")).unwrap().starts_with(b"\x89PNG"));
+}
+
+/// It ends with an error that has all of these parts, and no panic.
+fn refuses(options: &[&str], parts: &[&str]) {
+    let output = roofline(options);
+    let printed = text(&output.stderr) + &text(&output.stdout);
+    assert!(!output.status.success(), "{options:?}: {printed}");
+    assert!(!printed.contains("panicked"), "{options:?}: {printed}");
+    for part in parts {
+        assert!(printed.contains(part), "{options:?}: {part} is not in {printed}");
+    }
+}
+
+#[test]
+fn what_is_no_run_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.json");
+    let file = string(&path);
+    for (content, part) in [
+        ("", "EOF"),
+        ("{\"schema\": \"x\"}", "`schema` must be \"kutta-roofline\"; there is \"x\""),
+        ("{\"schema\": \"kutta-roofline\", \"version\": 99}", "this is 99"),
+        ("{\"schema\": \"kutta-roofline\", \"version\": 1, \"source\": 3}", "source: invalid type"),
+        ("{\"schema\": \"kutta-roofline\", \"version\": 1}", "missing field `source`"),
+        ("\u{0}\u{1}", "expected value"),
+    ] {
+        fs::write(&path, content).unwrap();
+        for option in ["--against", "--from"] {
+            refuses(&["--quick", option, file][usize::from(option == "--from")..], &[file, part]);
+        }
+    }
+    refuses(&["--from", "nowhere.json"], &["nowhere.json"]);
+}
+
+#[test]
+fn sizes_beyond_the_device_are_refused_with_numbers() {
+    // 16 GiB a vector, beyond any device or what it may take; and little memory.
+    let large = ["--quick", "--methods=rk4", "--sizes=4294967295", "--memory=4"];
+    refuses(&large, &["n = 4294967295: ", " bytes; ", "nothing was measured"]);
+    let memory = ["--quick", "--methods=rk4", "--sizes=1e7", "--memory=0.01"];
+    refuses(&memory, &["10737418", "--memory", "nothing was measured"]);
+    for bad in ["--sizes=0", "--sizes=1.5", "--samples=3", "--cache=0", "--methods=rk5"] {
+        refuses(&["--quick", bad], &[]);
+    }
+}
