@@ -1,9 +1,8 @@
 //! What people run into with the commands other than `train`: pipes that close, paths that
-//! cannot be written, options found wrong late, pictures and names as they come.
+//! cannot be written, options found wrong late, names as they come.
 
 use std::fs;
 use std::io::{self, BufRead as _, Read as _};
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -65,16 +64,13 @@ fn a_closed_pipe_ends_nothing_with_a_panic() {
     let out = string(folder.path());
     let flow = [&ROSENBROCK[..], &["--steps", "5"]].concat();
     let compare = [&COMPARE[..], &["--out", out]].concat();
-    let image = ["--headless", "--steps", "2", "--frames", "1", "--most", "16", "--out", out];
-    let image = [&image[..], &["tests/data/faults/black.png"]].concat();
     let race = ["--quick", "--only", "quadratic", "--method", "heun", "--out", out];
-    let commands: [(&str, &[&str]); 7] = [
+    let commands: [(&str, &[&str]); 6] = [
         ("methods", &[]),
         ("adapters", &[]),
         ("flow", &flow),
         ("compare", &compare),
         ("race", &race),
-        ("neural_image", &image),
         ("roofline", &["--help"]),
     ];
     for (name, options) in commands {
@@ -86,7 +82,7 @@ fn a_closed_pipe_ends_nothing_with_a_panic() {
         assert!(!said.contains("panicked"), "{name}: {said}");
     }
     // The work went on.
-    for name in ["compare-8.csv", "race-quadratic.csv", "psnr.csv", "animation.png"] {
+    for name in ["compare-8.csv", "race-quadratic.csv"] {
         assert!(folder.path().join(name).exists(), "{name}");
     }
 }
@@ -111,16 +107,12 @@ fn files_are_tried_before_the_work() {
     refused("compare", &compare, 1, &["--out", &is_a_file]);
     refused("methods", &["--out", taken_name], 1, &["--out", &is_a_file]);
     refused("race", &["--quick", "--only", "quadratic", "--out", taken_name], 1, &[&is_a_file]);
-    for kind in ["--headless", "--compare"] {
-        refused("neural_image", &[kind, "--out", taken_name], 1, &["--out", &is_a_file]);
-    }
     assert_eq!(fs::read_to_string(&taken).unwrap(), "mine");
     // A picture's name that is a folder's.
     for (name, options, blocked) in [
         ("compare", &COMPARE[..], "compare-8.png"),
         ("race", &["--quick", "--only", "quadratic"], "race-quadratic-curves.csv"),
         ("methods", &[], "methods-precision.svg"),
-        ("neural_image", &["--headless"], "frame-003.png"),
     ] {
         let out = tempfile::tempdir().unwrap();
         fs::create_dir(out.path().join(blocked)).unwrap();
@@ -174,51 +166,17 @@ fn options_are_checked_before_the_work() {
     refused("roofline", &["--quick", "--methods", "rk4,rk5"], 2, &["rk5"]);
     refused("roofline", &["--quick", "--methods", "rk4,rk4"], 2, &["--methods", "already"]);
     refused("methods", &["--method", "rk5"], 2, &["rk5"]);
-    refused("neural_image", &["--headless", "--method", "rk5"], 2, &["rk5"]);
-    let twice = ["--headless", "--encoding", "hash-grid:levels=4,levels=5"];
-    refused("neural_image", &twice, 2, &["`levels` is there twice"]);
-    refused(
-        "neural_image",
-        &["--headless", "--adaptive", "rtol=1e-3", "--method", "rk4"],
-        2,
-        &["rk4"],
-    );
-    // What would have no effect.
-    refused("neural_image", &["--adaptive", "rtol=1e-3"], 2, &["--headless"]);
-    refused("neural_image", &["--compare", "--method", "rk4"], 2, &["--method"]);
 }
 
 #[test]
-fn a_length_of_zero_is_refused_and_a_short_one_works() {
+fn a_length_of_zero_is_refused() {
     for (name, options) in [
-        ("neural_image", &["--headless", "--steps", "0"][..]),
-        ("neural_image", &["--headless", "--frames", "0"]),
-        ("neural_image", &["--headless", "--most", "0"]),
-        ("race", &["--parameters", "0"]),
+        ("race", &["--parameters", "0"][..]),
         ("race", &["--parameters", "1"]),
         ("compare", &["--data", DATA, "--evaluations", "0"]),
         ("compare", &["--data", DATA, "--batch", "0"]),
     ] {
         refused(name, options, 2, &[]);
-    }
-    let short = ["--compare", "--evaluations", "7"];
-    refused("neural_image", &short, 2, &["--evaluations 7", "RKC2, 8 stages", "8 gradients"]);
-
-    let out = tempfile::tempdir().unwrap();
-    let out = ["--most", "16", "--batch", "64", "--out", string(out.path())];
-    let printed = fine(
-        "neural_image",
-        &[&["--headless", "--steps", "3", "--frames", "2"], &out[..]].concat(),
-    );
-    assert!(printed.contains("\nstep     3 "), "{printed}");
-    // Three small steps lead nowhere far.
-    let last = printed.lines().last().unwrap();
-    assert!(last.split(' ').next().unwrap().parse::<f64>().unwrap() > 3.0, "{last}");
-    for evaluations in ["8", "40"] {
-        let options = [&["--compare", "--evaluations", evaluations], &out[..]].concat();
-        let rows = fine("neural_image", &options);
-        // Head, rule, and five optimizers.
-        assert_eq!(rows.lines().filter(|line| line.starts_with("| ")).count(), 1 + 5, "{rows}");
     }
 }
 
@@ -227,40 +185,10 @@ fn numbers_may_be_negative_and_usage_errors_are_two_everywhere() {
     let steps = [&ROSENBROCK[..], &["--steps", "-1"]].concat();
     refused("flow", &steps, 2, &["invalid value '-1' for '--steps"]);
     refused("race", &["--parameters", "-1"], 2, &["invalid value '-1'"]);
-    refused("neural_image", &["--headless", "--steps", "-3"], 2, &["invalid value '-3'"]);
     refused("train", &["--epochs", "-3"], 2, &["invalid value '-3'"]);
-    for name in ["flow", "compare", "race", "roofline", "methods", "neural_image", "train"] {
+    for name in ["flow", "compare", "race", "roofline", "methods", "adapters", "train"] {
         refused(name, &["--no-such-option"], 2, &["--no-such-option"]);
     }
-}
-
-#[test]
-fn pictures_are_fitted_as_people_see_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = string(folder.path());
-    let fitted = |name: &str, most: &str| {
-        let options = ["--headless", "--steps", "1", "--frames", "1", "--batch", "64"];
-        fine("neural_image", &[&options[..], &["--most", most, "--out", out, &file(name)]].concat())
-    };
-    // It lies down, and its EXIF says that it stands.
-    let printed = fitted("exif6.jpg", "512");
-    let size = size(&folder.path().join("frame-000.png"));
-    assert!(size[0] < size[1], "{size:?}");
-    assert!(printed.contains(&format!(": {} x {}, ", size[0], size[1])), "{printed}");
-    // Nothing of it is lost, and no number of decibels says so.
-    let printed = fitted("black.png", "512");
-    assert!(printed.contains("exact") && !printed.contains("inf"), "{printed}");
-    let csv = fs::read_to_string(folder.path().join("psnr.csv")).unwrap();
-    assert!(!csv.contains("inf") && !csv.contains("NaN"), "{csv}");
-    let wide = file("thin.png");
-    let words = [&wide[..], "2000 x 10", "512 x 3", "--most 1600"];
-    refused("neural_image", &["--headless", "--out", out, &wide], 1, &words);
-}
-
-/// Of a PNG file.
-fn size(path: &Path) -> [u32; 2] {
-    let bytes = fs::read(path).unwrap();
-    [16, 20].map(|at| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()))
 }
 
 /// No character but a line's end controls a terminal.
@@ -332,33 +260,6 @@ fn a_file_with_the_name_of_a_built_in_method_is_told_from_it() {
 }
 
 #[test]
-fn neural_image_runs_a_file() {
-    let out = tempfile::tempdir().unwrap();
-    let method = ["--method", BUTCHER5, "--out", string(out.path())];
-    let options = ["--headless", "--steps", "2", "--frames", "1", "--most", "16", "--batch", "64"];
-    let plain = ["--preconditioner", "none", "--momentum", "none", "--step-size", "0.01"];
-    let printed = fine("neural_image", &[&options[..], &plain, &method].concat());
-    assert!(printed.contains("\nbutcher5 on "), "{printed}");
-    // Six gradients a step.
-    let csv = fs::read_to_string(out.path().join("psnr.csv")).unwrap();
-    assert!(csv.lines().last().unwrap().starts_with("2,12,"), "{csv}");
-}
-
-#[test]
-fn adaptive_steps_of_nothing_are_no_training() {
-    let out = tempfile::tempdir().unwrap();
-    let options = ["--headless", "--steps", "8", "--frames", "1", "--most", "16", "--batch", "64"];
-    let adaptive = ["--method", "dp5", "--adaptive", "rtol=1e-2,atol=0"];
-    let output =
-        run("neural_image", &[&options[..], &adaptive, &["--out", string(out.path())]].concat());
-    let csv = fs::read_to_string(out.path().join("psnr.csv")).unwrap_or_default();
-    let h = |line: &str| line.split(',').nth(3).unwrap().parse::<f64>().unwrap();
-    assert!(csv.lines().skip(1).all(|line| h(line) > 0.0), "{csv}");
-    let said = text(&output.stderr);
-    assert!(output.status.success() || said.contains("atol") || said.contains("h"), "{said}");
-}
-
-#[test]
 fn a_backend_that_is_none_is_named() {
     let flow = [&ROSENBROCK[..], &["--steps", "2"]].concat();
     for (name, options, code) in [("flow", &flow[..], 1), ("adapters", &[], 2)] {
@@ -367,25 +268,6 @@ fn a_backend_that_is_none_is_named() {
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains("WGPU_BACKEND") && said.contains("`vulcan`"), "{said}");
         assert!(!said.contains("Backends(") && !said.contains("nstall"), "{said}");
-    }
-}
-
-/// Without the driver's cache of kernels, and so on the slowest day.
-#[test]
-fn whoever_waits_for_kernels_is_told() {
-    let out = tempfile::tempdir().unwrap();
-    let options = ["--headless", "--steps", "2", "--frames", "1", "--most", "64"];
-    let begun = Instant::now();
-    let output = command("neural_image")
-        .args(options)
-        .args(["--out", string(out.path())])
-        .env("MESA_SHADER_CACHE_DISABLE", "true")
-        .output()
-        .unwrap();
-    let said = text(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    if begun.elapsed() > Duration::from_secs(5) {
-        assert!(said.contains("compiling kernels"), "{said}");
     }
 }
 

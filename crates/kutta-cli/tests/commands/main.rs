@@ -1,4 +1,4 @@
-//! `kutta` and `neural-image` as people run them, in the root of a checkout.
+//! `kutta` as people run it, in the root of a checkout.
 
 mod faults_of_use;
 mod flow;
@@ -9,7 +9,7 @@ mod train;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Images and methods that make trouble.
+/// Data and methods that make trouble.
 const FAULTS: &str = "tests/data/faults";
 
 /// A method of one's own.
@@ -20,27 +20,15 @@ fn path(inside: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(inside)
 }
 
-/// A command of `kutta`; or `neural_image`, the program of the package beside it.
+/// `kutta` with a command.
 fn command(name: &str) -> Command {
-    let kutta = Path::new(env!("CARGO_BIN_EXE_kutta"));
-    let mut command = match name {
-        "neural_image" => {
-            let beside = format!("neural-image{}", std::env::consts::EXE_SUFFIX);
-            Command::new(kutta.with_file_name(beside))
-        }
-        _ => {
-            let mut command = Command::new(kutta);
-            command.arg(name);
-            command
-        }
-    };
-    command.current_dir(path(""));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kutta"));
+    command.current_dir(path("")).arg(name);
     command
 }
 
 fn run(name: &str, options: &[&str]) -> Output {
-    let output = command(name).args(options).output();
-    output.expect("the programs are built first: cargo build --release --workspace")
+    command(name).args(options).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -49,4 +37,23 @@ fn text(bytes: &[u8]) -> String {
 
 fn string(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+#[test]
+fn the_program_says_what_it_is() {
+    let kutta = |options: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_kutta")).args(options).output().unwrap()
+    };
+    // Without a command it has nothing to do, and says what it could.
+    let alone = kutta(&[]);
+    let help = kutta(&["--help"]);
+    assert_eq!((alone.status.code(), help.status.code()), (Some(2), Some(0)));
+    for said in [text(&alone.stderr), text(&help.stdout)] {
+        for name in ["train", "flow", "compare", "race", "methods", "roofline", "adapters"] {
+            assert!(said.contains(&format!("\n  {name} ")), "{name} is not in {said}");
+        }
+    }
+    let version = kutta(&["--version"]);
+    assert_eq!(text(&version.stdout), concat!("kutta ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(kutta(&["fly"]).status.code(), Some(2));
 }
