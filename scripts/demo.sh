@@ -7,4 +7,5 @@ cd "$(dirname "$0")/.."
 source scripts/driver.sh
 need_rust
 need_adapter
-exec cargo run --release -p kutta-cli -- train "$@"
+say "starting \`kutta train\`, which compiles its shaders first"
+kutta train "$@"

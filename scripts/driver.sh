@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by test.sh and .ci/run: sees to it that kutta can be built
+# Sourced by the other scripts and .ci/run: sees to it that kutta can be built
 # and finds an adapter. On Linux without one it installs a software Vulkan
 # driver, and says so first.
 
@@ -65,11 +65,23 @@ need_rust() {
     fi
 }
 
+# Runs `kutta` with these options. Alone it needs few packages. Where KUTTA_EVERYTHING is
+# set, as it is for the tests, all of the workspace is compiled for them anyway: by the same
+# features, so that wgpu is not compiled twice.
+kutta() {
+    if [ -n "${KUTTA_EVERYTHING:-}" ]; then
+        cargo build --release --workspace --bins --examples &&
+            "${CARGO_TARGET_DIR:-target}/release/kutta" "$@"
+    else
+        cargo run --release -p kutta-cli -- "$@"
+    fi
+}
+
 need_adapter() {
     local status=0
-    say "compiling kutta's commands (some minutes the first time), then looking for a GPU adapter"
-    cargo build --release -p kutta-cli || return
-    cargo run --release --quiet -p kutta-cli -- adapters || status=$?
+    say "compiling (minutes, the first time), then looking for a GPU adapter"
+    # A failed build ends with 101.
+    kutta adapters || status=$?
     # 2 means adapters are there but not the wanted one: a driver is no help.
     if [ "$status" -eq 1 ] && [ "$(uname -s)" = Linux ]; then
         install "adapter on this machine, so a software Vulkan driver is needed" \
@@ -77,7 +89,7 @@ need_adapter() {
             "mesa-vulkan-drivers vulkan-loader" \
             "vulkan-swrast vulkan-icd-loader" || return
         status=0
-        cargo run --release --quiet -p kutta-cli -- adapters || status=$?
+        kutta adapters || status=$?
     fi
     return "$status"
 }

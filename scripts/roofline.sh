@@ -12,5 +12,5 @@ source scripts/driver.sh
 need_rust
 need_adapter
 mkdir -p docs/results
-cargo run --release -p kutta-cli -- roofline \
+kutta roofline \
     --json "docs/results/roofline-$name.json" --svg "docs/results/roofline-$name.svg" "$@"

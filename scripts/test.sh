@@ -14,9 +14,9 @@ fi
 # shellcheck source=scripts/driver.sh
 source scripts/driver.sh
 need_rust
+export KUTTA_EVERYTHING=yes
+# Builds programs and examples too, which tests run as their users do.
 need_adapter
-# Tests run programs and examples as their users do, those of other packages too.
-cargo build --release --workspace --examples --bins
 # The software adapter takes every core by itself: more than two tests at once
 # only wait for each other.
 cargo test --release --workspace "$@" -- --test-threads=2

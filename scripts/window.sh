@@ -19,7 +19,7 @@ if ! command -v Xvfb >/dev/null || ! command -v xdotool >/dev/null; then
         "xorg-server-xvfb xdotool libxkbcommon-x11"
 fi
 need_adapter
-cargo build --release -p neural-image
+[ -n "${KUTTA_EVERYTHING:-}" ] || cargo build --release -p neural-image
 
 work=$(mktemp -d)
 display= server= window=

@@ -31,8 +31,7 @@ use self::protocol::{Config, Session, Wanted};
 use self::schema::{Protocol, Run, SCHEMA, VERSION};
 use crate::plot::canvas;
 use kutta_cli::notice::Notice;
-use kutta_cli::output;
-use kutta_cli::output::{Output, Outputs};
+use kutta_cli::output::{self, Output, Outputs};
 
 /// Times every kernel and whole steps on vectors of several sizes, without a
 /// gradient source.
@@ -225,12 +224,10 @@ fn measured(args: &Args, wanted: &[Wanted], files: &Files) -> Result<Run, Box<dy
     Ok(run)
 }
 
+/// What makes these figures again.
 fn command(arguments: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> =
-        std::iter::once("cargo run --release -p kutta-cli -- roofline --".into())
-            .chain(arguments)
-            .collect();
-    all.join(" ").trim_end_matches(" --").into()
+    let program = ["cargo run --release -p kutta-cli --".to_owned()];
+    program.into_iter().chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 /// Decades; on a software adapter only those that take minutes.

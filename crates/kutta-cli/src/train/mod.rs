@@ -26,8 +26,7 @@ use self::training::Trainer;
 use crate::curve::Run;
 use crate::numbers::grouped;
 use crate::plot::curves;
-use kutta_cli::output;
-use kutta_cli::output::usage;
+use kutta_cli::output::{self, usage};
 
 pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
     // First everything that can be wrong, then everything that takes time.
