@@ -6,6 +6,8 @@ use std::io::{self, BufRead as _, Read as _};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use kutta_cli::notice;
+
 use super::{BUTCHER5, command, path, run, string, text};
 
 /// What was printed, if all went well.
@@ -298,5 +300,18 @@ fn flow_leaves_its_rows_when_it_is_interrupted() {
         assert!(text.starts_with("step,h,accepted,loss,grad_norm,error,theta_0,theta_1\n0,"));
         let rows: Vec<&str> = text.lines().collect();
         assert!(rows.len() >= 5 && rows.iter().all(|row| row.split(',').count() == 8), "{text}");
+    }
+}
+
+/// The notice waits for no time here, so that a fast machine tells of the wait too.
+#[test]
+fn whoever_waits_for_kernels_is_told() {
+    let options = ["--problem", "rosenbrock", "--step-size", "0.001", "--steps", "1"];
+    for (patience, told) in [("0", true), ("3600", false)] {
+        let output =
+            command("flow").args(options).env(notice::PATIENCE, patience).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.contains("compiling kernels"), told, "{said}");
     }
 }
