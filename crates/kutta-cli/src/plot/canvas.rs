@@ -1,8 +1,6 @@
 //! One drawing as SVG and as PNG, by the same code.
 
 use std::error::Error;
-#[cfg(test)]
-use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -62,20 +60,6 @@ pub fn to_png(picture: &impl Picture) -> Result<Vec<u8>, Box<dyn Error>> {
     encoder.set_color(png::ColorType::Rgb);
     encoder.write_header()?.write_image_data(&pixels)?;
     Ok(file)
-}
-
-/// # Errors
-/// If the file cannot be written.
-#[cfg(test)]
-pub fn svg(picture: &impl Picture, path: &Path) -> Outcome {
-    Ok(std::fs::write(path, to_svg(picture)?)?)
-}
-
-/// # Errors
-/// If the file cannot be written.
-#[cfg(test)]
-pub fn png(picture: &impl Picture, path: &Path) -> Outcome {
-    Ok(std::fs::write(path, to_png(picture)?)?)
 }
 
 /// Means over squares of `over` x `over` RGB pixels.
