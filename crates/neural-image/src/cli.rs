@@ -11,7 +11,7 @@ use crate::picture::LEAST_SIDE;
 /// Fits a small network to an image, coordinates in and colour out, with Runge-Kutta
 /// methods: live in a window, or headless into files.
 #[derive(Debug, Parser)]
-#[command(name = "neural_image")]
+#[command(name = "neural-image")]
 pub struct Args {
     /// A PNG or JPEG; without one the photograph that comes with the example. The window
     /// also takes files that are dropped on it
