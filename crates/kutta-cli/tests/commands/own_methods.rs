@@ -1,6 +1,7 @@
 //! `--method file.json` and `--checkpoint` in all commands.
 
 use std::fs;
+use std::path::Path;
 use std::process::Output;
 
 use kutta::checkpoint::Checkpoint;
