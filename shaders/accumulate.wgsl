@@ -1,6 +1,7 @@
 // sum ← Σ w·part, over Σ w where LAST: w the samples of a part in units of the first one's
 // Moves three words, or two.
 // Recorded after each micro-batch; the last leaves loss and samples too.
+//: use traversal account
 override LAST: bool = false;
 
 @group(0) @binding(0) var<uniform> chunk: Chunk;

@@ -1,6 +1,7 @@
 // loss = Σ sums
 // Moves one word for each partial sum.
 // Recorded by models::Analytic after the gradient's last chunk.
+//: use workgroup_sum
 struct AddLoss {
     count: u32,
     unused_0: u32,

@@ -2,11 +2,12 @@
 // Moves two words, three with eigenvalues: θ, g, λ.
 // Recorded by models::Analytic for every evaluation.
 //
-//   0 quadratic    ½ Σ λ x²
-//   1 rosenbrock   Σ over pairs (1 − a)² + 100 (b − a²)²
-//   2 quartic      Σ x⁴ / 4
-//   3 himmelblau   (a² + b − 11)² + (a + b² − 7)²
-//   4 beale        (3/2 − a + ab)² + (9/4 − a + ab²)² + (21/8 − a + ab³)²
+//   quadratic    ½ Σ λ x²
+//   rosenbrock   Σ over pairs (1 − a)² + 100 (b − a²)²
+//   quartic      Σ x⁴ / 4
+//   himmelblau   (a² + b − 11)² + (a + b² − 7)²
+//   beale        (3/2 − a + ab)² + (9/4 − a + ab²)² + (21/8 − a + ab³)²
+//: use workgroup_sum problems
 override PROBLEM: u32 = 0u;
 // g is added to what is there: a word more.
 override ADDS: bool = false;
@@ -19,12 +20,12 @@ override ADDS: bool = false;
 
 // The loss of one pair, then its two derivatives.
 fn pair(a: f32, b: f32) -> vec3<f32> {
-    if PROBLEM == 1u {
+    if PROBLEM == ROSENBROCK {
         let u = 1.0 - a;
         let v = b - a * a;
         return vec3<f32>(u * u + 100.0 * v * v, -2.0 * u - 400.0 * a * v, 200.0 * v);
     }
-    if PROBLEM == 3u {
+    if PROBLEM == HIMMELBLAU {
         let u = a * a + b - 11.0;
         let v = a + b * b - 7.0;
         return vec3<f32>(u * u + v * v, 4.0 * a * u + 2.0 * v, 2.0 * u + 4.0 * b * v);
@@ -52,10 +53,10 @@ fn main(
         let x = theta[i];
         var g: vec4<f32>;
         var l: vec4<f32>;
-        if PROBLEM == 0u {
+        if PROBLEM == QUADRATIC {
             g = eigenvalues[i] * x;
             l = 0.5 * x * g;
-        } else if PROBLEM == 2u {
+        } else if PROBLEM == QUARTIC {
             g = x * x * x;
             l = 0.25 * x * g;
         } else {

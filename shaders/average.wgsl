@@ -1,6 +1,7 @@
 // x̄ ← β x̄ + (1 − β) θ, if the verdict accepted
 // Moves three words, or none.
 // Recorded last in an attempt where an average of θ is kept.
+//: use control traversal
 struct Average {
     beta: f32,
     // 1 − β from f64.

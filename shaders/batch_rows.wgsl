@@ -1,6 +1,7 @@
 // samples[i] = σ_epoch(batch · size + i): the samples of the batch that the control block names.
 // Writes one word per sample of the batch.
 // Called once per batch, before `gather_bytes` or `gather_floats`.
+//: use control shuffle batch
 struct BatchSchedule {
     // Samples there are.
     count: u32,

@@ -1,6 +1,7 @@
 // control ← ready for the first attempt of a chunk, under the host's settings
 // Moves nothing of the parameters' size.
 // Recorded once before the attempts of a chunk.
+//: use partials record prepare failures
 @group(0) @binding(0) var<storage, read_write> control: Control;
 @group(0) @binding(1) var<uniform> settings: Settings;
 @group(0) @binding(2) var<storage, read_write> partials: Partials;
@@ -17,7 +18,7 @@ fn main() {
         control.error_1 = 1.0;
         control.error_2 = 1.0;
         control.rejections = 0u;
-        control.failure = 0u;
+        control.failure = NO_FAILURE;
     }
     control.stages = 0u;
     control.stride = 1u;

@@ -1,6 +1,7 @@
 // db[q] = Σ_t dz[t, q]; t: sample, q: output feature.
 // Reads dz once, writes db once; strips of samples are added in a fixed order.
 // Called by the backward pass of a layer.
+//: use traversal
 
 // vec4s of other tensors that the binding begins with.
 override FIRST: u32 = 0u;

@@ -1,26 +1,14 @@
 // α = min(1, clip/‖k₁‖); h by the rule, from the roots that `field` leaves
 // Moves nothing of the parameters' size.
 // Recorded before the stages, after each `guard` or `field` that it decides by.
+//: use take_roots record prepare fallbacks
+// The numbers come with src/kernels/choose.rs.
 override CHOICE: u32 = 0u;
-const NORM = 0u;
-const DIRECTION = 1u;
-const PROBED = 2u;
-const NEXT = 3u;
-const FIRST_PROBE = 4u;
-const FIRST_STEP = 5u;
-const FIRST_CURVATURE = 6u;
-const MULTIPLIED = 7u;
-const RADIUS_START = 8u;
-const RADIUS = 9u;
-const OPENED = 10u;
 
 // The first bank that counts, and how many do.
 override FIRST: u32 = select(1u, 0u, CHOICE == NORM);
 override SUMS: u32 = select(2u, 1u, CHOICE == NORM || CHOICE == RADIUS_START);
 
-const FLAT = 1u;
-const NEGATIVE = 2u;
-const NOT_FINITE = 4u;
 // √u of f32: what a step along the eigenvector is of θ's norm.
 const REACH = 0.000244140625;
 

@@ -1,6 +1,13 @@
 // out = base + Σ w (point − base) − scale · D ⊙ Σ a k, scale = h or 1, or Σ a k where it has no base
 // Moves a word for each distinct input and each output, and the state's where there is D; UPDATE writes its other half.
 // Recorded for every stage point and partial sum, and, as ADVANCE, for θ after the verdict.
+//: use control traversal finite
+//: if partials
+//: use put_roots
+//: end
+//: if state
+//: use moments
+//: end
 override TIMES_H: bool = true;
 override ADVANCE: bool = false;
 // The distance of a probe takes the place of h.
@@ -98,7 +105,7 @@ fn main(
             // The clip is the attempt's own: what is updated is not yet judged.
             let g = clip * parameters_only({first[f]}, i, chunk.elements);
             state = kept_second(i, span, half, updated(state, g, by));
-            bad = first_not_finite(bad, i, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
+            bad = first_not_finite(bad, i, magnitude_bits(select(g * g, g, PRECONDITIONER == NO_PRECONDITIONER)));
         }
         //: end
         step = diagonal(h, state, bias, by.epsilon);

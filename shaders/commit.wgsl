@@ -1,6 +1,7 @@
 // dst ← src, if the verdict accepted
 // Moves two words, or none.
 // Recorded after the verdict: θ ← the candidate, and k₁ ← k_s where the batch stays.
+//: use control traversal
 struct Commit {
     chunk: Chunk,
 }

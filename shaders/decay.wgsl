@@ -1,6 +1,7 @@
 // k ← k + λ y
 // Moves three words.
 // Recorded after each gradient where there is L2 decay: k becomes ∇(L + λ‖θ‖²/2) at y.
+//: use traversal
 struct Decay {
     lambda: f32,
     unused_0: u32,

@@ -1,6 +1,12 @@
 // a = f(z), z[p, q] = Σ_t W[t, p] x[t, q] + bias[p]; p: feature, q: sample. Slope f'(z) is kept.
 // Moves W and x once per tile; writes a twice (by feature and by sample) and f'(z) once.
 // Called by the forward pass of a layer, with product_register or product_workgroup.
+//: use product activation
+//: if parts
+// Column sums do not ride with it.
+fn finish_sums(sums: vec4<f32>, column: u32) {}
+//: end
+
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> by_feature: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> by_sample: array<vec4<f32>>;

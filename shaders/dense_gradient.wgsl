@@ -1,6 +1,7 @@
 // dW = Σ_chunks dW partials, db likewise, of several layers; loss = Σ_i loss[i] / rows, samples = rows.
 // Reads each partial sum once and a word per row of the batch, writes the gradient once.
 // Called at the end of a gradient evaluation on a GPU, after all partial sums.
+//: use traversal batch
 
 // The layers that one dispatch can do.
 const MOST = 16u;

@@ -1,6 +1,12 @@
 // dz[p, q] = f'(z[p, q]) · Σ_t W[p, t] dz_next[t, q]; p: feature of the layer's input, q: sample.
 // Moves Wᵀ and dz_next once per tile, reads f'(z) once, writes dz twice (by feature, by sample).
 // Called by the backward pass of a layer, with product_register or product_workgroup.
+//: use product
+//: if parts
+// Column sums do not ride with it.
+fn finish_sums(sums: vec4<f32>, column: u32) {}
+//: end
+
 
 // False: the layer's input came out of no activation, and what is bound is not read.
 override SLOPED: bool = true;

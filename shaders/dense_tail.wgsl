@@ -2,6 +2,7 @@
 // samples the partial sums dW_l = a_{l−1} dz_lᵀ and db_l: the last layers of a network.
 // Reads the tail's inputs and weights once per workgroup, writes a partial gradient of each.
 // Called by a gradient evaluation on a GPU in place of a layer's kernels, where layers are narrow.
+//: use activation batch row_loss
 
 const MOST = 8u;
 

@@ -1,6 +1,7 @@
 // dW[p, q] = Σ_t x[t, p] dz[t, q]; t: sample, p: input feature, q: output feature, a multiple of 4.
 // Moves x and dz once per tile, writes dW once, row-major.
 // Called by the backward pass of a layer, with product_register or product_workgroup.
+//: use product
 
 // vec4s of other tensors that the binding begins with.
 override FIRST: u32 = 0u;

@@ -1,6 +1,7 @@
 // dW[p, q] = Σ_t x[t, p] dz[t, q]; t: sample, p: input feature, q: output feature, of any number.
 // Moves x and dz once per tile, writes dW once, row-major, element by element.
 // Called by the backward pass of a layer whose width is no multiple of 4.
+//: use product
 @group(0) @binding(3) var<storage, read_write> gradient: array<f32>;
 
 fn store_row(values: vec4<f32>, row: u32, column: u32) {

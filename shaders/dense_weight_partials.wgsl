@@ -1,6 +1,7 @@
 // dW[p, q] = Σ_t x[t, p] dz[t, q] and db[q] = Σ_t dz[t, q], over a part of the samples t.
 // Moves x and dz once per tile, writes (inputs + 1) × outputs once per part.
 // Called by the backward pass of a layer on a GPU; `dense_gradient` adds the parts up.
+//: use product
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
 
 fn finish(block: mat4x4<f32>, row: u32, column: u32) {

@@ -1,6 +1,7 @@
 // x[l F + f] = Σ_corners w θ_l[entry(corner), f]: features of every level of a hash grid.
 // Reads a point and 2^d entries per row and level, writes F features twice.
 // Called at every stage, before the layers.
+//: use grid_shape
 override DIMENSIONS: u32 = 2u;
 // Features of an entry.
 override FEATURES: u32 = 2u;

@@ -1,6 +1,7 @@
 // x[f] = cos 2π b·p, x[f + waves] = sin 2π b·p for frequency b number f; or x = 2p − 1.
 // Reads a point per row and wave, writes two features twice (by feature and by sample).
 // Called once per batch, after `field_points`: these features have no parameters.
+//: use wave
 struct WaveShape {
     // Rows of a batch.
     size: u32,

@@ -1,10 +1,8 @@
 // e = drift (θ − θ') + h D ⊙ Σ d k, partials = ‖e / (atol + rtol·max(|θ|, |θ'|))‖; MAKES: θ' = θ − h D ⊙ Σ b k, or as a finish
 // Moves a word for each gradient, one for θ, one for θ', one of state, and two for m where this is the finish.
 // Recorded before the verdict of methods with an embedded pair.
+//: use control finite moments momentum put_roots
 override MAKES: u32 = 0u;
-const NOTHING = 0u;
-const STEP = 1u;
-const FINISH = 2u;
 // The second weights make an error too: partials of the next bank = ‖e₂ / …‖.
 override TWO: bool = false;
 

@@ -1,16 +1,9 @@
 // u = D ⊙ (a − b) or D ⊙ a; partials = ‖u‖ and the root of what OTHER says
 // Moves a word for each of a and b, the state's, and one for θ where SCALED.
 // Recorded before the stages where h follows from gradients.
+//: use control finite moments put_roots
 override DIFFERENCE: bool = false;
 override OTHER: u32 = 0u;
-// ⟨a, u⟩.
-const RAW_PRODUCT = 0u;
-// ⟨u, D b⟩.
-const PRODUCT = 1u;
-// ‖D b‖².
-const SECOND = 2u;
-// ‖u/s‖² in place of ‖u‖², and ‖θ/s‖², with s = atol + rtol·|θ|.
-const SCALED = 3u;
 // a goes into the state first.
 override UPDATE: bool = false;
 

@@ -1,6 +1,7 @@
 // values[sample(i), c] = y[c, i]: what the network puts out, texel by texel.
 // Reads and writes each output once.
 // Called by an inference, after the layers.
+//: use batch
 struct OutputShape {
     // Outputs of the network.
     channels: u32,

@@ -1,6 +1,7 @@
 // points[i]: where row i of the batch lies in [0, 1]^d; targets[i]: what is wanted there.
 // Writes a vec4 per row, and reads and writes targets where points lie anywhere.
 // Called once per batch, after `batch_rows`.
+//: use control shuffle batch
 struct PointShape {
     // Texels along x, y and z.
     width: u32,

@@ -1,6 +1,7 @@
 // θ' = θ − h (u + λ θ), m ← …, v ← …; u from ḡ = Σ b k by way of D and the momentum
 // Moves a word for each gradient, two for θ, two for m, and the state's.
 // Recorded after the verdict, in place of the advance; or, where an estimate judges it, before.
+//: use control traversal moments momentum
 // k₁ goes into the state first: with one stage, where nothing did so before.
 override UPDATE: bool = false;
 // Before the verdict: what is written does not count yet.

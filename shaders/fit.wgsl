@@ -1,6 +1,7 @@
 // h ← min(h, f β/(ρ α)), β the stability interval of so many stages, α what clips, f a fraction
 // Moves nothing of the parameters' size.
 // Recorded before the stages where stability bounds h.
+//: use partials prepare
 struct Fit {
     // β, less what an estimate of ρ is enlarged by.
     interval: f32,

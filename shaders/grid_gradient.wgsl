@@ -1,6 +1,7 @@
 // g_l[entry, f] = sums_l[entry, f] 2^−k, four at a time, and sums of zero for the next time.
 // Reads and writes the sums once, writes the gradient once.
 // Called at every stage, after `grid_scatter`.
+//: use traversal grid_shape
 override DIMENSIONS: u32 = 2u;
 override FEATURES: u32 = 2u;
 

@@ -2,6 +2,7 @@
 // integers whose sums cannot overflow.
 // Reads dx once, writes two words per level.
 // Called at every stage after the layers' backward pass; one workgroup a level.
+//: use grid_shape
 override DIMENSIONS: u32 = 2u;
 override FEATURES: u32 = 2u;
 

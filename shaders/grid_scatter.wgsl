@@ -1,6 +1,7 @@
 // sums_l[entry(corner), f] += round(w dx[l F + f] 2^k): integers, so their order does not matter.
 // Reads a point and F gradients per row and level, adds to 2^d entries.
 // Called at every stage, after `grid_maximum`, with sums of zero.
+//: use grid_shape
 override DIMENSIONS: u32 = 2u;
 override FEATURES: u32 = 2u;
 

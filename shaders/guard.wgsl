@@ -1,6 +1,7 @@
 // Blames k's stage for a NaN or an infinity; partials = ‖k‖ where NORM
 // Moves one word: k.
 // Recorded before the verdict for a gradient that no combine has read.
+//: use finite put_roots
 override NORM: bool = false;
 // The squares become state: they must be finite too.
 override SQUARES: bool = false;

@@ -1,6 +1,7 @@
 // loss = Σ_i loss[i] / rows, and samples = rows.
 // Reads one word per row, writes two.
 // Called at the end of a gradient evaluation.
+//: use row_sum
 @group(0) @binding(2) var<storage, read_write> loss: array<f32>;
 @group(0) @binding(3) var<storage, read_write> samples: array<f32>;
 

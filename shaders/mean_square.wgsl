@@ -1,6 +1,7 @@
 // L = mean_{i, j} (y[i, j] − target[i, j])², dz[i, j] = 2 (y[i, j] − target[i, j]) / (rows · outputs).
 // Reads the outputs twice and the targets once, writes their gradient twice and two words per row.
 // Called after the forward pass of a batch.
+//: use loss row_loss
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

@@ -1,6 +1,7 @@
 // gradient = values, in the storage of the gradient; zeros after the last.
 // Reads a tensor of f32 once, writes it once.
 // Called after the weight gradient of a layer whose width is no multiple of 4, where gradients are stored narrow: rows of it then share words.
+//: use traversal weights
 
 // vec4s of other tensors that the binding begins with.
 override FIRST: u32 = 0u;

@@ -1,6 +1,7 @@
 // dst ← src, in the storage of dst
 // Moves a word, and half a one.
 // Recorded after each gradient that is stored narrow and whose source writes f32.
+//: use traversal
 @group(0) @binding(0) var<uniform> chunk: Chunk;
 @group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dst: array<Dst>;

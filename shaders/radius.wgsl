@@ -1,6 +1,7 @@
 // w ← D ⊙ (w − k₁), partials = ‖w‖, the root of Σ (z − θ) w; START: w ← ±1 if there is no w, partials = ‖θ‖
 // Moves w twice, k₁, z, θ and the state's; one word at the start.
 // Recorded for each iteration of the power method for the spectral radius of D·H.
+//: use control finite moments put_roots
 override START: bool = false;
 // k₁ goes into the state first.
 override UPDATE: bool = false;
@@ -78,7 +79,7 @@ fn main(
                     let g = control.clip * k;
                     state = updated(load_second(i, span, half ^ 1u), g, by);
                     state = kept_second(i, span, half, state);
-                    bad = first_not_finite(bad, i, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
+                    bad = first_not_finite(bad, i, magnitude_bits(select(g * g, g, PRECONDITIONER == NO_PRECONDITIONER)));
                 } else {
                     state = load_second(i, span, half);
                 }

@@ -1,6 +1,7 @@
 // r' = Σ w (r, y − θ, q, k, x), q' = Σ w (q, r, r', k), y' = base + Σ w (y − θ, r') − h D ⊙ Σ w (r, k, r', q')
 // Moves a word for each vector read and one for each written, and the state's.
 // Recorded for the stages of methods that pass registers on; AFTER: after the verdict.
+//: use control finite moments put_roots
 override BASED: bool = true;
 override READS_POINT: bool = false;
 override READS_REGISTER: bool = false;
@@ -138,7 +139,7 @@ fn main(
                 let g = control.clip * newest;
                 state = updated(load_second(i, span, half ^ 1u), g, by);
                 state = kept_second(i, span, half, state);
-                bad = first_not_finite(bad, i, magnitude_bits(select(g * g, g, PRECONDITIONER == 0u)));
+                bad = first_not_finite(bad, i, magnitude_bits(select(g * g, g, PRECONDITIONER == NO_PRECONDITIONER)));
             } else {
                 state = load_second(i, span, half);
             }

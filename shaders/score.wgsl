@@ -1,6 +1,7 @@
 // totals += (Σ_i loss[i], Σ_i right[i], rows).
 // Reads two words per row, reads and writes three.
 // Called after each batch of an evaluation, in order.
+//: use row_sum
 struct Totals {
     loss: f32,
     right: u32,

@@ -1,6 +1,7 @@
 // into ← control, with x ← x·count + index for x = batch and cursor, and stride ← stride·count
 // Moves nothing of the parameters' size.
 // Recorded before each micro-batch; takes the one before it into the account.
+//: use control account
 struct Share {
     count: u32,
     index: u32,

@@ -1,6 +1,7 @@
 // into ← control, with batch ← cursor + draw·stride
 // Moves nothing of the parameters' size.
 // Recorded before each evaluation of a source whose stages have batches of their own.
+//: use control
 struct Stage {
     // Stages of the attempt before this one.
     draw: u32,

@@ -1,6 +1,7 @@
 // accept = every gradient finite, and L(θ) too, and err = ‖partials‖ / √n ≤ 1
 // Moves nothing of the parameters' size.
 // Recorded once an attempt, after the last check and before θ is written.
+//: use take_roots record controller prepare
 // MEASURE: only looks; the attempt counts for nothing.
 override MEASURE: bool = false;
 // There is an error estimate, and a controller that follows it.
@@ -124,7 +125,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         } else if !add_time(control.h) {
             record.stood = 1u;
             if JUDGED {
-                control.failure = 3u;
+                control.failure = STANDS;
             }
         }
     }

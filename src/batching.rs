@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::device::kernel::{Access, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::device::vector::Vector;
 use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::format::Storage;
-use crate::kernels::control::{CONTROL_WGSL, Control};
-use crate::kernels::{RECORD_WGSL, TRAVERSAL_WGSL};
+use crate::kernels::control::Control;
 use crate::layout::ParamLayout;
 use crate::models::{BindCache, MOST_CONTROLS, Recent};
 use crate::optimizer::OptimizerError;
@@ -47,11 +47,9 @@ wgsl_struct! {
     }
 }
 
-const ACCOUNT_WGSL: &str = include_str!("../shaders/shared/account.wgsl");
-
 pub(crate) const SHARE: Kernel = Kernel {
     name: "share_batch",
-    text: &[CONTROL_WGSL, RECORD_WGSL, ACCOUNT_WGSL, include_str!("../shaders/share_batch.wgsl")],
+    text: shader!("share_batch"),
     bindings: &[
         ("control", Access::Uniform),
         ("share", Access::Uniform),
@@ -66,7 +64,7 @@ pub(crate) const SHARE: Kernel = Kernel {
 
 pub(crate) const STAGE: Kernel = Kernel {
     name: "stage_batch",
-    text: &[CONTROL_WGSL, include_str!("../shaders/stage_batch.wgsl")],
+    text: shader!("stage_batch"),
     bindings: &[("control", Access::Uniform), ("stage", Access::Uniform), ("into", Access::Write)],
     vectors: &[],
     structs: &[Control::LAYOUT, Stage::LAYOUT],
@@ -74,7 +72,7 @@ pub(crate) const STAGE: Kernel = Kernel {
 
 pub(crate) const ACCUMULATE: Kernel = Kernel {
     name: "accumulate",
-    text: &[TRAVERSAL_WGSL, RECORD_WGSL, ACCOUNT_WGSL, include_str!("../shaders/accumulate.wgsl")],
+    text: shader!("accumulate"),
     bindings: &[
         ("chunk", Access::Uniform),
         ("sum", Access::Write),

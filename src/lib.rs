@@ -27,6 +27,7 @@ pub mod batching;
 pub mod bench;
 #[cfg(feature = "checkpoint")]
 pub mod checkpoint;
+mod codes;
 pub mod data;
 pub mod device;
 pub mod error;

@@ -10,12 +10,13 @@ use crate::device::vector::Vector;
 use crate::device::{Gpu, GpuError, Pipeline};
 use crate::error::Error;
 use crate::ingredients::{ENLARGED, SpectralRadius};
+use crate::kernels::interleaved::Interleaved;
 use crate::kernels::moments::Kinds;
 use crate::kernels::shape::Binding;
 use crate::kernels::verdict::Kind;
 use crate::kernels::{
-    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, pack, radius,
-    registers, verdict,
+    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, interleaved,
+    pack, radius, registers, verdict,
 };
 use crate::layout::ALIGNMENT;
 use crate::plan::{
@@ -294,8 +295,7 @@ impl Weights {
         let stride =
             size.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
         // The state's vectors share a binding.
-        let width = plan.state_width() + usize::from(plan.ingredients().grouped);
-        let most = most / width.max(plan.mean_halves()).max(1);
+        let most = most / interleaved::widest(plan);
         // Three forms of an attempt, and four more for the measurement's pack, decay,
         // guard and verdict.
         let ops = 3 * (plan.ops().len() + plan.renewing().len()) + plan.opening().len() + 4;
@@ -331,6 +331,16 @@ pub(crate) fn most_storage_buffers(plan: &Plan) -> u32 {
     let kinds = Kinds::of(plan);
     let ops = plan.ops().iter().chain(plan.renewing()).chain(plan.opening());
     ops.map(|op| storage_buffers(op, kinds)).max().unwrap_or(0)
+}
+
+/// The part of the state that belongs to `range`; of a stub where there is none, all.
+fn bound<'b>(
+    vector: &'b Vector,
+    layout: Interleaved,
+    range: &Range<usize>,
+) -> wgpu::BindingResource<'b> {
+    let part = layout.part(range);
+    vector.binding(if part.is_empty() { 0..ALIGNMENT } else { part })
 }
 
 /// Makes items, collecting their uniforms in one buffer.
@@ -485,8 +495,8 @@ impl<'a> Builder<'a> {
                 Binding::Partials => return self.state.partials.as_entire_binding(),
                 Binding::Second => return self.second(range),
                 Binding::Mean => {
-                    let width = 16 * self.plan.mean_halves();
-                    return self.interleaved(&self.state.mean, width, range);
+                    let layout = Interleaved::mean(self.plan, &self.walk);
+                    return bound(&self.state.mean, layout, range);
                 }
             };
             let slot = *next.unwrap_or_else(|| unreachable!("a shape is made from its operation"));
@@ -755,23 +765,7 @@ impl<'a> Builder<'a> {
 
     /// The part of the preconditioner's state that belongs to `range`.
     fn second(&self, range: &Range<usize>) -> wgpu::BindingResource<'_> {
-        let groups = usize::from(self.plan.ingredients().grouped);
-        self.interleaved(&self.state.second, 16 * self.plan.state_width() + groups, range)
-    }
-
-    /// The part of `width`/16 vectors, interleaved by spans, that belongs to
-    /// `range`.
-    fn interleaved<'b>(
-        &self,
-        vector: &'b Vector,
-        width: usize,
-        range: &Range<usize>,
-    ) -> wgpu::BindingResource<'b> {
-        if width == 0 {
-            return vector.binding(0..ALIGNMENT);
-        }
-        let end = range.end.next_multiple_of(self.walk.least_chunk());
-        vector.binding(range.start * width / 16..end * width / 16)
+        bound(&self.state.second, Interleaved::second(self.plan, &self.walk), range)
     }
 
     fn guard(

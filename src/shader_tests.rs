@@ -11,6 +11,7 @@ use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use crate::batching;
 use crate::device::adopt::{KERNELS, Kernels};
 use crate::device::kernel::{Access, Constants, Format, Kernel};
+use crate::device::library::{LIBRARY, NUMBERS};
 use crate::device::traversal::Traversal;
 use crate::format::{Rounding, Storage};
 use crate::ingredients::{Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rule};
@@ -232,6 +233,31 @@ fn every_file_has_a_kernel_and_a_header() {
     assert_eq!(registered, files);
 }
 
+/// The expansion of every kernel's text tells a name that is missing, and a circle.
+#[test]
+fn every_shared_file_is_in_the_library_and_used() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let texts = |folder: &str| -> BTreeMap<String, String> {
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files = paths.filter(|path| path.extension().is_some_and(|e| e == "wgsl"));
+        let name = |path: &std::path::Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+        files.map(|path| (name(&path), std::fs::read_to_string(&path).unwrap())).collect()
+    };
+    let shared = texts(&format!("{folder}/shared"));
+    let mut used: BTreeSet<&str> = ["f16", "bf16"].into();
+    let own = texts(folder);
+    for line in own.values().chain(shared.values()).flat_map(|text| text.lines()) {
+        if let Some(names) = line.trim_start().strip_prefix("//: use ") {
+            used.extend(names.split_whitespace());
+        }
+    }
+    let files: BTreeSet<&str> = shared.keys().map(String::as_str).collect();
+    let known: BTreeSet<&str> = LIBRARY.iter().map(|(name, _)| *name).collect();
+    assert_eq!(known, files, "src/device/library.rs lists the files of shaders/shared");
+    let numbers = NUMBERS.iter().map(|(name, _)| *name);
+    assert_eq!(used, known.into_iter().chain(numbers).collect());
+}
+
 #[test]
 fn bindings_agree_with_rust() {
     for (kernel, _) in kernels() {
@@ -386,4 +412,17 @@ fn compiles(module: &Module, info: &ModuleInfo, set: &Constants, what: &str) {
         .unwrap_or_else(|e| panic!("{what}: HLSL: {e}"));
     assert!(reflection.entry_point_names.iter().all(Result::is_ok), "{what}: HLSL");
     assert!(text.contains("[numthreads("), "{what}: HLSL has no kernel");
+}
+
+#[test]
+fn dump_all_texts() {
+    let Ok(folder) = std::env::var("KUTTA_DUMP") else { return };
+    for (n, (kernel, _)) in kernels().into_iter().enumerate() {
+        let formats = if kernel.vectors.is_empty() { vec![Format::default()] } else { formats() };
+        for (i, format) in formats.into_iter().enumerate() {
+            let formats = kernel.vectors.iter().map(|&name| (name, format)).collect();
+            let path = format!("{folder}/{n:03}-{}-{i}.wgsl", kernel.name);
+            std::fs::write(path, kernel.source(&formats)).unwrap();
+        }
+    }
 }

@@ -7,15 +7,14 @@ use crate::error::Error;
 use crate::format::Storage;
 use crate::ingredients::Stored;
 use crate::kernels::control::Control;
+use crate::kernels::interleaved::{self, Interleaved};
 use crate::kernels::moments::Moments;
 use crate::kernels::padding::{Gaps, Padding};
+pub(crate) use crate::kernels::settings::RING;
 use crate::kernels::settings::Settings;
 use crate::kernels::verdict::Record;
 use crate::layout::ALIGNMENT;
 use crate::plan::Plan;
-
-/// Records the ring holds before the oldest is overwritten.
-pub(crate) const RING: u32 = 1024;
 
 pub(crate) const RING_BYTES: u64 = RING as u64 * size_of::<Record>() as u64;
 
@@ -72,9 +71,8 @@ pub(crate) struct Sizes {
 impl Sizes {
     pub(crate) fn of(plan: &Plan, walk: &Traversal, len: usize) -> Self {
         let ingredients = plan.ingredients();
-        let grouped = usize::from(ingredients.grouped);
-        let width = plan.state_width() + grouped;
-        let chunk = walk.least_chunk() * width.max(plan.mean_halves()).max(1);
+        let chunk = walk.least_chunk() * interleaved::widest(plan);
+        let whole = 0..walk.padded();
         let decides = ingredients.adaptive.is_some() || ingredients.rule.is_some();
         let banks = if decides || !plan.renewing().is_empty() { 3 } else { 1 };
         let partials = banks * walk.partials();
@@ -83,8 +81,8 @@ impl Sizes {
         Self {
             slots: (0..plan.slots()).map(|slot| plan.storage(slot)).collect(),
             len,
-            second: kept(walk.padded() * plan.state_width() + grouped * (walk.padded() / 16)),
-            mean: kept(walk.padded() * plan.mean_halves()),
+            second: kept(Interleaved::second(plan, walk).part(&whole).len()),
+            mean: kept(Interleaved::mean(plan, walk).part(&whole).len()),
             average: if ingredients.average.is_some() { len } else { ALIGNMENT },
             partials,
             stored: Stored { second: ingredients.second_storage(), ..ingredients.stored },
@@ -125,13 +123,11 @@ impl Sizes {
     /// Bytes of the largest binding, where kernels bind `most` elements of a vector.
     pub(crate) fn largest_binding(&self, plan: &Plan, walk: &Traversal, most: usize) -> u64 {
         let longest = walk.chunks(most).map(|(range, ..)| range.len()).max().unwrap_or(0);
-        let spans = longest.next_multiple_of(walk.least_chunk());
-        let grouped = usize::from(plan.ingredients().grouped);
-        let second = spans * plan.state_width() + grouped * (spans / 16);
+        let part = |layout: Interleaved| layout.part(&(0..longest)).len();
         [
             Vector::size(longest, Storage::F32),
-            Vector::size(second, self.stored.second),
-            Vector::size(spans * plan.mean_halves(), self.stored.momentum),
+            Vector::size(part(Interleaved::second(plan, walk)), self.stored.second),
+            Vector::size(part(Interleaved::mean(plan, walk)), self.stored.momentum),
             self.partials_bytes(),
             RING_BYTES,
         ]
@@ -225,13 +221,12 @@ fn vectors(gpu: &Gpu, plan: &Plan, from: usize, len: usize) -> Result<Vec<Vector
 /// lays it out where there are parameter groups: zeros, and after those of each span the multipliers of its blocks, where two f32
 /// take as much room as four halves.
 fn with_multipliers(walk: &Traversal, plan: &Plan, multipliers: &[[f32; 2]]) -> Vec<f32> {
-    let width = plan.state_width();
+    let layout = Interleaved::second(plan, walk);
     let stored = plan.ingredients().second_storage();
-    let span = walk.least_chunk();
-    let blocks = span / ALIGNMENT;
-    let mut values = Vec::with_capacity(walk.padded() * width + walk.padded() / 16);
+    let blocks = layout.span / ALIGNMENT;
+    let mut values = Vec::with_capacity(layout.part(&(0..walk.padded())).len());
     for first in (0..walk.padded() / ALIGNMENT).step_by(blocks) {
-        values.resize(values.len() + width * span * stored.bytes() / 4, 0.0);
+        values.resize(values.len() + layout.width() * layout.span * stored.bytes() / 4, 0.0);
         for block in first..first + blocks {
             let [rate, decay] = multipliers.get(block).copied().unwrap_or([1.0, 1.0]);
             values.extend([rate, decay]);

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may name those before it, and no others.
 /// Every room's `error.rs` stands on the ground: `error` gathers them.
-const FLOORS: [(usize, &str); 23] = [
+const FLOORS: [(usize, &str); 24] = [
+    (0, "codes"),
     (0, "format"),
     (0, "layout"),
     (0, "tableau"),

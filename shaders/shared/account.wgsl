@@ -1,5 +1,6 @@
 // What the micro-batches of a gradient come to so far. A micro-batch of n samples weighs
 // w = n/unit, so that equal ones weigh 1 each and their sum rounds no more than it must.
+//: use record
 struct Account {
     // Samples of the first micro-batch that had any; 0 before it.
     unit: f32,
@@ -32,4 +33,3 @@ fn taken(before: Account, samples: u32, loss: u32) -> Account {
     }
     return after;
 }
-

@@ -1,13 +1,9 @@
 // Activations and their slopes at the pre-activation z.
-// Rust twin: src/models/dense/options.rs. Wants sine.wgsl before it.
+// Rust twin: src/models/dense/options.rs.
+//: use sine activations
 override ACTIVATION: u32 = 0u;
 // ω of the sine.
 override OMEGA: f32 = 1.0;
-const IDENTITY = 0u;
-const RELU = 1u;
-const TANH = 2u;
-const GELU = 3u;
-const SINE = 4u;
 
 // GELU by tanh: Hendrycks, Gimpel 2016. sqrt(2 / π) and 0.044715.
 const GELU_SCALE = 0.7978845608028654;

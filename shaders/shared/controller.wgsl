@@ -1,5 +1,5 @@
-
 // Step sizes from an error estimate. Twin: src/ingredients/adaptive.rs.
+//: use control settings rules failures
 const SHRINK = 0.2;
 const GROW = 10.0;
 const FLOOR = 1e-4;
@@ -29,7 +29,7 @@ fn grow(error: f32) {
     control.error_1 = max(error, FLOOR);
     control.rejections = 0u;
     if control.next_h < settings.h_min {
-        control.failure = 1u;
+        control.failure = TOO_SMALL;
     }
 }
 
@@ -38,8 +38,8 @@ fn shrink(error: f32, finite: bool) {
     control.rejections += 1u;
     control.next_h = control.h * select(SHRINK, min(factor(error), 0.9), finite);
     if control.next_h < settings.h_min {
-        control.failure = 1u;
+        control.failure = TOO_SMALL;
     } else if control.rejections > settings.most_rejections {
-        control.failure = 2u;
+        control.failure = TOO_MANY_REFUSED;
     }
 }

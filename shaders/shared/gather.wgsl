@@ -1,6 +1,7 @@
 // Copies the batch's inputs out of the data set in blocks of 4 samples by 4
 // features, by feature and by sample. A kernel file adds how to fetch four
 // features of a sample. Empty rows are zero.
+//: use batch
 struct Gather {
     // Rows of a batch.
     size: u32,

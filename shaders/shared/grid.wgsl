@@ -1,7 +1,7 @@
 // A level of a multi-resolution hash grid (Müller et al. 2022): vertices of a lattice of
 // `resolution` cells a side, each with an entry of features. Coarse levels have an entry
 // for each vertex; fine ones share a table by a spatial hash. Rust twin:
-// src/models/field/encoding.rs. Wants DIMENSIONS before it.
+// src/models/field/encoding.rs. Wants DIMENSIONS of who uses it.
 struct GridLevel {
     // Cells a side.
     resolution: u32,

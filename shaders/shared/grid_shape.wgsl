@@ -1,4 +1,5 @@
-// The levels of a hash grid, and the strides of its features. Wants grid.wgsl before it.
+// The levels of a hash grid, and the strides of its features.
+//: use grid
 struct GridShape {
     // Rows of a batch.
     size: u32,

@@ -1,5 +1,6 @@
 // What the loss kernels share: outputs come in by feature, their gradient goes
 // out both ways, and each row leaves its loss and whether it was right.
+//: use batch
 struct LossShape {
     // Outputs of the network.
     outputs: u32,

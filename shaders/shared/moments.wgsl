@@ -1,20 +1,16 @@
 // The preconditioner's state and its diagonal D. Source: METHODS in
 // src/ingredients/preconditioner.rs, whose twin this is.
+//: use control noise preconditioners
 override PRECONDITIONER: u32 = 0u;
 // Parameter groups have multipliers of D and of decay.
 override GROUPED: bool = false;
-override STATE: bool = PRECONDITIONER != 0u || GROUPED;
-const ADAGRAD_RESCALED = 1u;
-const ADAGRAD = 2u;
-const RMSPROP = 3u;
-const ADAM = 4u;
-const AMSGRAD = 5u;
+override STATE: bool = PRECONDITIONER != NO_PRECONDITIONER || GROUPED;
 // Halves of the state, and of the momentum: two where it is written before the
 // verdict.
 override HALVES: u32 = 1u;
 override MEAN_HALVES: u32 = 1u;
 override VECTORS: u32 = select(1u, 2u, PRECONDITIONER == AMSGRAD);
-override WIDTH: u32 = select(0u, VECTORS * HALVES, PRECONDITIONER != 0u);
+override WIDTH: u32 = select(0u, VECTORS * HALVES, PRECONDITIONER != NO_PRECONDITIONER);
 // The square root of a value is what is stored: f16 holds no squares of small gradients.
 override ROOT: bool = false;
 // What noise is drawn for.
@@ -85,7 +81,7 @@ fn load_second(i: u32, span: Span, half: u32) -> State {
     if GROUPED {
         state.group = pair_second(second[state_at(span) + WIDTH * span.length + within(i, span) / BLOCK]);
     }
-    if PRECONDITIONER == 0u {
+    if PRECONDITIONER == NO_PRECONDITIONER {
         return state;
     }
     state.value = squared(wide_second(second[second_at(i, span, 0u, half)]));
@@ -98,7 +94,7 @@ fn load_second(i: u32, span: Span, half: u32) -> State {
 // Stores the state. Gives what later kernels will read, so that D is the same for
 // all stages.
 fn kept_second(i: u32, span: Span, half: u32, state: State) -> State {
-    if PRECONDITIONER == 0u {
+    if PRECONDITIONER == NO_PRECONDITIONER {
         return state;
     }
     var kept = state;
@@ -156,7 +152,7 @@ fn diagonal(factor: f32, state: State, bias: f32, epsilon: f32) -> vec4<f32> {
 }
 
 fn preconditioned(factor: f32, state: State, bias: f32, epsilon: f32) -> vec4<f32> {
-    if PRECONDITIONER == 0u {
+    if PRECONDITIONER == NO_PRECONDITIONER {
         return vec4<f32>(factor);
     }
     if PRECONDITIONER == ADAGRAD_RESCALED {

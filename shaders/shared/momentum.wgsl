@@ -1,9 +1,7 @@
 // θ' = θ − h (u + λ θ), u from ḡ by way of D and the momentum. A kernel file binds
 // `mean`, where there is a momentum.
+//: use moments momenta
 override MOMENTUM: u32 = 0u;
-const HEAVY_BALL = 1u;
-const NESTEROV = 2u;
-const AVERAGE = 3u;
 
 // What a step needs besides ḡ and D.
 struct Step {

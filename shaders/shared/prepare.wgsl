@@ -1,3 +1,5 @@
+//: use control settings finite rules curves failures
+
 // Hides a value's origin: no compiler can know that control.zero is 0, so
 // none may reorder sums across this, fast-math or not.
 fn opaque(x: f32) -> f32 {
@@ -69,9 +71,9 @@ fn scheduled() -> f32 {
     let piece = settings.schedule[now];
     let x = f32(control.accepted - piece.start) / piece.span;
     switch piece.curve {
-        case 0u: { return piece.initial + (piece.end - piece.initial) * min(x, 1.0); }
-        case 1u: { return piece.end + (piece.initial - piece.end) * half_cosine(min(x, 1.0)); }
-        case 2u: { return piece.initial * exp2(x * piece.end); }
+        case LINEAR: { return piece.initial + (piece.end - piece.initial) * min(x, 1.0); }
+        case COSINE: { return piece.end + (piece.initial - piece.end) * half_cosine(min(x, 1.0)); }
+        case EXPONENTIAL: { return piece.initial * exp2(x * piece.end); }
         default: { return piece.initial * exp2(floor(x) * piece.end); }
     }
 }
@@ -94,15 +96,14 @@ fn prepare() {
     control.second_scale = bias_scale(settings.log_second * step);
     control.mean_scale = bias_scale(settings.log_mean * step);
     let left = time_left();
-    let going = left > 0.0 && is_wanted() && control.failure == 0u;
+    let going = left > 0.0 && is_wanted() && control.failure == NO_FAILURE;
     control.alive = select(0u, 1u, going);
     if settings.rtol + settings.atol > 0.0 {
         set_h(control.next_h);
-    } else if settings.rule != 0u {
+    } else if settings.rule != NO_RULE {
         set_h(ruled(control.curvature));
     } else {
         set_h(scheduled());
     }
     control.clip = 1.0;
 }
-

@@ -4,6 +4,15 @@
 // vec4. A kernel file adds what to do with a finished 4×4 block (`finish`), and
 // product_register.wgsl, product_sliced.wgsl or product_workgroup.wgsl how to
 // compute it. Rust twin: src/models/dense/product.rs.
+//: if register
+//: use product_register
+//: end
+//: if sliced
+//: use product_sliced
+//: end
+//: if workgroup
+//: use product_workgroup
+//: end
 struct Product {
     // Extent of t.
     steps: u32,

@@ -1,4 +1,10 @@
 // What the two forms for GPUs share: which tile and which part of t a workgroup has.
+//: if quads
+//: use left_quads
+//: end
+//: if elements
+//: use left_elements
+//: end
 
 // Whether the column sums of the right operand ride along, as one row more of the output.
 override RIDES: bool = false;

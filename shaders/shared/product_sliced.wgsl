@@ -2,6 +2,7 @@
 // one of SLICES slices of t, which it reads straight from memory, four steps of both
 // operands at a time. The slices' blocks are added through workgroup memory, in order. For
 // products too small to fill a GPU with tiles: how long they take is how long one slice is.
+//: use product_parts
 
 // Blocks along a side of the tile: 2, 4 or 8.
 override SIDE: u32 = 4u;

@@ -4,6 +4,7 @@
 // fetched once per tile. The slices' blocks are added through workgroup memory, in order.
 // The next step is not fetched ahead and no loop is left in a step: the registers cost
 // a second workgroup on the multiprocessor, and a short loop a tenth of the time.
+//: use product_parts
 
 // Invocations along a side of the tile: 4, 8 or 16.
 override SIDE: u32 = 16u;

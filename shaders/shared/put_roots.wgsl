@@ -1,3 +1,5 @@
+//: use traversal partials scaled_sum
+
 // Always 0, for spans are below 2³¹; no compiler knows.
 fn zero_of(chunk: Chunk) -> u32 {
     return chunk.span >> 31u;
@@ -24,4 +26,3 @@ fn put_root(at: u32, bank: u32, roots: vec3<f32>) {
         partials.roots[at + 2u * bank] = roots.z;
     }
 }
-

@@ -1,4 +1,5 @@
-// One attempt's record in the ring. Rust twin: src/reports/record.rs.
+// One attempt's record in the ring. Rust twin: src/kernels/verdict.rs.
+//: use verdicts
 struct Record {
     attempt: u32,
     verdict: u32,
@@ -32,13 +33,3 @@ struct Record {
     // As in Partials.
     place: u32,
 }
-
-const IDLE: u32 = 0u;
-const ACCEPTED: u32 = 1u;
-const SKIPPED: u32 = 2u;
-const MEASURED: u32 = 3u;
-const REFUSED: u32 = 4u;
-
-// A NaN that arithmetic does not make: nobody wrote a loss.
-const NO_LOSS: u32 = 0x7fc04b55u;
-

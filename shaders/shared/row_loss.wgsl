@@ -1,6 +1,7 @@
 // The losses of a row, and their gradients: by `output`, `store_gradient`, `width`, and the
 // bindings `rows` and `targets`, which come before. Each gives the loss, and 1 if the
 // largest output is the label's.
+//: use batch
 
 // Of mean squares: 0: targets are labels, one-hot; 1: targets are f32 values.
 override DENSE: u32 = 0u;

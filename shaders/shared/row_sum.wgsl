@@ -1,4 +1,5 @@
 // Sums the rows' losses and right answers in a fixed order, in one workgroup.
+//: use batch
 @group(0) @binding(0) var<storage, read> rows: BatchRows;
 @group(0) @binding(1) var<storage, read> row_loss: array<vec2<f32>>;
 

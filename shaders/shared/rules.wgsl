@@ -1,11 +1,5 @@
-
 // Step sizes from loss and curvature. Twin: src/ingredients/rule.rs.
-const DAL = 1u;
-const RESCALED_DAL = 2u;
-const POLYAK = 3u;
-const SGD_G2 = 4u;
-// What bounds it comes later: shaders/fit.wgsl.
-const STABLE = 5u;
+//: use control settings rule_kinds
 
 fn power(x: f32, y: f32) -> f32 {
     return select(exp2(y * log2(x)), 1.0, y == 0.0);

@@ -6,6 +6,7 @@
 //
 // What is passed on is the root: √|s| with the sign of s. It is in range where a and b are,
 // and one word, as a sum would be. A kernel file says by SUMS how many it makes.
+//: use traversal finite
 struct ScaledSum {
     plain: vec4<f32>,
     fine: f32,

@@ -1,11 +1,10 @@
 // What the host sets between submits. Rust twin: src/kernels/settings.rs.
-const PIECES = 16u;
-const NO_LIMIT = 0xffffffffu;
+//: use limits pieces
 
 // A piece of the schedule of h, from accepted step `start` on.
 struct Piece {
     start: u32,
-    // 0 linear, 1 cosine, 2 exponential, 3 stairs.
+    // As in curves: src/codes.rs.
     curve: u32,
     // Steps of the piece, or steps for one factor.
     span: f32,
@@ -57,7 +56,7 @@ struct Settings {
     rule_0: f32,
     rule_1: f32,
     rule_2: f32,
-    // What h follows: 0 the schedule, else as in shaders/shared/rules.wgsl.
+    // What h follows: 0 the schedule, else as in rules: src/codes.rs.
     rule: u32,
     // 1/k of the automatic first step.
     first_exponent: f32,

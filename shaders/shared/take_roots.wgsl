@@ -1,3 +1,5 @@
+//: use control settings partials scaled_sum
+
 // The roots of SUMS sums over what kernels left in the banks from `first` on; complete
 // in lane 0.
 fn take_roots(first: u32, lane: u32) -> vec3<f32> {

@@ -3,8 +3,8 @@
 // run of all lanes (coalesced loads); a CPU, which finishes one SIMD group
 // before it begins the next, wants short runs (whole cache lines in order).
 // Rust twin: src/device/traversal.rs.
-const LANES: u32 = 256u;
-override RUN: u32 = 256u;
+//: use lanes
+override RUN: u32 = LANES;
 // A sum leaves one partial a lane, without a barrier, instead of one a
 // workgroup: for software adapters, where a barrier costs more than the
 // longer sum later on.

@@ -1,4 +1,5 @@
-// cos and sin of 2π b·p. Wants sine.wgsl before it.
+// cos and sin of 2π b·p.
+//: use sine
 fn kutta_wave(frequency: vec3<f32>, point: vec3<f32>) -> vec2<f32> {
     let turns = dot(frequency, point);
     // A quarter of a turn on, a cosine is a sine.

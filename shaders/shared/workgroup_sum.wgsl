@@ -1,3 +1,4 @@
+//: use traversal
 var<workgroup> lane_sums: array<f32, LANES>;
 
 // The sum over all lanes in a fixed order, complete in lane 0. For uniform
@@ -22,4 +23,3 @@ fn workgroup_sum(lane: u32, value: f32) -> f32 {
     }
     return total;
 }
-

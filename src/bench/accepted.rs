@@ -5,7 +5,6 @@ use crate::ingredients::{Adaptive, Ingredients, StepSize};
 use crate::kernels::settings::Settings;
 use crate::method::Method;
 use crate::plan::Plan;
-use crate::state::RING;
 
 /// h of the attempts, where no rule chooses it: large enough that an increment shows.
 const H: f64 = 0.25;
@@ -25,28 +24,5 @@ pub(super) fn tame(ingredients: &Ingredients) -> Ingredients {
 
 /// Gives the settings of a plan with such ingredients.
 pub(super) fn settings(plan: &Plan, method: &Method, walk: &Traversal, n: usize) -> Settings {
-    let ingredients = plan.ingredients();
-    let mut settings = Settings {
-        accepted_limit: u32::MAX,
-        stages: plan.evaluations(),
-        partials: walk.partials() as u32,
-        ring: RING,
-        log_second: ingredients.log_second() as f32,
-        log_mean: ingredients.log_mean() as f32,
-        count: n as f32,
-        clip: ingredients.clip.unwrap_or(0.0) as f32,
-        first_h: H as f32,
-        restart: 1,
-        ..Settings::default()
-    };
-    settings.set_end(None);
-    settings.set_step_size(&StepSize::constant(H as f32));
-    if let Some(adaptive) = &ingredients.adaptive {
-        settings.set_adaptive(adaptive, plan.error_order());
-    }
-    if let Some(rule) = &ingredients.rule {
-        settings.set_rule(rule, method.tableau().a(1, 0));
-        settings.first_h = rule.at_curvature(0.0) as f32;
-    }
-    settings
+    Settings::of(plan, method, walk, n, &StepSize::constant(H as f32), false)
 }

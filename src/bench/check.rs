@@ -10,6 +10,7 @@ use crate::device::GpuError;
 use crate::device::vector::Vector;
 use crate::error::Error;
 use crate::format::Storage;
+use crate::kernels::interleaved::Interleaved;
 use crate::kernels::verdict::{ACCEPTED, REFUSED, Record, SKIPPED};
 use crate::layout::ALIGNMENT;
 use crate::plan::{Name, Op, Operand, Plan, Purpose, Slot, Use, What};
@@ -110,38 +111,33 @@ impl Bench {
             let both = theta.iter().zip(replay.theta());
             same("the average", &found, &mut both.map(|(a, b)| beta * a + (1.0 - beta) * b))?;
         }
-        let kinds = plan.ingredients().preconditioner.vectors();
-        let (width, halves) = (plan.state_width(), plan.state_halves());
-        for kind in 0..kinds {
-            let grouped = plan.ingredients().grouped;
-            let part = kind * halves + (halves - 1);
-            let found = self.interleaved(&state.second, width, grouped, part, &range)?;
-            let expected = &mut replay.second(halves - 1).iter().map(|both| both[kind]);
+        let layout = Interleaved::second(plan, &self.walk);
+        for kind in 0..layout.vectors {
+            let found = self.interleaved(&state.second, layout, kind, &range)?;
+            let expected = &mut replay.second(layout.halves - 1).iter().map(|both| both[kind]);
             same("the preconditioner's state", &found, expected)?;
         }
-        let halves = plan.mean_halves();
-        if halves > 0 {
-            let found = self.interleaved(&state.mean, halves, false, halves - 1, &range)?;
-            let expected = &mut replay.mean(halves - 1).iter().copied();
+        let layout = Interleaved::mean(plan, &self.walk);
+        if layout.halves > 0 {
+            let found = self.interleaved(&state.mean, layout, 0, &range)?;
+            let expected = &mut replay.mean(layout.halves - 1).iter().copied();
             same("the momentum", &found, expected)?;
         }
         Ok(())
     }
 
-    /// One of the vectors that lie interleaved by spans in a buffer.
+    /// The last half of one of the vectors that lie interleaved by spans in a buffer.
     fn interleaved(
         &self,
         vector: &Vector,
-        width: usize,
-        grouped: bool,
-        part: usize,
+        layout: Interleaved,
+        kind: usize,
         range: &Range<usize>,
     ) -> Result<Vec<f32>, GpuError> {
-        let span = self.walk.least_chunk();
-        let stride = width * span + if grouped { span / 16 } else { 0 };
+        let span = layout.span;
         let mut values = Vec::with_capacity(range.len());
         for start in range.clone().step_by(span) {
-            let first = start / span * stride + part * span;
+            let first = start / span * layout.stride() + layout.first(kind, layout.halves - 1);
             let len = span.min(range.end - start);
             values.extend(vector.read_range(&self.gpu, first..first + len)?);
         }

@@ -6,10 +6,11 @@ use std::fmt::Write;
 use super::touches::Touch;
 use super::work::{Launch, Work};
 use crate::device::Gpu;
-use crate::device::kernel::{BF16_WGSL, F16_WGSL};
+use crate::device::kernel::packing;
 use crate::device::traversal::Traversal;
 use crate::device::vector::Vector;
 use crate::format::Storage;
+use crate::kernels::interleaved;
 use crate::layout::ALIGNMENT;
 use crate::plan::Plan;
 use crate::state::State;
@@ -40,8 +41,7 @@ pub(super) struct Elementwise {
 
 /// The most elements of which buffers of several vectors fit in a binding too.
 pub(super) fn most_elements(gpu: &Gpu, plan: &Plan) -> usize {
-    let width = plan.state_width() + usize::from(plan.ingredients().grouped);
-    gpu.binding_elements() / width.max(plan.mean_halves()).max(1)
+    gpu.binding_elements() / interleaved::widest(plan)
 }
 
 impl Elementwise {
@@ -99,9 +99,9 @@ impl Elementwise {
 /// one buffer lie `stride` apart.
 fn text(touches: &[Touch], value: Value, vec4s: usize, stride: usize, each: usize) -> String {
     let mut text = String::new();
-    for (storage, packing) in [(Storage::F16, F16_WGSL), (Storage::Bf16, BF16_WGSL)] {
+    for storage in [Storage::F16, Storage::Bf16] {
         if touches.iter().any(|touch| touch.vector.storage() == storage) {
-            text += packing;
+            text += &packing(storage);
         }
     }
     let mut declare = |i: usize, access: &str, storage: Storage| {

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use super::template::expand;
 use crate::format::{Rounding, Storage};
 
 /// A compute shader of `shaders/`: entry point `main`, one bind group.
@@ -11,7 +12,7 @@ use crate::format::{Rounding, Storage};
 pub struct Kernel {
     /// File name without its ending; also the label in a GPU debugger.
     pub name: &'static str,
-    /// The shader's text: shared pieces first, the kernel's own file last.
+    /// The shader's text, in parts. Lines `//: use …` name shared texts that come with it.
     pub text: &'static [&'static str],
     /// Bindings of group 0 in order, by the name of their WGSL variable.
     pub bindings: &'static [(&'static str, Access)],
@@ -59,9 +60,10 @@ pub struct StructLayout {
 /// Values of a kernel's `override` constants.
 pub type Constants = Vec<(&'static str, f64)>;
 
-const NOISE_WGSL: &str = include_str!("../../shaders/shared/noise.wgsl");
-pub(crate) const F16_WGSL: &str = include_str!("../../shaders/shared/f16.wgsl");
-pub(crate) const BF16_WGSL: &str = include_str!("../../shaders/shared/bf16.wgsl");
+/// How four elements of a narrow storage are read and written.
+pub(crate) fn packing(storage: Storage) -> String {
+    expand(&[&format!("//: use {storage}")])
+}
 
 /// The element type of a vector, and how it is read and written.
 fn declare(source: &mut String, name: &str, format: Format, write: bool) {
@@ -102,12 +104,9 @@ impl Kernel {
     /// The whole WGSL text, with vectors in these formats.
     pub fn source(&self, formats: &Formats) -> String {
         let mut source = String::new();
-        if !self.vectors.is_empty() {
-            source += NOISE_WGSL;
-        }
-        for (storage, text) in [(Storage::F16, F16_WGSL), (Storage::Bf16, BF16_WGSL)] {
+        for storage in [Storage::F16, Storage::Bf16] {
             if formats.iter().any(|(_, format)| format.storage == storage) {
-                source += text;
+                source += &packing(storage);
             }
         }
         for name in self.vectors {
@@ -115,7 +114,7 @@ impl Kernel {
             let write = self.bindings.contains(&(*name, Access::Write));
             declare(&mut source, name, format.unwrap_or_default(), write);
         }
-        source + &self.text.concat()
+        source + &expand(self.text)
     }
 
     pub(crate) fn layout_entries(&self) -> Vec<wgpu::BindGroupLayoutEntry> {

@@ -5,6 +5,7 @@ pub(crate) mod adopt;
 pub(crate) mod commands;
 pub(crate) mod error;
 pub(crate) mod kernel;
+pub(crate) mod library;
 pub(crate) mod template;
 pub(crate) mod timer;
 pub(crate) mod traversal;

@@ -5,9 +5,10 @@
 use std::ops::Range;
 
 use super::kernel::{Constants, wgsl_struct};
+use crate::codes::lane;
 
 /// Lanes of a workgroup.
-pub const LANES: usize = 256;
+pub const LANES: usize = lane::LANES as usize;
 
 /// Workgroups of a one-dimensional grid, folded where WebGPU's promise of
 /// 65,535 per dimension is not enough.

@@ -1,8 +1,8 @@
 //! Host side of `shaders/average.wgsl`.
 
-use super::TRAVERSAL_WGSL;
-use super::control::{CONTROL_WGSL, Control};
+use super::control::Control;
 use crate::device::kernel::{Access, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::traversal::Chunk;
 
 wgsl_struct! {
@@ -18,7 +18,7 @@ wgsl_struct! {
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "average",
-    text: &[CONTROL_WGSL, TRAVERSAL_WGSL, include_str!("../../shaders/average.wgsl")],
+    text: shader!("average"),
     bindings: &[
         ("control", Access::Uniform),
         ("average", Access::Uniform),

@@ -1,29 +1,15 @@
 //! Host side of `shaders/choose.wgsl`.
 
-use super::control::{CONTROL_WGSL, Control};
+use super::control::Control;
 use super::settings::{Piece, Settings};
-use super::{
-    FINITE_WGSL, PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SCALED_SUM_WGSL,
-    SETTINGS_WGSL, TAKE_ROOTS_WGSL, TRAVERSAL_WGSL,
-};
+use crate::codes::wgsl;
 use crate::device::kernel::{Access, Constants, Kernel};
+use crate::device::library::shader;
 use crate::plan::Choice;
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "choose",
-    text: &[
-        CONTROL_WGSL,
-        SETTINGS_WGSL,
-        TRAVERSAL_WGSL,
-        FINITE_WGSL,
-        PARTIALS_WGSL,
-        SCALED_SUM_WGSL,
-        TAKE_ROOTS_WGSL,
-        RECORD_WGSL,
-        RULES_WGSL,
-        include_str!("../../shaders/choose.wgsl"),
-        PREPARE_WGSL,
-    ],
+    text: shader!("choose", numbers: CHOICES),
     bindings: &[
         ("control", Access::Write),
         ("settings", Access::Uniform),
@@ -34,19 +20,20 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT],
 };
 
+const CHOICES: &str = wgsl!(
+    NORM = Choice::Norm as u32,
+    DIRECTION = Choice::Direction as u32,
+    PROBED = Choice::Probed as u32,
+    NEXT = Choice::Next as u32,
+    FIRST_PROBE = Choice::FirstProbe as u32,
+    FIRST_STEP = Choice::FirstStep as u32,
+    FIRST_CURVATURE = Choice::FirstCurvature as u32,
+    MULTIPLIED = Choice::Multiplied as u32,
+    RADIUS_START = Choice::RadiusStart as u32,
+    RADIUS = Choice::Radius as u32,
+    OPENED = Choice::Opened as u32,
+);
+
 pub(crate) fn constants(choice: Choice) -> Constants {
-    let number = match choice {
-        Choice::Norm => 0.0,
-        Choice::Direction => 1.0,
-        Choice::Probed => 2.0,
-        Choice::Next => 3.0,
-        Choice::FirstProbe => 4.0,
-        Choice::FirstStep => 5.0,
-        Choice::FirstCurvature => 6.0,
-        Choice::Multiplied => 7.0,
-        Choice::RadiusStart => 8.0,
-        Choice::Radius => 9.0,
-        Choice::Opened => 10.0,
-    };
-    vec![("CHOICE", number)]
+    vec![("CHOICE", f64::from(choice as u32))]
 }

@@ -1,10 +1,11 @@
 //! Host side of `shaders/combine.wgsl`.
 
-use super::control::{CONTROL_WGSL, Control};
-use super::moments::{Kinds, MOMENTS_WGSL, Moments};
+use super::control::Control;
+use super::moments::{Kinds, Moments};
 use super::shape::{Binding, INPUTS, OUTPUTS, Template, load};
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL, stored};
+use super::stored;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::template::Table;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::plan::{Diagonal, Linear, Name, Operand, Scale};
@@ -24,19 +25,7 @@ wgsl_struct! {
 
 const TEMPLATE: Template = Template {
     name: "combine",
-    text: &[
-        CONTROL_WGSL,
-        TRAVERSAL_WGSL,
-        FINITE_WGSL,
-        "//: if partials\n",
-        PARTIALS_WGSL,
-        SCALED_SUM_WGSL,
-        PUT_ROOTS_WGSL,
-        "//: end\n//: if state\n",
-        MOMENTS_WGSL,
-        "//: end\n",
-        include_str!("../../shaders/combine.wgsl"),
-    ],
+    text: shader!("combine"),
     uniforms: &[("control", Access::Uniform), ("combine", Access::Uniform)],
     structs: &[Control::LAYOUT, Combine::LAYOUT, Chunk::LAYOUT],
     stateful_structs: &[Moments::LAYOUT],

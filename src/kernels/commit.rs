@@ -1,8 +1,9 @@
 //! Host side of `shaders/commit.wgsl`.
 
-use super::control::{CONTROL_WGSL, Control};
-use super::{TRAVERSAL_WGSL, stored};
+use super::control::Control;
+use super::stored;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::plan::Operand;
 
@@ -15,7 +16,7 @@ wgsl_struct! {
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "commit",
-    text: &[CONTROL_WGSL, TRAVERSAL_WGSL, include_str!("../../shaders/commit.wgsl")],
+    text: shader!("commit"),
     bindings: &[
         ("control", Access::Uniform),
         ("commit", Access::Uniform),

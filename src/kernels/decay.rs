@@ -1,7 +1,8 @@
 //! Host side of `shaders/decay.wgsl`.
 
-use super::{TRAVERSAL_WGSL, stored};
+use super::stored;
 use crate::device::kernel::{Access, Formats, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::traversal::Chunk;
 use crate::plan::Operand;
 
@@ -18,7 +19,7 @@ wgsl_struct! {
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "decay",
-    text: &[TRAVERSAL_WGSL, include_str!("../../shaders/decay.wgsl")],
+    text: shader!("decay"),
     bindings: &[("decay", Access::Uniform), ("k", Access::Write), ("y", Access::Read)],
     vectors: &["k"],
     structs: &[Decay::LAYOUT, Chunk::LAYOUT],

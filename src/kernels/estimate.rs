@@ -1,10 +1,12 @@
 //! Host side of `shaders/estimate.wgsl`.
 
-use super::control::{CONTROL_WGSL, Control};
-use super::moments::{Kinds, MOMENTS_WGSL, MOMENTUM_WGSL, Moments};
+use super::control::Control;
+use super::moments::{Kinds, Moments};
 use super::shape::{Binding, INPUTS, Template, load};
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL, stored};
+use super::stored;
+use crate::codes::wgsl;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::template::Table;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::ingredients::Adaptive;
@@ -27,19 +29,15 @@ wgsl_struct! {
     }
 }
 
+const MAKES: &str = wgsl!(
+    NOTHING = Makes::Nothing as u32,
+    STEP = Makes::Step as u32,
+    FINISH = Makes::Finish as u32,
+);
+
 const TEMPLATE: Template = Template {
     name: "estimate",
-    text: &[
-        CONTROL_WGSL,
-        TRAVERSAL_WGSL,
-        FINITE_WGSL,
-        PARTIALS_WGSL,
-        SCALED_SUM_WGSL,
-        MOMENTS_WGSL,
-        MOMENTUM_WGSL,
-        include_str!("../../shaders/estimate.wgsl"),
-        PUT_ROOTS_WGSL,
-    ],
+    text: shader!("estimate", numbers: MAKES),
     uniforms: &[
         ("control", Access::Uniform),
         ("estimate", Access::Uniform),

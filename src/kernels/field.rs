@@ -1,9 +1,11 @@
 //! Host side of `shaders/field.wgsl`.
 
-use super::control::{CONTROL_WGSL, Control};
-use super::moments::{Kinds, MOMENTS_WGSL, Moments};
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL, stored};
+use super::control::Control;
+use super::moments::{Kinds, Moments};
+use super::stored;
+use crate::codes::wgsl;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::ingredients::Adaptive;
 use crate::plan::{self, Diagonal, FieldSums};
@@ -19,18 +21,16 @@ wgsl_struct! {
     }
 }
 
+const SUMS: &str = wgsl!(
+    RAW_PRODUCT = FieldSums::RawProduct as u32,
+    PRODUCT = FieldSums::Product as u32,
+    SECOND = FieldSums::Second as u32,
+    SCALED = FieldSums::Scaled as u32,
+);
+
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "field",
-    text: &[
-        CONTROL_WGSL,
-        TRAVERSAL_WGSL,
-        FINITE_WGSL,
-        PARTIALS_WGSL,
-        SCALED_SUM_WGSL,
-        MOMENTS_WGSL,
-        include_str!("../../shaders/field.wgsl"),
-        PUT_ROOTS_WGSL,
-    ],
+    text: shader!("field", "state", numbers: SUMS),
     bindings: &[
         ("control", Access::Uniform),
         ("field", Access::Uniform),
@@ -58,15 +58,7 @@ pub(crate) fn constants(field: &plan::Field, kinds: Kinds, walk: &Traversal) -> 
     let flag = |b: bool| f64::from(u8::from(b));
     constants.extend([
         ("DIFFERENCE", flag(field.b.is_some())),
-        (
-            "OTHER",
-            match field.sums {
-                FieldSums::RawProduct => 0.0,
-                FieldSums::Product => 1.0,
-                FieldSums::Second => 2.0,
-                FieldSums::Scaled => 3.0,
-            },
-        ),
+        ("OTHER", f64::from(field.sums as u32)),
         ("UPDATE", flag(field.diagonal == Diagonal::Update)),
     ]);
     constants

@@ -1,10 +1,11 @@
 //! Host side of `shaders/finish.wgsl`.
 
-use super::control::{CONTROL_WGSL, Control};
-use super::moments::{Kinds, MOMENTS_WGSL, MOMENTUM_WGSL, Moments};
+use super::control::Control;
+use super::moments::{Kinds, Moments};
 use super::shape::{Binding, INPUTS, Template, load};
-use super::{TRAVERSAL_WGSL, stored};
+use super::stored;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::template::Table;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::plan::{self, Diagonal, Name};
@@ -19,13 +20,7 @@ wgsl_struct! {
 
 const TEMPLATE: Template = Template {
     name: "finish",
-    text: &[
-        CONTROL_WGSL,
-        TRAVERSAL_WGSL,
-        MOMENTS_WGSL,
-        MOMENTUM_WGSL,
-        include_str!("../../shaders/finish.wgsl"),
-    ],
+    text: shader!("finish"),
     uniforms: &[
         ("control", Access::Uniform),
         ("finish", Access::Uniform),

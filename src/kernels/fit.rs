@@ -1,9 +1,9 @@
 //! Host side of `shaders/fit.wgsl`.
 
-use super::control::{CONTROL_WGSL, Control};
+use super::control::Control;
 use super::settings::{Piece, Settings};
-use super::{FINITE_WGSL, PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SETTINGS_WGSL};
 use crate::device::kernel::{Access, Kernel, wgsl_struct};
+use crate::device::library::shader;
 
 wgsl_struct! {
     /// The bound of h.
@@ -17,16 +17,7 @@ wgsl_struct! {
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "fit",
-    text: &[
-        CONTROL_WGSL,
-        SETTINGS_WGSL,
-        FINITE_WGSL,
-        PARTIALS_WGSL,
-        RECORD_WGSL,
-        RULES_WGSL,
-        include_str!("../../shaders/fit.wgsl"),
-        PREPARE_WGSL,
-    ],
+    text: shader!("fit"),
     bindings: &[
         ("control", Access::Write),
         ("settings", Access::Uniform),

@@ -1,7 +1,8 @@
 //! Host side of `shaders/guard.wgsl`.
 
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL, stored};
+use super::stored;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::plan::Operand;
 
@@ -18,14 +19,7 @@ wgsl_struct! {
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "guard",
-    text: &[
-        TRAVERSAL_WGSL,
-        FINITE_WGSL,
-        PARTIALS_WGSL,
-        SCALED_SUM_WGSL,
-        include_str!("../../shaders/guard.wgsl"),
-        PUT_ROOTS_WGSL,
-    ],
+    text: shader!("guard"),
     bindings: &[("guard", Access::Uniform), ("partials", Access::Write), ("k", Access::Read)],
     vectors: &["k"],
     structs: &[Guard::LAYOUT, Chunk::LAYOUT],

@@ -12,6 +12,7 @@ pub(crate) mod field;
 pub(crate) mod finish;
 pub(crate) mod fit;
 pub(crate) mod guard;
+pub(crate) mod interleaved;
 pub(crate) mod moments;
 pub(crate) mod pack;
 pub(crate) mod padding;
@@ -26,18 +27,6 @@ pub(crate) mod verdict;
 use crate::device::kernel::{Format, Formats};
 use crate::format::Rounding;
 use crate::plan::Operand;
-
-pub(crate) const FINITE_WGSL: &str = include_str!("../../shaders/shared/finite.wgsl");
-pub(crate) const PARTIALS_WGSL: &str = include_str!("../../shaders/shared/partials.wgsl");
-pub(crate) const PREPARE_WGSL: &str = include_str!("../../shaders/shared/prepare.wgsl");
-pub(crate) const PUT_ROOTS_WGSL: &str = include_str!("../../shaders/shared/put_roots.wgsl");
-pub(crate) const RECORD_WGSL: &str = include_str!("../../shaders/shared/record.wgsl");
-pub(crate) const RULES_WGSL: &str = include_str!("../../shaders/shared/rules.wgsl");
-pub(crate) const SCALED_SUM_WGSL: &str = include_str!("../../shaders/shared/scaled_sum.wgsl");
-pub(crate) const SETTINGS_WGSL: &str = include_str!("../../shaders/shared/settings.wgsl");
-pub(crate) const TAKE_ROOTS_WGSL: &str = include_str!("../../shaders/shared/take_roots.wgsl");
-pub(crate) const TRAVERSAL_WGSL: &str = include_str!("../../shaders/shared/traversal.wgsl");
-pub(crate) const WORKGROUP_SUM_WGSL: &str = include_str!("../../shaders/shared/workgroup_sum.wgsl");
 
 /// Formats of the vectors that these bindings hold, in order.
 pub(crate) fn stored(

@@ -1,13 +1,11 @@
 //! The constants of preconditioner, momentum and weight decay that kernels have. WGSL twin:
 //! `shaders/shared/moments.wgsl`.
 
+use crate::codes::{momentum, preconditioner};
 use crate::device::kernel::{Constants, Format, Formats, wgsl_struct};
 use crate::format::Storage;
 use crate::ingredients::{Ingredients, Momentum, Preconditioner};
 use crate::plan::Plan;
-
-pub(crate) const MOMENTS_WGSL: &str = include_str!("../../shaders/shared/moments.wgsl");
-pub(crate) const MOMENTUM_WGSL: &str = include_str!("../../shaders/shared/momentum.wgsl");
 
 wgsl_struct! {
     /// Parameters of the ingredients; constant over an optimizer's life.
@@ -53,22 +51,23 @@ pub(crate) struct Kinds {
 
 impl Kinds {
     pub(crate) fn of(plan: &Plan) -> Self {
-        let Ingredients { preconditioner, momentum, stored, .. } = plan.ingredients();
+        let ingredients = plan.ingredients();
+        let stored = ingredients.stored;
         let rounding = stored.rounding;
         Self {
-            preconditioner: match preconditioner {
-                Preconditioner::None => 0,
-                Preconditioner::AdagradRescaled => 1,
-                Preconditioner::Adagrad { .. } => 2,
-                Preconditioner::RmsProp { .. } => 3,
-                Preconditioner::Adam { .. } => 4,
-                Preconditioner::AmsGrad { .. } => 5,
+            preconditioner: match ingredients.preconditioner {
+                Preconditioner::None => preconditioner::NO_PRECONDITIONER,
+                Preconditioner::AdagradRescaled => preconditioner::ADAGRAD_RESCALED,
+                Preconditioner::Adagrad { .. } => preconditioner::ADAGRAD,
+                Preconditioner::RmsProp { .. } => preconditioner::RMSPROP,
+                Preconditioner::Adam { .. } => preconditioner::ADAM,
+                Preconditioner::AmsGrad { .. } => preconditioner::AMSGRAD,
             },
-            momentum: match momentum {
-                Momentum::None => 0,
-                Momentum::HeavyBall { .. } => 1,
-                Momentum::Nesterov { .. } => 2,
-                Momentum::Average { .. } => 3,
+            momentum: match ingredients.momentum {
+                Momentum::None => momentum::NO_MOMENTUM,
+                Momentum::HeavyBall { .. } => momentum::HEAVY_BALL,
+                Momentum::Nesterov { .. } => momentum::NESTEROV,
+                Momentum::Average { .. } => momentum::AVERAGE,
             },
             halves: plan.state_halves(),
             mean_halves: plan.mean_halves(),
@@ -103,7 +102,7 @@ impl Kinds {
     }
 
     pub(crate) fn has_mean(self) -> bool {
-        self.momentum != 0
+        self.momentum != momentum::NO_MOMENTUM
     }
 
     pub(crate) fn momentum(self) -> f64 {

@@ -1,13 +1,14 @@
 //! Host side of `shaders/pack.wgsl`.
 
-use super::{TRAVERSAL_WGSL, stored};
+use super::stored;
 use crate::device::kernel::{Access, Formats, Kernel};
+use crate::device::library::shader;
 use crate::device::traversal::Chunk;
 use crate::plan::Operand;
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "pack",
-    text: &[TRAVERSAL_WGSL, include_str!("../../shaders/pack.wgsl")],
+    text: shader!("pack"),
     bindings: &[("chunk", Access::Uniform), ("src", Access::Read), ("dst", Access::Write)],
     vectors: &["dst"],
     structs: &[Chunk::LAYOUT],

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::device::commands::Commands;
 use crate::device::kernel::{Access, Format, Kernel};
+use crate::device::library::shader;
 use crate::device::traversal::{Traversal, fold};
 use crate::device::vector::Vector;
 use crate::device::{Gpu, GpuError, Pipeline};
@@ -19,7 +20,7 @@ const STEP: usize = 64;
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "clear_padding",
-    text: &[include_str!("../../shaders/clear_padding.wgsl")],
+    text: shader!("clear_padding"),
     bindings: &[("gaps", Access::Read), ("gradient", Access::Write)],
     vectors: &["gradient"],
     structs: &[],

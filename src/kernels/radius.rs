@@ -1,9 +1,10 @@
 //! Host side of `shaders/radius.wgsl`.
 
-use super::control::{CONTROL_WGSL, Control};
-use super::moments::{Kinds, MOMENTS_WGSL, Moments};
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL, stored};
+use super::control::Control;
+use super::moments::{Kinds, Moments};
+use super::stored;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::plan::{self, Diagonal};
 
@@ -20,16 +21,7 @@ wgsl_struct! {
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "radius",
-    text: &[
-        CONTROL_WGSL,
-        TRAVERSAL_WGSL,
-        FINITE_WGSL,
-        PARTIALS_WGSL,
-        SCALED_SUM_WGSL,
-        MOMENTS_WGSL,
-        include_str!("../../shaders/radius.wgsl"),
-        PUT_ROOTS_WGSL,
-    ],
+    text: shader!("radius", "state"),
     bindings: &[
         ("control", Access::Uniform),
         ("radius", Access::Uniform),

@@ -1,9 +1,10 @@
 //! Host side of `shaders/registers.wgsl`.
 
-use super::control::{CONTROL_WGSL, Control};
-use super::moments::{Kinds, MOMENTS_WGSL, Moments};
-use super::{FINITE_WGSL, PARTIALS_WGSL, PUT_ROOTS_WGSL, SCALED_SUM_WGSL, TRAVERSAL_WGSL, stored};
+use super::control::Control;
+use super::moments::{Kinds, Moments};
+use super::stored;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::plan::{self, Diagonal, Name};
 
@@ -22,16 +23,7 @@ wgsl_struct! {
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "registers",
-    text: &[
-        CONTROL_WGSL,
-        TRAVERSAL_WGSL,
-        FINITE_WGSL,
-        PARTIALS_WGSL,
-        SCALED_SUM_WGSL,
-        MOMENTS_WGSL,
-        include_str!("../../shaders/registers.wgsl"),
-        PUT_ROOTS_WGSL,
-    ],
+    text: shader!("registers", "state"),
     bindings: &[
         ("control", Access::Uniform),
         ("registers", Access::Uniform),

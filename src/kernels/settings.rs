@@ -1,8 +1,16 @@
 //! The settings that the host sends to the device between submits. WGSL twin:
 //! `shaders/shared/settings.wgsl`.
 
+use crate::codes::limit::NO_LIMIT;
+use crate::codes::{curve, rule};
 use crate::device::kernel::wgsl_struct;
+use crate::device::traversal::Traversal;
 use crate::ingredients::{Adaptive, Curve, Limiter, MAX_PIECES, Rejection, Rule, StepSize};
+use crate::method::Method;
+use crate::plan::Plan;
+
+/// Records the ring holds before the oldest is overwritten.
+pub(crate) const RING: u32 = 1024;
 
 wgsl_struct! {
     /// A piece of a schedule.
@@ -57,19 +65,58 @@ wgsl_struct! {
 }
 
 impl Settings {
+    /// The settings of an optimizer of so many parameters that begins now and integrates
+    /// without end. `automatic`: the device finds the first h itself.
+    pub fn of(
+        plan: &Plan,
+        method: &Method,
+        walk: &Traversal,
+        parameters: usize,
+        step_size: &StepSize,
+        automatic: bool,
+    ) -> Self {
+        let ingredients = plan.ingredients();
+        let mut settings = Self {
+            accepted_limit: NO_LIMIT,
+            stages: plan.evaluations(),
+            partials: walk.partials() as u32,
+            ring: RING,
+            log_second: ingredients.log_second() as f32,
+            log_mean: ingredients.log_mean() as f32,
+            count: parameters as f32,
+            clip: ingredients.clip.unwrap_or(0.0) as f32,
+            // The first chunk takes up first_h.
+            restart: 1,
+            ..Self::default()
+        };
+        settings.set_end(None);
+        settings.set_step_size(step_size);
+        if let Some(adaptive) = &ingredients.adaptive {
+            settings.set_adaptive(adaptive, plan.error_order());
+            settings.first_h = if automatic { 0.0 } else { step_size.at(0) as f32 };
+        }
+        if let Some(rule) = &ingredients.rule {
+            settings.set_rule(rule, method.tableau().a(1, 0));
+            settings.first_h = rule.at_curvature(0.0) as f32;
+        }
+        settings
+    }
+
     /// Sets how h is chosen from now on.
     pub fn set_step_size(&mut self, step_size: &StepSize) {
         self.schedule = [Piece { start: u32::MAX, ..Piece::default() }; MAX_PIECES];
         for (to, piece) in self.schedule.iter_mut().zip(step_size.pieces()) {
-            let (curve, initial, end, span) = match piece.curve {
-                Curve::Linear { from, to, steps } => (0, from, to, steps),
-                Curve::Cosine { from, to, steps } => (1, from, to, steps),
-                Curve::Exponential { from, rate, every } => (2, from, rate.log2(), every),
-                Curve::Stairs { from, rate, every } => (3, from, rate.log2(), every),
+            let (number, initial, end, span) = match piece.curve {
+                Curve::Linear { from, to, steps } => (curve::LINEAR, from, to, steps),
+                Curve::Cosine { from, to, steps } => (curve::COSINE, from, to, steps),
+                Curve::Exponential { from, rate, every } => {
+                    (curve::EXPONENTIAL, from, rate.log2(), every)
+                }
+                Curve::Stairs { from, rate, every } => (curve::STAIRS, from, rate.log2(), every),
             };
             *to = Piece {
                 start: piece.start,
-                curve,
+                curve: number,
                 span: span as f32,
                 initial: initial as f32,
                 end: end as f32,
@@ -94,13 +141,13 @@ impl Settings {
     }
 
     /// Sets how h follows from loss and curvature; `lead` is a₂₁ of the method.
-    pub fn set_rule(&mut self, rule: &Rule, lead: f64) {
-        let (number, first, second) = match *rule {
-            Rule::Dal { p, h_max, .. } => (1, h_max, p),
-            Rule::RescaledDal { c, p, .. } => (2, c, p),
-            Rule::Polyak { h_max } => (3, h_max, 0.0),
-            Rule::SgdG2 { h, beta } => (4, h, beta),
-            Rule::Stable { fraction, h_max } => (5, h_max, fraction),
+    pub fn set_rule(&mut self, given: &Rule, lead: f64) {
+        let (number, first, second) = match *given {
+            Rule::Dal { p, h_max, .. } => (rule::DAL, h_max, p),
+            Rule::RescaledDal { c, p, .. } => (rule::RESCALED_DAL, c, p),
+            Rule::Polyak { h_max } => (rule::POLYAK, h_max, 0.0),
+            Rule::SgdG2 { h, beta } => (rule::SGD_G2, h, beta),
+            Rule::Stable { fraction, h_max } => (rule::STABLE, h_max, fraction),
         };
         (self.rule, self.rule_0, self.rule_1) = (number, first as f32, second as f32);
         self.rule_2 = lead.abs() as f32;

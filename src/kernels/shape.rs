@@ -106,7 +106,7 @@ impl Template {
             ("bindings".into(), bindings.iter().map(|b| b.declaration()).collect()),
             ("numbers".into(), (first..first + bindings.len()).map(|n| n.to_string()).collect()),
         ]);
-        let text = table.expand(&self.text.concat());
+        let text = table.expand(self.text);
         let mut kernels = KERNELS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kernel) = kernels.get(&text) {
             return kernel;

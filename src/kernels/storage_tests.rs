@@ -10,6 +10,7 @@ use crate::format::{Rounding, Storage};
 const CONVERT: Kernel = Kernel {
     name: "convert",
     text: &["
+        //: use noise
         override DRAW: u32 = 0u;
         @group(0) @binding(0) var<storage, read> x: array<X>;
         @group(0) @binding(1) var<storage, read_write> y: array<Y>;

@@ -1,13 +1,10 @@
 //! Host side of `shaders/begin.wgsl` and `shaders/verdict.wgsl`, the kernels
 //! that decide, and of the record they write.
 
-use super::control::{CONTROL_WGSL, Control};
+use super::control::Control;
 use super::settings::{Piece, Settings};
-use super::{
-    FINITE_WGSL, PARTIALS_WGSL, PREPARE_WGSL, RECORD_WGSL, RULES_WGSL, SCALED_SUM_WGSL,
-    SETTINGS_WGSL, TAKE_ROOTS_WGSL, TRAVERSAL_WGSL,
-};
 use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::device::library::shader;
 
 wgsl_struct! {
     /// One attempt as the device records it: `shaders/shared/record.wgsl`.
@@ -45,25 +42,11 @@ wgsl_struct! {
     }
 }
 
-pub(crate) const IDLE: u32 = 0;
-pub(crate) const ACCEPTED: u32 = 1;
-pub(crate) const SKIPPED: u32 = 2;
-pub(crate) const MEASURED: u32 = 3;
-pub(crate) const REFUSED: u32 = 4;
-pub(crate) const NO_LOSS: u32 = 0x7fc0_4b55;
+pub(crate) use crate::codes::verdict::{ACCEPTED, IDLE, MEASURED, NO_LOSS, REFUSED, SKIPPED};
 
 pub(crate) const BEGIN: Kernel = Kernel {
     name: "begin",
-    text: &[
-        CONTROL_WGSL,
-        SETTINGS_WGSL,
-        FINITE_WGSL,
-        PARTIALS_WGSL,
-        RECORD_WGSL,
-        RULES_WGSL,
-        include_str!("../../shaders/begin.wgsl"),
-        PREPARE_WGSL,
-    ],
+    text: shader!("begin"),
     bindings: &[
         ("control", Access::Write),
         ("settings", Access::Uniform),
@@ -76,20 +59,7 @@ pub(crate) const BEGIN: Kernel = Kernel {
 
 pub(crate) const VERDICT: Kernel = Kernel {
     name: "verdict",
-    text: &[
-        CONTROL_WGSL,
-        SETTINGS_WGSL,
-        TRAVERSAL_WGSL,
-        FINITE_WGSL,
-        PARTIALS_WGSL,
-        SCALED_SUM_WGSL,
-        TAKE_ROOTS_WGSL,
-        RECORD_WGSL,
-        RULES_WGSL,
-        include_str!("../../shaders/shared/controller.wgsl"),
-        include_str!("../../shaders/verdict.wgsl"),
-        PREPARE_WGSL,
-    ],
+    text: shader!("verdict"),
     bindings: &[
         ("control", Access::Write),
         ("settings", Access::Uniform),

@@ -2,13 +2,14 @@
 //! [`reference::Problem`](crate::reference::Problem).
 
 use super::ModelError;
+use crate::codes::problem;
 use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::device::vector::Vector;
 use crate::device::{Gpu, Pipeline};
 use crate::error::Error;
 use crate::format::Storage;
-use crate::kernels::{TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL};
 use crate::layout::ParamLayout;
 use crate::models::{BindCache, written};
 use crate::reference::Problem;
@@ -25,7 +26,7 @@ wgsl_struct! {
 
 const GRADIENT: Kernel = Kernel {
     name: "analytic",
-    text: &[TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL, include_str!("../../shaders/analytic.wgsl")],
+    text: shader!("analytic"),
     bindings: &[
         ("chunk", Access::Uniform),
         ("theta", Access::Read),
@@ -39,7 +40,7 @@ const GRADIENT: Kernel = Kernel {
 
 const ADD_LOSS: Kernel = Kernel {
     name: "add_loss",
-    text: &[TRAVERSAL_WGSL, WORKGROUP_SUM_WGSL, include_str!("../../shaders/add_loss.wgsl")],
+    text: shader!("add_loss"),
     bindings: &[("add", Access::Uniform), ("sums", Access::Read), ("loss", Access::Write)],
     vectors: &[],
     structs: &[AddLoss::LAYOUT],
@@ -66,13 +67,13 @@ fn gradient_constants(problem: u32, adds: bool, walk: &Traversal) -> Constants {
     constants
 }
 
-fn number(problem: &Problem) -> u32 {
-    match problem {
-        Problem::Quadratic { .. } => 0,
-        Problem::Rosenbrock => 1,
-        Problem::Quartic => 2,
-        Problem::Himmelblau => 3,
-        Problem::Beale => 4,
+fn number(given: &Problem) -> u32 {
+    match given {
+        Problem::Quadratic { .. } => problem::QUADRATIC,
+        Problem::Rosenbrock => problem::ROSENBROCK,
+        Problem::Quartic => problem::QUARTIC,
+        Problem::Himmelblau => problem::HIMMELBLAU,
+        Problem::Beale => problem::BEALE,
     }
 }
 
@@ -178,7 +179,7 @@ impl Analytic {
     /// gradient is not zero at zero, for it would move the padding.
     pub fn with_layout(self, layout: &ParamLayout) -> Result<Self, Error> {
         layout.check_len(self.layout.len())?;
-        let still = self.problem == 0 || self.problem == 2;
+        let still = matches!(self.problem, problem::QUADRATIC | problem::QUARTIC);
         if !still && layout.parameters() != layout.len() {
             return Err(ModelError::Padded.into());
         }

@@ -463,29 +463,8 @@ impl Builder {
         let state = State::new(gpu, &plan, &walk, theta, gaps, &multipliers)?;
         let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
         let estimates = !plan.renewing().is_empty();
-        let mut settings = Settings {
-            accepted_limit: u32::MAX,
-            stages: plan.evaluations(),
-            partials: walk.partials() as u32,
-            ring: RING,
-            log_second: ingredients.log_second() as f32,
-            log_mean: ingredients.log_mean() as f32,
-            count: layout.parameters() as f32,
-            ..Settings::default()
-        };
-        settings.set_end(None);
-        settings.set_step_size(&step_size);
-        if let Some(adaptive) = &ingredients.adaptive {
-            settings.set_adaptive(adaptive, plan.error_order());
-            settings.first_h = if automatic { 0.0 } else { step_size.at(0) as f32 };
-        }
-        if let Some(rule) = &ingredients.rule {
-            settings.set_rule(rule, method.tableau().a(1, 0));
-            settings.first_h = rule.at_curvature(0.0) as f32;
-        }
-        settings.clip = ingredients.clip.unwrap_or(0.0) as f32;
-        // The first chunk takes up first_h.
-        settings.restart = 1;
+        let parameters = layout.parameters();
+        let settings = Settings::of(&plan, &method, &walk, parameters, &step_size, automatic);
         let paced = match &method {
             Method::Stabilised(stabilised) => {
                 let automatic = matches!(stabilised.stages(), Stages::Auto { .. });

@@ -6,6 +6,7 @@
 
 use super::course::{Course, Goal, Steps};
 use super::{Optimizer, OptimizerError, Pace, SUBMITS_AHEAD};
+use crate::codes::limit::NO_LIMIT;
 use crate::device::waiting::Waiting;
 use crate::error::Error;
 use crate::source::GradientSource;
@@ -27,7 +28,7 @@ impl Optimizer {
 
     /// Leaves the device no goal but the end that a user set.
     pub(super) fn lift_goal(&mut self) {
-        self.settings.accepted_limit = u32::MAX;
+        self.settings.accepted_limit = NO_LIMIT;
         self.settings.set_end(self.ledger.end());
         self.write_settings();
     }

@@ -16,8 +16,9 @@ use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::format::Storage;
 use crate::kernels::control::Control;
+use crate::kernels::interleaved::Interleaved;
 use crate::kernels::settings::Settings;
-use crate::layout::{ALIGNMENT, ParamLayout};
+use crate::layout::ParamLayout;
 use crate::method::Method;
 use crate::plan::{Op, Plan, Slot};
 use crate::reports::{Counts, Progress};
@@ -97,15 +98,10 @@ impl Place {
 /// The buffers that an optimizer keeps its state in, and how it lies there.
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
-    span: usize,
     average: bool,
     eigenvector: Option<Slot>,
-    mean_halves: usize,
-    mean: Storage,
-    vectors: usize,
-    halves: usize,
-    second: Storage,
-    grouped: bool,
+    mean: (Interleaved, Storage),
+    second: (Interleaved, Storage),
 }
 
 impl Shelf {
@@ -117,43 +113,31 @@ impl Shelf {
             _ => None,
         });
         Self {
-            span: walk.least_chunk(),
             average: ingredients.average.is_some(),
             eigenvector,
-            mean_halves: plan.mean_halves(),
-            mean: ingredients.stored.momentum,
-            vectors: ingredients.preconditioner.vectors(),
-            halves: plan.state_halves(),
-            second: ingredients.second_storage(),
-            grouped: ingredients.grouped,
+            mean: (Interleaved::mean(plan, walk), ingredients.stored.momentum),
+            second: (Interleaved::second(plan, walk), ingredients.second_storage()),
         }
     }
 
     /// Finds where a part lies, if there is one: the half that accepted attempts left.
     pub(crate) fn place(&self, part: Part, parity: u32) -> Option<Place> {
-        let (span, half) = (self.span, |halves: usize| parity as usize & (halves - 1));
-        let second = |vector: usize| {
-            let beside = if self.grouped { span / (ALIGNMENT / 4) } else { 0 };
-            (vector < self.vectors).then(|| Place {
-                storage: self.second,
-                span,
-                stride: self.vectors * self.halves * span + beside,
-                first: (vector * self.halves + half(self.halves)) * span,
-            })
+        let place = |(layout, storage): (Interleaved, Storage), vector: usize| {
+            let half = parity as usize & (layout.halves - 1);
+            let (stride, first) = (layout.stride(), layout.first(vector, half));
+            Place { storage, span: layout.span, stride, first }
         };
+        let second =
+            |vector: usize| (vector < self.second.0.vectors).then(|| place(self.second, vector));
         match part {
             Part::Theta => Some(Place::alone(Storage::F32)),
             Part::Average => self.average.then(|| Place::alone(Storage::F32)),
             Part::Eigenvector => self.eigenvector.map(|_| Place::alone(Storage::F32)),
-            Part::Momentum => match self.mean_halves {
-                0 => None,
-                1 => Some(Place::alone(self.mean)),
-                halves => Some(Place {
-                    storage: self.mean,
-                    span,
-                    stride: halves * span,
-                    first: half(halves) * span,
-                }),
+            Part::Momentum => match self.mean {
+                (Interleaved { halves: 0, .. }, _) => None,
+                // One run.
+                (Interleaved { halves: 1, .. }, storage) => Some(Place::alone(storage)),
+                mean => Some(place(mean, 0)),
             },
             Part::Second => second(0),
             Part::Largest => second(1),
@@ -492,10 +476,10 @@ mod tests {
     fn second_at(e: usize, span: usize, vector: usize, half: usize, shelf: &Shelf) -> usize {
         let (i, lane) = (e / 4, e % 4);
         let vec4s = span / 4;
-        let width = shelf.vectors * shelf.halves;
-        let beside = if shelf.grouped { vec4s / 16 } else { 0 };
-        let at = i / vec4s * (width * vec4s + beside);
-        4 * (at + (vector * shelf.halves + half) * vec4s + i % vec4s) + lane
+        let Interleaved { vectors, halves, grouped, .. } = shelf.second.0;
+        let beside = if grouped { vec4s / 16 } else { 0 };
+        let at = i / vec4s * (vectors * halves * vec4s + beside);
+        4 * (at + (vector * halves + half) * vec4s + i % vec4s) + lane
     }
 
     #[test]
@@ -506,16 +490,16 @@ mod tests {
             for (vectors, halves, grouped) in
                 [(1, 1, false), (1, 2, true), (2, 2, false), (2, 1, true)]
             {
+                let span = walk.least_chunk();
+                let second = Interleaved { span, vectors, halves, grouped };
                 let shelf = Shelf {
-                    span: walk.least_chunk(),
                     average: false,
                     eigenvector: None,
-                    mean_halves: 2,
-                    mean: Storage::F32,
-                    vectors,
-                    halves,
-                    second: Storage::Bf16,
-                    grouped,
+                    mean: (
+                        Interleaved { span, vectors: 1, halves: 2, grouped: false },
+                        Storage::F32,
+                    ),
+                    second: (second, Storage::Bf16),
                 };
                 for parity in [0, 1] {
                     for (part, vector) in [(Part::Second, 0), (Part::Largest, 1)] {

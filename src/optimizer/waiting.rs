@@ -4,6 +4,7 @@ use futures_intrusive::channel::shared::OneshotReceiver;
 use tracing::Instrument as _;
 
 use super::{Optimizer, OptimizerError};
+use crate::codes::failure;
 use crate::device::GpuError;
 use crate::device::waiting::{Waiting, pause};
 use crate::error::Error;
@@ -101,12 +102,14 @@ impl Optimizer {
         let error = last_error;
         match failure {
             _ if restart != self.settings.restart => Ok(()),
-            0 => Ok(()),
-            1 => {
+            failure::NO_FAILURE => Ok(()),
+            failure::TOO_SMALL => {
                 let h_min = self.settings.h_min;
                 Err(OptimizerError::StepSizeUnderflow { h: next_h, h_min, error }.into())
             }
-            2 => Err(OptimizerError::TooManyRejections { rejections, h: last_h, error }.into()),
+            failure::TOO_MANY_REFUSED => {
+                Err(OptimizerError::TooManyRejections { rejections, h: last_h, error }.into())
+            }
             _ => {
                 let remedy = "Raise rtol, atol or h_min, or take a method for stiff problems";
                 Err(OptimizerError::Standing { h: last_h, time, attempts: 1, remedy }.into())

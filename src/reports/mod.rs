@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot_channel};
 
+use crate::codes::fallback;
 use crate::device::timer::{STAMPS_BYTES, Timer};
 use crate::device::{Gpu, GpuError};
 use crate::kernels::control::Control;
@@ -124,9 +125,9 @@ pub enum Fallback {
 impl Fallback {
     fn of(state: u32) -> Option<Self> {
         match state {
-            1 => Some(Self::Flat),
-            2 => Some(Self::Negative),
-            4 => Some(Self::NotFinite),
+            fallback::FLAT => Some(Self::Flat),
+            fallback::NEGATIVE => Some(Self::Negative),
+            fallback::NOT_FINITE => Some(Self::NotFinite),
             _ => None,
         }
     }

@@ -1,16 +1,8 @@
 //! The kernels of dense layers beside their matrix products.
 
-use crate::data::shuffle::SHUFFLE_WGSL;
 use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
-use crate::kernels::TRAVERSAL_WGSL;
-use crate::kernels::control::{CONTROL_WGSL, Control};
-
-pub const BATCH_WGSL: &str = include_str!("../../../shaders/shared/batch.wgsl");
-const WEIGHTS_WGSL: &str = include_str!("../../../shaders/shared/weights.wgsl");
-/// The losses of a row, for whoever says where its outputs are.
-pub const ROW_LOSS_WGSL: &str = include_str!("../../../shaders/shared/row_loss.wgsl");
-const LOSS_WGSL: &str = include_str!("../../../shaders/shared/loss.wgsl");
-const ROW_SUM_WGSL: &str = include_str!("../../../shaders/shared/row_sum.wgsl");
+use crate::device::library::shader;
+use crate::kernels::control::Control;
 
 wgsl_struct! {
     /// The schedule by which samples make a batch.
@@ -64,12 +56,7 @@ wgsl_struct! {
 /// Writes which samples the batch holds.
 pub const BATCH_ROWS: Kernel = Kernel {
     name: "batch_rows",
-    text: &[
-        CONTROL_WGSL,
-        SHUFFLE_WGSL,
-        BATCH_WGSL,
-        include_str!("../../../shaders/batch_rows.wgsl"),
-    ],
+    text: shader!("batch_rows"),
     bindings: &[
         ("schedule", Access::Uniform),
         ("control", Access::Uniform),
@@ -92,12 +79,7 @@ const LOSS_BINDINGS: &[(&str, Access)] = &[
 /// Softmax cross-entropy and its gradient.
 pub const CROSS_ENTROPY: Kernel = Kernel {
     name: "cross_entropy",
-    text: &[
-        BATCH_WGSL,
-        LOSS_WGSL,
-        ROW_LOSS_WGSL,
-        include_str!("../../../shaders/cross_entropy.wgsl"),
-    ],
+    text: shader!("cross_entropy"),
     bindings: LOSS_BINDINGS,
     vectors: &[],
     structs: &[LossShape::LAYOUT],
@@ -106,12 +88,7 @@ pub const CROSS_ENTROPY: Kernel = Kernel {
 /// Mean square and its gradient.
 pub const MEAN_SQUARE: Kernel = Kernel {
     name: "mean_square",
-    text: &[
-        BATCH_WGSL,
-        LOSS_WGSL,
-        ROW_LOSS_WGSL,
-        include_str!("../../../shaders/mean_square.wgsl"),
-    ],
+    text: shader!("mean_square"),
     bindings: LOSS_BINDINGS,
     vectors: &[],
     structs: &[LossShape::LAYOUT],
@@ -120,7 +97,7 @@ pub const MEAN_SQUARE: Kernel = Kernel {
 /// Mean loss of a batch.
 pub const MEAN_LOSS: Kernel = Kernel {
     name: "mean_loss",
-    text: &[BATCH_WGSL, ROW_SUM_WGSL, include_str!("../../../shaders/mean_loss.wgsl")],
+    text: shader!("mean_loss"),
     bindings: &[
         ("rows", Access::Read),
         ("row_loss", Access::Read),
@@ -134,7 +111,7 @@ pub const MEAN_LOSS: Kernel = Kernel {
 /// Loss and right answers of an evaluation so far.
 pub const SCORE: Kernel = Kernel {
     name: "score",
-    text: &[BATCH_WGSL, ROW_SUM_WGSL, include_str!("../../../shaders/score.wgsl")],
+    text: shader!("score"),
     bindings: &[("rows", Access::Read), ("row_loss", Access::Read), ("totals", Access::Write)],
     vectors: &[],
     structs: &[Totals::LAYOUT],
@@ -143,7 +120,7 @@ pub const SCORE: Kernel = Kernel {
 /// Weights in rows of whole vec4.
 pub const PACK_WEIGHTS: Kernel = Kernel {
     name: "pack_weights",
-    text: &[WEIGHTS_WGSL, include_str!("../../../shaders/pack_weights.wgsl")],
+    text: shader!("pack_weights"),
     bindings: &[("shape", Access::Uniform), ("weights", Access::Read), ("packed", Access::Write)],
     vectors: &[],
     structs: &[Weights::LAYOUT],
@@ -152,7 +129,7 @@ pub const PACK_WEIGHTS: Kernel = Kernel {
 /// Weights with the output feature outermost.
 pub const TRANSPOSE_WEIGHTS: Kernel = Kernel {
     name: "transpose_weights",
-    text: &[WEIGHTS_WGSL, include_str!("../../../shaders/transpose_weights.wgsl")],
+    text: shader!("transpose_weights"),
     bindings: &[
         ("shape", Access::Uniform),
         ("weights", Access::Read),
@@ -165,7 +142,7 @@ pub const TRANSPOSE_WEIGHTS: Kernel = Kernel {
 /// Column sums of dz.
 pub const BIAS_GRADIENT: Kernel = Kernel {
     name: "bias_gradient",
-    text: &[TRAVERSAL_WGSL, include_str!("../../../shaders/bias_gradient.wgsl")],
+    text: shader!("bias_gradient"),
     bindings: &[("shape", Access::Uniform), ("dz", Access::Read), ("gradient", Access::Write)],
     vectors: &["gradient"],
     structs: &[BiasGradient::LAYOUT],
@@ -174,7 +151,7 @@ pub const BIAS_GRADIENT: Kernel = Kernel {
 /// A weight gradient of any width, made narrow.
 pub const NARROW_GRADIENT: Kernel = Kernel {
     name: "narrow_gradient",
-    text: &[TRAVERSAL_WGSL, WEIGHTS_WGSL, include_str!("../../../shaders/narrow_gradient.wgsl")],
+    text: shader!("narrow_gradient"),
     bindings: &[("shape", Access::Uniform), ("values", Access::Read), ("gradient", Access::Write)],
     vectors: &["gradient"],
     structs: &[Weights::LAYOUT],

@@ -16,7 +16,7 @@ pub use crate::device::traversal::fold;
 pub use choose::Method;
 pub use evaluate::{Evaluated, Rows, controls};
 pub use options::{Activation, Loss, Products};
-pub use product::{SINE_WGSL, quads};
+pub use product::quads;
 pub use steps::{Step, Steps};
 pub use workspace::{Workspace, check_binding, storage, uniform};
 

@@ -1,5 +1,6 @@
 //! The options of a network.
 
+use crate::codes::activation;
 use crate::layout::Init;
 
 /// The function between two layers. The last layer has none.
@@ -21,11 +22,11 @@ impl Activation {
     /// The value of `ACTIVATION` in `shaders/shared/activation.wgsl`.
     pub(crate) fn code(this: Option<Self>) -> u32 {
         match this {
-            None => 0,
-            Some(Activation::Relu) => 1,
-            Some(Activation::Tanh) => 2,
-            Some(Activation::Gelu) => 3,
-            Some(Activation::Sine { .. }) => 4,
+            None => activation::IDENTITY,
+            Some(Activation::Relu) => activation::RELU,
+            Some(Activation::Tanh) => activation::TANH,
+            Some(Activation::Gelu) => activation::GELU,
+            Some(Activation::Sine { .. }) => activation::SINE,
         }
     }
 

@@ -17,29 +17,9 @@ use super::form::{Choice, Form};
 use super::kernels::behind;
 use super::options::Activation;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::library::shader;
 use crate::device::traversal::fold;
 use crate::device::{Gpu, Pipeline};
-use crate::kernels::TRAVERSAL_WGSL;
-
-const PRODUCT_WGSL: &str = include_str!("../../../shaders/shared/product.wgsl");
-const REGISTER_WGSL: &str = include_str!("../../../shaders/shared/product_register.wgsl");
-const PARTS_WGSL: &str = include_str!("../../../shaders/shared/product_parts.wgsl");
-const SLICED_WGSL: &str = include_str!("../../../shaders/shared/product_sliced.wgsl");
-const WORKGROUP_WGSL: &str = include_str!("../../../shaders/shared/product_workgroup.wgsl");
-const QUADS_WGSL: &str = include_str!("../../../shaders/shared/left_quads.wgsl");
-const ELEMENTS_WGSL: &str = include_str!("../../../shaders/shared/left_elements.wgsl");
-/// The text of a product whose column sums do not ride with it.
-const NO_SUMS_WGSL: &str = "fn finish_sums(sums: vec4<f32>, column: u32) {}\n";
-const PARTIALS_WGSL: &str = include_str!("../../../shaders/dense_weight_partials.wgsl");
-const GRADIENT_WGSL: &str = include_str!("../../../shaders/dense_gradient.wgsl");
-/// `kutta_sin` and `kutta_cos`.
-pub const SINE_WGSL: &str = include_str!("../../../shaders/shared/sine.wgsl");
-/// Activations and their slopes.
-pub const ACTIVATION_WGSL: &str = include_str!("../../../shaders/shared/activation.wgsl");
-const FORWARD_WGSL: &str = include_str!("../../../shaders/dense_forward.wgsl");
-const INPUT_WGSL: &str = include_str!("../../../shaders/dense_input_gradient.wgsl");
-const WEIGHT_WGSL: &str = include_str!("../../../shaders/dense_weight_gradient.wgsl");
-const RAGGED_WGSL: &str = include_str!("../../../shaders/dense_weight_gradient_ragged.wgsl");
 
 wgsl_struct! {
     /// Shape of one product; `shaders/shared/product.wgsl` has its twin.
@@ -305,91 +285,61 @@ const PARTIALS_BINDINGS: &[(&str, Access)] = &[
     ("partials", Access::Write),
 ];
 
+/// A forward product; flags are those of `shaders/shared/product.wgsl` and the files beside it.
+macro_rules! forward {
+    ($name:literal, $form:literal) => {
+        kernel($name, shader!("dense_forward", $form), FORWARD_BINDINGS)
+    };
+}
+/// An input gradient.
+macro_rules! input {
+    ($name:literal, $form:literal) => {
+        kernel($name, shader!("dense_input_gradient", $form), INPUT_BINDINGS)
+    };
+}
+/// Partial weight gradients.
+macro_rules! partials {
+    ($name:literal, $form:literal) => {
+        kernel($name, shader!("dense_weight_partials", $form), PARTIALS_BINDINGS)
+    };
+}
+
 /// Forward product in registers.
-pub const FORWARD_REGISTER: Kernel = kernel(
-    "dense_forward.register",
-    &[PRODUCT_WGSL, SINE_WGSL, ACTIVATION_WGSL, FORWARD_WGSL, REGISTER_WGSL],
-    FORWARD_BINDINGS,
-);
+pub const FORWARD_REGISTER: Kernel = forward!("dense_forward.register", "register");
 /// Input gradient in registers.
-pub const INPUT_REGISTER: Kernel = kernel(
-    "dense_input_gradient.register",
-    &[PRODUCT_WGSL, INPUT_WGSL, REGISTER_WGSL],
-    INPUT_BINDINGS,
-);
+pub const INPUT_REGISTER: Kernel = input!("dense_input_gradient.register", "register");
 /// Weight gradient in registers.
 pub const WEIGHT_REGISTER: Kernel = any_storage(kernel(
     "dense_weight_gradient.register",
-    &[PRODUCT_WGSL, WEIGHT_WGSL, REGISTER_WGSL],
+    shader!("dense_weight_gradient", "register"),
     WEIGHT_BINDINGS,
 ));
 /// Weight gradient of any width, in registers.
 pub const RAGGED_REGISTER: Kernel = kernel(
     "dense_weight_gradient_ragged.register",
-    &[PRODUCT_WGSL, RAGGED_WGSL, REGISTER_WGSL],
+    shader!("dense_weight_gradient_ragged", "register"),
     WEIGHT_BINDINGS,
 );
 
-/// A forward product of the forms for GPUs.
-macro_rules! forward {
-    ($name:literal, $left:ident, $form:ident) => {
-        kernel(
-            $name,
-            &[
-                PRODUCT_WGSL,
-                PARTS_WGSL,
-                $left,
-                NO_SUMS_WGSL,
-                SINE_WGSL,
-                ACTIVATION_WGSL,
-                FORWARD_WGSL,
-                $form,
-            ],
-            FORWARD_BINDINGS,
-        )
-    };
-}
-/// An input gradient of the forms for GPUs.
-macro_rules! input {
-    ($name:literal, $left:ident, $form:ident) => {
-        kernel(
-            $name,
-            &[PRODUCT_WGSL, PARTS_WGSL, $left, NO_SUMS_WGSL, INPUT_WGSL, $form],
-            INPUT_BINDINGS,
-        )
-    };
-}
-/// Partial weight gradients of the forms for GPUs.
-macro_rules! partials {
-    ($name:literal, $form:ident) => {
-        kernel(
-            $name,
-            &[PRODUCT_WGSL, PARTS_WGSL, QUADS_WGSL, PARTIALS_WGSL, $form],
-            PARTIALS_BINDINGS,
-        )
-    };
-}
-
-const FORWARD_SLICED: Kernel = forward!("dense_forward.sliced", QUADS_WGSL, SLICED_WGSL);
+const FORWARD_SLICED: Kernel = forward!("dense_forward.sliced", "parts sliced quads");
 const FORWARD_SLICED_ELEMENTS: Kernel =
-    forward!("dense_forward.sliced_elements", ELEMENTS_WGSL, SLICED_WGSL);
-const FORWARD_WORKGROUP: Kernel = forward!("dense_forward.workgroup", QUADS_WGSL, WORKGROUP_WGSL);
+    forward!("dense_forward.sliced_elements", "parts sliced elements");
+const FORWARD_WORKGROUP: Kernel = forward!("dense_forward.workgroup", "parts workgroup quads");
 const FORWARD_WORKGROUP_ELEMENTS: Kernel =
-    forward!("dense_forward.workgroup_elements", ELEMENTS_WGSL, WORKGROUP_WGSL);
-const INPUT_SLICED: Kernel = input!("dense_input_gradient.sliced", QUADS_WGSL, SLICED_WGSL);
+    forward!("dense_forward.workgroup_elements", "parts workgroup elements");
+const INPUT_SLICED: Kernel = input!("dense_input_gradient.sliced", "parts sliced quads");
 const INPUT_SLICED_ELEMENTS: Kernel =
-    input!("dense_input_gradient.sliced_elements", ELEMENTS_WGSL, SLICED_WGSL);
-const INPUT_WORKGROUP: Kernel =
-    input!("dense_input_gradient.workgroup", QUADS_WGSL, WORKGROUP_WGSL);
+    input!("dense_input_gradient.sliced_elements", "parts sliced elements");
+const INPUT_WORKGROUP: Kernel = input!("dense_input_gradient.workgroup", "parts workgroup quads");
 const INPUT_WORKGROUP_ELEMENTS: Kernel =
-    input!("dense_input_gradient.workgroup_elements", ELEMENTS_WGSL, WORKGROUP_WGSL);
-const PARTIALS_SLICED: Kernel = partials!("dense_weight_partials.sliced", SLICED_WGSL);
-const PARTIALS_WORKGROUP: Kernel = partials!("dense_weight_partials.workgroup", WORKGROUP_WGSL);
+    input!("dense_input_gradient.workgroup_elements", "parts workgroup elements");
+const PARTIALS_SLICED: Kernel = partials!("dense_weight_partials.sliced", "sliced quads");
+const PARTIALS_WORKGROUP: Kernel = partials!("dense_weight_partials.workgroup", "workgroup quads");
 
 /// Partial sums of several layers added up, and the mean loss.
 pub const GRADIENT: Kernel = Kernel {
     name: "dense_gradient",
-    text: &[TRAVERSAL_WGSL, super::kernels::BATCH_WGSL, GRADIENT_WGSL],
+    text: shader!("dense_gradient"),
     bindings: &[
         ("shape", Access::Uniform),
         ("rows", Access::Read),

@@ -1,10 +1,10 @@
 //! The last layers of a network in one dispatch, where they are narrow: forward, loss,
 //! backward, and partial sums of their gradients by workgroup.
 
-use super::kernels::{BATCH_WGSL, ROW_LOSS_WGSL};
 use super::options::{Activation, Loss};
-use super::product::{ACTIVATION_WGSL, SINE_WGSL, quads};
+use super::product::quads;
 use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::device::library::shader;
 
 /// Layers that the kernel can do.
 pub const MOST_LAYERS: usize = 8;
@@ -95,13 +95,7 @@ impl Tail {
 /// The tail of a network.
 pub const TAIL: Kernel = Kernel {
     name: "dense_tail",
-    text: &[
-        SINE_WGSL,
-        ACTIVATION_WGSL,
-        BATCH_WGSL,
-        include_str!("../../../shaders/dense_tail.wgsl"),
-        ROW_LOSS_WGSL,
-    ],
+    text: shader!("dense_tail"),
     bindings: &[
         ("shape", Access::Uniform),
         ("rows", Access::Read),

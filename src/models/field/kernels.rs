@@ -1,18 +1,11 @@
 //! The kernels of a field beside its layers.
 
-use crate::data::shuffle::SHUFFLE_WGSL;
 use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
-use crate::kernels::TRAVERSAL_WGSL;
-use crate::kernels::control::{CONTROL_WGSL, Control};
-use crate::models::dense::SINE_WGSL;
-use crate::models::dense::kernels::BATCH_WGSL;
+use crate::device::library::shader;
+use crate::kernels::control::Control;
 
 /// Most levels of a hash grid: as many as its uniform holds.
 pub(super) const MOST_LEVELS: usize = 32;
-
-pub const WAVE_WGSL: &str = include_str!("../../../shaders/shared/wave.wgsl");
-pub const GRID_WGSL: &str = include_str!("../../../shaders/shared/grid.wgsl");
-const GRID_SHAPE_WGSL: &str = include_str!("../../../shaders/shared/grid_shape.wgsl");
 
 wgsl_struct! {
     /// Extents of the target, and how points are drawn in it.
@@ -72,12 +65,7 @@ wgsl_struct! {
 /// Draws the points of a batch, and what is wanted there.
 pub const POINTS: Kernel = Kernel {
     name: "field_points",
-    text: &[
-        CONTROL_WGSL,
-        SHUFFLE_WGSL,
-        BATCH_WGSL,
-        include_str!("../../../shaders/field_points.wgsl"),
-    ],
+    text: shader!("field_points"),
     bindings: &[
         ("shape", Access::Uniform),
         ("control", Access::Uniform),
@@ -93,7 +81,7 @@ pub const POINTS: Kernel = Kernel {
 /// Waves at the points, or the points themselves.
 pub const WAVES: Kernel = Kernel {
     name: "encode_waves",
-    text: &[SINE_WGSL, WAVE_WGSL, include_str!("../../../shaders/encode_waves.wgsl")],
+    text: shader!("encode_waves"),
     bindings: &[
         ("shape", Access::Uniform),
         ("points", Access::Read),
@@ -108,7 +96,7 @@ pub const WAVES: Kernel = Kernel {
 /// Features of a hash grid at the points.
 pub const GRID: Kernel = Kernel {
     name: "encode_grid",
-    text: &[GRID_WGSL, GRID_SHAPE_WGSL, include_str!("../../../shaders/encode_grid.wgsl")],
+    text: shader!("encode_grid"),
     bindings: &[
         ("shape", Access::Uniform),
         ("theta", Access::Read),
@@ -123,7 +111,7 @@ pub const GRID: Kernel = Kernel {
 /// The scale of each level's integers.
 pub const MAXIMUM: Kernel = Kernel {
     name: "grid_maximum",
-    text: &[GRID_WGSL, GRID_SHAPE_WGSL, include_str!("../../../shaders/grid_maximum.wgsl")],
+    text: shader!("grid_maximum"),
     bindings: &[("shape", Access::Uniform), ("dx", Access::Read), ("scales", Access::Write)],
     vectors: &[],
     structs: &[GridShape::LAYOUT, GridLevel::LAYOUT],
@@ -132,7 +120,7 @@ pub const MAXIMUM: Kernel = Kernel {
 /// Gradients by features, added to the entries they come from.
 pub const SCATTER: Kernel = Kernel {
     name: "grid_scatter",
-    text: &[GRID_WGSL, GRID_SHAPE_WGSL, include_str!("../../../shaders/grid_scatter.wgsl")],
+    text: shader!("grid_scatter"),
     bindings: &[
         ("shape", Access::Uniform),
         ("points", Access::Read),
@@ -147,12 +135,7 @@ pub const SCATTER: Kernel = Kernel {
 /// The sums as gradients.
 pub const GRADIENT: Kernel = Kernel {
     name: "grid_gradient",
-    text: &[
-        TRAVERSAL_WGSL,
-        GRID_WGSL,
-        GRID_SHAPE_WGSL,
-        include_str!("../../../shaders/grid_gradient.wgsl"),
-    ],
+    text: shader!("grid_gradient"),
     bindings: &[
         ("shape", Access::Uniform),
         ("scales", Access::Read),
@@ -166,7 +149,7 @@ pub const GRADIENT: Kernel = Kernel {
 /// Writes what the layers put out, texel by texel.
 pub const OUTPUTS: Kernel = Kernel {
     name: "field_outputs",
-    text: &[BATCH_WGSL, include_str!("../../../shaders/field_outputs.wgsl")],
+    text: shader!("field_outputs"),
     bindings: &[
         ("shape", Access::Uniform),
         ("rows", Access::Read),

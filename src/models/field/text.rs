@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::NeuralField;
 use super::encode::{Encoder, Grid};
-use super::kernels::{GRID_WGSL, WAVE_WGSL};
+use crate::device::template::expand;
 use crate::layout::Tensor;
-use crate::models::dense::{Activation, SINE_WGSL, quads};
+use crate::models::dense::{Activation, quads};
 
 /// The layers' part of the text that never changes. Activations are applied to vec4.
 const THETA: &str = "
@@ -36,11 +36,10 @@ impl NeuralField {
         let dimensions = self.surroundings.extent.len();
         let waves = matches!(self.encoder, Encoder::Waves { coordinates: false, .. });
         let sines = matches!(self.network.activation, Activation::Sine { .. });
-        if waves || sines {
-            text += SINE_WGSL;
-        }
         if waves {
-            text += WAVE_WGSL;
+            text += &expand(&["//: use wave"]);
+        } else if sines {
+            text += &expand(&["//: use sine"]);
         }
         let mut body = String::new();
         match &self.encoder {
@@ -48,7 +47,7 @@ impl NeuralField {
                 encode_waves(&mut body, *coordinates, dimensions, frequencies);
             }
             Encoder::Grid(grid) => {
-                text += &GRID_WGSL.replace("DIMENSIONS", "KUTTA_DIMENSIONS");
+                text += &expand(&["//: use grid"]).replace("DIMENSIONS", "KUTTA_DIMENSIONS");
                 let _ = writeln!(text, "const KUTTA_DIMENSIONS = {dimensions}u;");
                 encode_grid(&mut text, &mut body, grid);
             }

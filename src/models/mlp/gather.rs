@@ -2,10 +2,9 @@
 
 use super::resident::Resident;
 use crate::device::kernel::{Access, Kernel, wgsl_struct};
-use crate::models::dense::kernels::{BATCH_WGSL, BatchSchedule};
+use crate::device::library::shader;
+use crate::models::dense::kernels::BatchSchedule;
 use crate::models::dense::{Steps, fold, quads, uniform};
-
-const GATHER_WGSL: &str = include_str!("../../../shaders/shared/gather.wgsl");
 
 wgsl_struct! {
     /// Extents of a batch of inputs.
@@ -27,7 +26,7 @@ const GATHER_BINDINGS: &[(&str, Access)] = &[
 /// Inputs of the batch out of packed bytes.
 pub const GATHER_BYTES: Kernel = Kernel {
     name: "gather_bytes",
-    text: &[BATCH_WGSL, GATHER_WGSL, include_str!("../../../shaders/gather_bytes.wgsl")],
+    text: shader!("gather_bytes"),
     bindings: GATHER_BINDINGS,
     vectors: &[],
     structs: &[Gather::LAYOUT],
@@ -36,7 +35,7 @@ pub const GATHER_BYTES: Kernel = Kernel {
 /// Inputs of the batch out of f32.
 pub const GATHER_FLOATS: Kernel = Kernel {
     name: "gather_floats",
-    text: &[BATCH_WGSL, GATHER_WGSL, include_str!("../../../shaders/gather_floats.wgsl")],
+    text: shader!("gather_floats"),
     bindings: GATHER_BINDINGS,
     vectors: &[],
     structs: &[Gather::LAYOUT],
