@@ -28,7 +28,7 @@ pub(super) fn check_limits(
 ) -> Result<(), Error> {
     let sizes = Sizes::of(plan, walk, n);
     gpu.check_limits("the bench", sizes.least)?;
-    let (needed, found) = (most_storage_buffers(plan).into(), gpu.storage_bindings().into());
+    let (needed, found) = (most_storage_buffers(plan, walk).into(), gpu.storage_bindings().into());
     if needed > found {
         let (what, limit) = ("the plan".into(), "max_storage_buffers_per_shader_stage");
         return Err(GpuError::LimitTooSmall { what, limit, needed, found }.into());

@@ -117,6 +117,11 @@ impl Kernel {
         source + &expand(self.text)
     }
 
+    /// Storage buffers that it binds.
+    pub(crate) fn storage_buffers(&self) -> u32 {
+        self.bindings.iter().filter(|(_, access)| *access != Access::Uniform).count() as u32
+    }
+
     pub(crate) fn layout_entries(&self) -> Vec<wgpu::BindGroupLayoutEntry> {
         let entry = |(i, &(_, access)): (usize, &(&str, Access))| wgpu::BindGroupLayoutEntry {
             binding: i as u32,

@@ -1,6 +1,7 @@
 //! Host side of `shaders/average.wgsl`.
 
 use super::control::Control;
+use super::launch::{Launch, Resource, Setting, Work};
 use crate::device::kernel::{Access, Kernel, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::Chunk;
@@ -28,3 +29,20 @@ pub(crate) const KERNEL: Kernel = Kernel {
     vectors: &[],
     structs: &[Control::LAYOUT, Average::LAYOUT, Chunk::LAYOUT],
 };
+
+pub(crate) fn launch(setting: Setting<'_>) -> Launch<'_> {
+    let beta = setting.plan.ingredients().average.unwrap_or(0.0);
+    let (beta, rest) = (beta as f32, (1.0 - beta) as f32);
+    Launch {
+        kernel: &KERNEL,
+        formats: vec![],
+        constants: setting.walk.constants(),
+        bindings: vec![
+            ("control", Resource::Control),
+            ("average", Resource::Uniform),
+            ("mean", Resource::Average),
+            ("theta", Resource::Vector(0)),
+        ],
+        work: Work::chunks(move |_, chunk| Average { beta, rest, chunk, ..Average::default() }),
+    }
+}

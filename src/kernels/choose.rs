@@ -1,6 +1,7 @@
 //! Host side of `shaders/choose.wgsl`.
 
 use super::control::Control;
+use super::launch::{Launch, Resource, Work};
 use super::settings::{Piece, Settings};
 use crate::codes::wgsl;
 use crate::device::kernel::{Access, Constants, Kernel};
@@ -34,6 +35,21 @@ const CHOICES: &str = wgsl!(
     OPENED = Choice::Opened as u32,
 );
 
-pub(crate) fn constants(choice: Choice) -> Constants {
+fn constants(choice: Choice) -> Constants {
     vec![("CHOICE", f64::from(choice as u32))]
+}
+
+pub(crate) fn launch<'a>(choice: Choice) -> Launch<'a> {
+    Launch {
+        kernel: &KERNEL,
+        formats: vec![],
+        constants: constants(choice),
+        bindings: vec![
+            ("control", Resource::Control),
+            ("settings", Resource::Settings),
+            ("partials", Resource::Partials),
+            ("loss", Resource::Loss),
+        ],
+        work: Work::Once(vec![]),
+    }
 }

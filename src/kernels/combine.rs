@@ -1,6 +1,7 @@
 //! Host side of `shaders/combine.wgsl`.
 
 use super::control::Control;
+use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::shape::{Binding, INPUTS, OUTPUTS, Template, load};
 use super::stored;
@@ -44,7 +45,7 @@ fn over(linear: &Linear, input: Operand) -> Option<usize> {
 }
 
 /// Inputs with a binding of their own, by number.
-pub(crate) fn own_inputs(linear: &Linear) -> impl Iterator<Item = (usize, Operand)> + '_ {
+fn own_inputs(linear: &Linear) -> impl Iterator<Item = (usize, Operand)> + '_ {
     linear.inputs().enumerate().filter(|&(_, input)| over(linear, input).is_none())
 }
 
@@ -53,20 +54,21 @@ fn leaves_partials(linear: &Linear) -> bool {
 }
 
 /// The bindings after the uniforms, in order.
-pub(crate) fn bindings(linear: &Linear) -> Vec<Binding> {
+fn bindings(linear: &Linear) -> Vec<Binding> {
     let state = linear.diagonal != Diagonal::None;
-    let outputs = OUTPUTS[..1 + linear.also.len()].iter().map(|name| Binding::Output(name));
+    let targets = std::iter::once(linear.target).chain(linear.also.iter().map(|also| also.target));
+    let outputs = OUTPUTS.iter().zip(targets).map(|(name, to)| Binding::Output(name, to.slot));
     let mut bindings = Vec::new();
     bindings.extend(state.then_some(Binding::Moments));
     bindings.extend(outputs);
     bindings.extend(leaves_partials(linear).then_some(Binding::Partials));
     bindings.extend(state.then_some(Binding::Second));
-    bindings.extend(own_inputs(linear).map(|(n, _)| Binding::Input(INPUTS[n])));
+    bindings.extend(own_inputs(linear).map(|(n, input)| Binding::Input(INPUTS[n], input.slot)));
     bindings
 }
 
 /// The kernel for an operation.
-pub(crate) fn kernel(linear: &Linear) -> &'static Kernel {
+fn kernel(linear: &Linear) -> &'static Kernel {
     let inputs: Vec<Operand> = linear.inputs().collect();
     let loads = inputs.iter().enumerate().map(|(n, &input)| match over(linear, input) {
         Some(output) => load(OUTPUTS[output], false),
@@ -104,7 +106,7 @@ pub(crate) fn kernel(linear: &Linear) -> &'static Kernel {
 }
 
 /// Gives the formats of its vectors.
-pub(crate) fn formats(linear: &Linear, kinds: Kinds) -> Formats {
+fn formats(linear: &Linear, kinds: Kinds) -> Formats {
     let own = own_inputs(linear);
     let mut formats: Formats = own.flat_map(|(n, input)| stored(&INPUTS[n..=n], [input])).collect();
     if linear.diagonal != Diagonal::None {
@@ -114,12 +116,7 @@ pub(crate) fn formats(linear: &Linear, kinds: Kinds) -> Formats {
 }
 
 /// Specialises the kernel for one operation.
-pub(crate) fn constants(
-    linear: &Linear,
-    advance: bool,
-    kinds: Kinds,
-    walk: &Traversal,
-) -> Constants {
+fn constants(linear: &Linear, advance: bool, kinds: Kinds, walk: &Traversal) -> Constants {
     let checked =
         |input: Operand| matches!(input.name, Name::Gradient(k) if linear.checks.contains(&k));
     let inputs: Vec<Operand> = linear.inputs().collect();
@@ -148,7 +145,7 @@ pub(crate) fn constants(
 }
 
 /// The weights, by outputs and gradients.
-pub(crate) fn uniform(linear: &Linear, chunk: Chunk) -> Combine {
+fn uniform(linear: &Linear, chunk: Chunk) -> Combine {
     let mut uniform = Combine { stage: linear.first_checked(), chunk, ..Combine::default() };
     for (o, row) in rows(linear).enumerate() {
         for (j, weight) in row.into_iter().enumerate() {
@@ -159,4 +156,17 @@ pub(crate) fn uniform(linear: &Linear, chunk: Chunk) -> Combine {
         uniform.points[p] = weight as f32;
     }
     uniform
+}
+
+pub(crate) fn launch<'a>(linear: &'a Linear, advance: bool, setting: Setting<'a>) -> Launch<'a> {
+    let Setting { kinds, walk, .. } = setting;
+    let mut all = vec![("control", Resource::Control), ("combine", Resource::Uniform)];
+    all.extend(bindings(linear).into_iter().map(Binding::held));
+    Launch {
+        kernel: kernel(linear),
+        formats: formats(linear, kinds),
+        constants: constants(linear, advance, kinds, &walk),
+        bindings: all,
+        work: Work::chunks(|_, chunk| uniform(linear, chunk)),
+    }
 }

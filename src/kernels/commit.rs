@@ -1,10 +1,11 @@
 //! Host side of `shaders/commit.wgsl`.
 
 use super::control::Control;
+use super::launch::{Launch, Resource, Setting, Work};
 use super::stored;
-use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Kernel, wgsl_struct};
 use crate::device::library::shader;
-use crate::device::traversal::{Chunk, Traversal};
+use crate::device::traversal::Chunk;
 use crate::plan::Operand;
 
 wgsl_struct! {
@@ -27,11 +28,17 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Control::LAYOUT, Commit::LAYOUT, Chunk::LAYOUT],
 };
 
-/// Gives the formats of both vectors.
-pub(crate) fn formats(from: Operand, to: Operand) -> Formats {
-    stored(&["dst", "src"], [to, from])
-}
-
-pub(crate) fn constants(walk: &Traversal) -> Constants {
-    walk.constants()
+pub(crate) fn launch<'a>(from: Operand, to: Operand, setting: Setting<'a>) -> Launch<'a> {
+    Launch {
+        kernel: &KERNEL,
+        formats: stored(&["dst", "src"], [to, from]),
+        constants: setting.walk.constants(),
+        bindings: vec![
+            ("control", Resource::Control),
+            ("commit", Resource::Uniform),
+            ("dst", Resource::Vector(to.slot)),
+            ("src", Resource::Vector(from.slot)),
+        ],
+        work: Work::chunks(|_, chunk| Commit { chunk }),
+    }
 }

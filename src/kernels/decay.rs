@@ -1,7 +1,8 @@
 //! Host side of `shaders/decay.wgsl`.
 
+use super::launch::{Launch, Resource, Setting, Work};
 use super::stored;
-use crate::device::kernel::{Access, Formats, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Kernel, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::Chunk;
 use crate::plan::Operand;
@@ -25,7 +26,17 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Decay::LAYOUT, Chunk::LAYOUT],
 };
 
-/// Gives the format of k.
-pub(crate) fn formats(k: Operand) -> Formats {
-    stored(&["k"], [k])
+pub(crate) fn launch<'a>(gradient: Operand, point: Operand, setting: Setting<'a>) -> Launch<'a> {
+    let lambda = setting.plan.ingredients().l2 as f32;
+    Launch {
+        kernel: &KERNEL,
+        formats: stored(&["k"], [gradient]),
+        constants: setting.walk.constants(),
+        bindings: vec![
+            ("decay", Resource::Uniform),
+            ("k", Resource::Vector(gradient.slot)),
+            ("y", Resource::Vector(point.slot)),
+        ],
+        work: Work::chunks(move |_, chunk| Decay { lambda, chunk, ..Decay::default() }),
+    }
 }

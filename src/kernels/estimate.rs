@@ -1,6 +1,7 @@
 //! Host side of `shaders/estimate.wgsl`.
 
 use super::control::Control;
+use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::shape::{Binding, INPUTS, Template, load};
 use super::stored;
@@ -48,25 +49,27 @@ const TEMPLATE: Template = Template {
 };
 
 /// The bindings after the uniforms, in order.
-pub(crate) fn bindings(estimate: &plan::Estimate, kinds: Kinds) -> Vec<Binding> {
+fn bindings(estimate: &plan::Estimate, kinds: Kinds) -> Vec<Binding> {
     let mean = estimate.makes == Makes::Finish && kinds.has_mean();
-    let mut bindings = vec![Binding::Output("candidate"), Binding::Partials];
+    let mut bindings =
+        vec![Binding::Output("candidate", estimate.candidate.slot), Binding::Partials];
     bindings.extend(mean.then_some(Binding::Mean));
     bindings.extend((estimate.diagonal != Diagonal::None).then_some(Binding::Second));
     bindings.push(Binding::Theta);
-    bindings.extend(INPUTS[..estimate.terms.len()].iter().map(|name| Binding::Input(name)));
+    let inputs = INPUTS.iter().zip(&estimate.terms);
+    bindings.extend(inputs.map(|(name, (_, k))| Binding::Input(name, k.slot)));
     bindings
 }
 
 /// The kernel for an operation.
-pub(crate) fn kernel(estimate: &plan::Estimate, kinds: Kinds) -> &'static Kernel {
+fn kernel(estimate: &plan::Estimate, kinds: Kinds) -> &'static Kernel {
     let terms = INPUTS[..estimate.terms.len()].iter().map(|name| load(name, true));
     let lists = vec![("terms".into(), terms.collect())];
     TEMPLATE.kernel(&bindings(estimate, kinds), Table { flags: vec![], lists })
 }
 
 /// Gives the formats of its vectors.
-pub(crate) fn formats(estimate: &plan::Estimate, kinds: Kinds) -> Formats {
+fn formats(estimate: &plan::Estimate, kinds: Kinds) -> Formats {
     let mut formats = stored(&INPUTS, estimate.terms.iter().map(|&(_, k)| k));
     if estimate.diagonal != Diagonal::None {
         formats.extend(kinds.formats());
@@ -77,7 +80,7 @@ pub(crate) fn formats(estimate: &plan::Estimate, kinds: Kinds) -> Formats {
     formats
 }
 
-pub(crate) fn constants(estimate: &plan::Estimate, kinds: Kinds, walk: &Traversal) -> Constants {
+fn constants(estimate: &plan::Estimate, kinds: Kinds, walk: &Traversal) -> Constants {
     let mut constants = walk.sum_constants();
     constants.extend(kinds.constants());
     constants.extend([
@@ -91,7 +94,7 @@ pub(crate) fn constants(estimate: &plan::Estimate, kinds: Kinds, walk: &Traversa
 
 /// `stages` is the number of stages; `bank` the partial sums that come before
 /// those of errors.
-pub(crate) fn uniform(
+fn uniform(
     estimate: &plan::Estimate,
     adaptive: &Adaptive,
     stages: u32,
@@ -112,4 +115,24 @@ pub(crate) fn uniform(
         uniform.steps[j / 4][j % 4] = *b as f32;
     }
     uniform
+}
+
+pub(crate) fn launch<'a>(estimate: &'a plan::Estimate, setting: Setting<'a>) -> Launch<'a> {
+    let Setting { plan, kinds, walk } = setting;
+    let adaptive = plan.ingredients().adaptive;
+    let adaptive = adaptive.unwrap_or_else(|| unreachable!("an estimate without tolerances"));
+    let (stages, bank) = (plan.stages(), walk.partials());
+    let mut all = vec![
+        ("control", Resource::Control),
+        ("estimate", Resource::Uniform),
+        ("moments", Resource::Moments),
+    ];
+    all.extend(bindings(estimate, kinds).into_iter().map(Binding::held));
+    Launch {
+        kernel: kernel(estimate, kinds),
+        formats: formats(estimate, kinds),
+        constants: constants(estimate, kinds, &walk),
+        bindings: all,
+        work: Work::chunks(move |_, chunk| uniform(estimate, &adaptive, stages, bank, chunk)),
+    }
 }

@@ -1,6 +1,7 @@
 //! Host side of `shaders/field.wgsl`.
 
 use super::control::Control;
+use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::stored;
 use crate::codes::wgsl;
@@ -46,13 +47,13 @@ pub(crate) const KERNEL: Kernel = Kernel {
 };
 
 /// Gives the formats of its vectors.
-pub(crate) fn formats(field: &plan::Field, kinds: Kinds) -> Formats {
+fn formats(field: &plan::Field, kinds: Kinds) -> Formats {
     let mut formats = stored(&["a", "b"], std::iter::once(field.a).chain(field.b));
     formats.extend(kinds.formats());
     formats
 }
 
-pub(crate) fn constants(field: &plan::Field, kinds: Kinds, walk: &Traversal) -> Constants {
+fn constants(field: &plan::Field, kinds: Kinds, walk: &Traversal) -> Constants {
     let mut constants = walk.sum_constants();
     constants.extend(kinds.constants());
     let flag = |b: bool| f64::from(u8::from(b));
@@ -65,7 +66,7 @@ pub(crate) fn constants(field: &plan::Field, kinds: Kinds, walk: &Traversal) -> 
 }
 
 /// `bank` is the number of partial sums of one kind.
-pub(crate) fn uniform(adaptive: Option<&Adaptive>, bank: usize, chunk: Chunk) -> Field {
+fn uniform(adaptive: Option<&Adaptive>, bank: usize, chunk: Chunk) -> Field {
     let bank = bank as u32;
     Field {
         rtol: adaptive.map_or(0.0, |a| a.rtol as f32),
@@ -73,5 +74,26 @@ pub(crate) fn uniform(adaptive: Option<&Adaptive>, bank: usize, chunk: Chunk) ->
         bank,
         unused: 0,
         chunk: Chunk { first_partial: chunk.first_partial + bank, ..chunk },
+    }
+}
+
+pub(crate) fn launch<'a>(field: &plan::Field, setting: Setting<'a>) -> Launch<'a> {
+    let Setting { plan, kinds, walk } = setting;
+    let (adaptive, bank) = (plan.ingredients().adaptive, walk.partials());
+    Launch {
+        kernel: &KERNEL,
+        formats: formats(field, kinds),
+        constants: constants(field, kinds, &walk),
+        bindings: vec![
+            ("control", Resource::Control),
+            ("field", Resource::Uniform),
+            ("moments", Resource::Moments),
+            ("partials", Resource::Partials),
+            ("second", Resource::Second),
+            ("theta", Resource::Vector(0)),
+            ("a", Resource::Vector(field.a.slot)),
+            ("b", Resource::Vector(field.b.unwrap_or(field.a).slot)),
+        ],
+        work: Work::chunks(move |_, chunk| uniform(adaptive.as_ref(), bank, chunk)),
     }
 }

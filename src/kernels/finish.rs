@@ -1,6 +1,7 @@
 //! Host side of `shaders/finish.wgsl`.
 
 use super::control::Control;
+use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::shape::{Binding, INPUTS, Template, load};
 use super::stored;
@@ -35,17 +36,18 @@ fn judged(finish: &plan::Finish) -> bool {
 }
 
 /// The bindings after the uniforms, in order.
-pub(crate) fn bindings(finish: &plan::Finish, kinds: Kinds) -> Vec<Binding> {
-    let mut bindings = vec![Binding::Output("dst")];
+fn bindings(finish: &plan::Finish, kinds: Kinds) -> Vec<Binding> {
+    let mut bindings = vec![Binding::Output("dst", finish.target.slot)];
     bindings.extend(kinds.has_mean().then_some(Binding::Mean));
     bindings.extend((finish.diagonal != Diagonal::None).then_some(Binding::Second));
     bindings.extend(judged(finish).then_some(Binding::Theta));
-    bindings.extend(INPUTS[..finish.gradients.len()].iter().map(|name| Binding::Input(name)));
+    let inputs = INPUTS.iter().zip(&finish.gradients);
+    bindings.extend(inputs.map(|(name, (_, k))| Binding::Input(name, k.slot)));
     bindings
 }
 
 /// The kernel for an operation.
-pub(crate) fn kernel(finish: &plan::Finish, kinds: Kinds) -> &'static Kernel {
+fn kernel(finish: &plan::Finish, kinds: Kinds) -> &'static Kernel {
     let terms = INPUTS[..finish.gradients.len()].iter().map(|name| load(name, true));
     let theta = if judged(finish) { "theta[i]" } else { "dst[i]" };
     let lists = vec![("terms".into(), terms.collect()), ("theta".into(), vec![theta.to_owned()])];
@@ -53,14 +55,14 @@ pub(crate) fn kernel(finish: &plan::Finish, kinds: Kinds) -> &'static Kernel {
 }
 
 /// Gives the formats of its vectors.
-pub(crate) fn formats(finish: &plan::Finish, kinds: Kinds) -> Formats {
+fn formats(finish: &plan::Finish, kinds: Kinds) -> Formats {
     let mut formats = stored(&INPUTS, finish.gradients.iter().map(|&(_, k)| k));
     formats.extend(kinds.formats());
     formats.extend(kinds.mean_formats());
     formats
 }
 
-pub(crate) fn constants(finish: &plan::Finish, kinds: Kinds, walk: &Traversal) -> Constants {
+fn constants(finish: &plan::Finish, kinds: Kinds, walk: &Traversal) -> Constants {
     let mut constants = walk.constants();
     constants.extend(kinds.constants());
     constants.extend([
@@ -72,10 +74,27 @@ pub(crate) fn constants(finish: &plan::Finish, kinds: Kinds, walk: &Traversal) -
     constants
 }
 
-pub(crate) fn uniform(finish: &plan::Finish, chunk: Chunk) -> Finish {
+fn uniform(finish: &plan::Finish, chunk: Chunk) -> Finish {
     let mut weights = [[0.0; 4]; 4];
     for (j, (weight, _)) in finish.gradients.iter().enumerate() {
         weights[j / 4][j % 4] = *weight as f32;
     }
     Finish { weights, chunk }
+}
+
+pub(crate) fn launch<'a>(finish: &'a plan::Finish, setting: Setting<'a>) -> Launch<'a> {
+    let Setting { kinds, walk, .. } = setting;
+    let mut all = vec![
+        ("control", Resource::Control),
+        ("finish", Resource::Uniform),
+        ("moments", Resource::Moments),
+    ];
+    all.extend(bindings(finish, kinds).into_iter().map(Binding::held));
+    Launch {
+        kernel: kernel(finish, kinds),
+        formats: formats(finish, kinds),
+        constants: constants(finish, kinds, &walk),
+        bindings: all,
+        work: Work::chunks(|_, chunk| uniform(finish, chunk)),
+    }
 }

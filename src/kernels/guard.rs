@@ -1,9 +1,10 @@
 //! Host side of `shaders/guard.wgsl`.
 
+use super::launch::{Launch, Resource, Setting, Work};
 use super::stored;
-use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Kernel, wgsl_struct};
 use crate::device::library::shader;
-use crate::device::traversal::{Chunk, Traversal};
+use crate::device::traversal::Chunk;
 use crate::plan::Operand;
 
 wgsl_struct! {
@@ -25,14 +26,25 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Guard::LAYOUT, Chunk::LAYOUT],
 };
 
-/// Gives the format of k.
-pub(crate) fn formats(k: Operand) -> Formats {
-    stored(&["k"], [k])
-}
-
-pub(crate) fn constants(norm: bool, squares: bool, walk: &Traversal) -> Constants {
-    let mut constants = walk.sum_constants();
+/// `norm`: the norm is left; `squares`: they must be finite too.
+pub(crate) fn launch<'a>(
+    gradient: Operand,
+    stage: u32,
+    [norm, squares]: [bool; 2],
+    setting: Setting<'a>,
+) -> Launch<'a> {
     let flag = |b: bool| f64::from(u8::from(b));
+    let mut constants = setting.walk.sum_constants();
     constants.extend([("NORM", flag(norm)), ("SQUARES", flag(squares))]);
-    constants
+    Launch {
+        kernel: &KERNEL,
+        formats: stored(&["k"], [gradient]),
+        constants,
+        bindings: vec![
+            ("guard", Resource::Uniform),
+            ("partials", Resource::Partials),
+            ("k", Resource::Vector(gradient.slot)),
+        ],
+        work: Work::chunks(move |_, chunk| Guard { stage, chunk, ..Guard::default() }),
+    }
 }

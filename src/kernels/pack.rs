@@ -1,7 +1,8 @@
 //! Host side of `shaders/pack.wgsl`.
 
+use super::launch::{Launch, Resource, Setting, Work};
 use super::stored;
-use crate::device::kernel::{Access, Formats, Kernel};
+use crate::device::kernel::{Access, Kernel};
 use crate::device::library::shader;
 use crate::device::traversal::Chunk;
 use crate::plan::Operand;
@@ -14,6 +15,16 @@ pub(crate) const KERNEL: Kernel = Kernel {
     structs: &[Chunk::LAYOUT],
 };
 
-pub(crate) fn formats(to: Operand) -> Formats {
-    stored(&["dst"], [to])
+pub(crate) fn launch<'a>(from: Operand, to: Operand, setting: Setting<'a>) -> Launch<'a> {
+    Launch {
+        kernel: &KERNEL,
+        formats: stored(&["dst"], [to]),
+        constants: setting.walk.constants(),
+        bindings: vec![
+            ("chunk", Resource::Uniform),
+            ("src", Resource::Vector(from.slot)),
+            ("dst", Resource::Vector(to.slot)),
+        ],
+        work: Work::chunks(|_, chunk| chunk),
+    }
 }

@@ -1,6 +1,7 @@
 //! Host side of `shaders/radius.wgsl`.
 
 use super::control::Control;
+use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::stored;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
@@ -38,7 +39,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
 };
 
 /// Gives the formats of its vectors.
-pub(crate) fn formats(op: &plan::Radius, kinds: Kinds) -> Formats {
+fn formats(op: &plan::Radius, kinds: Kinds) -> Formats {
     let mut formats = stored(&["first"], op.others.into_iter().flatten());
     if op.diagonal != Diagonal::None {
         formats.extend(kinds.formats());
@@ -46,7 +47,7 @@ pub(crate) fn formats(op: &plan::Radius, kinds: Kinds) -> Formats {
     formats
 }
 
-pub(crate) fn constants(op: &plan::Radius, kinds: Kinds, walk: &Traversal) -> Constants {
+fn constants(op: &plan::Radius, kinds: Kinds, walk: &Traversal) -> Constants {
     let flag = |b: bool| f64::from(u8::from(b));
     let mut constants = walk.sum_constants();
     if op.diagonal != Diagonal::None {
@@ -57,4 +58,30 @@ pub(crate) fn constants(op: &plan::Radius, kinds: Kinds, walk: &Traversal) -> Co
         ("UPDATE", flag(op.diagonal == Diagonal::Update)),
     ]);
     constants
+}
+
+pub(crate) fn launch<'a>(op: &plan::Radius, setting: Setting<'a>) -> Launch<'a> {
+    let Setting { kinds, walk, .. } = setting;
+    let [first, beside] = op.others.map_or([0, 0], |others| others.map(|o| o.slot));
+    let bank = walk.partials() as u32;
+    Launch {
+        kernel: &KERNEL,
+        formats: formats(op, kinds),
+        constants: constants(op, kinds, &walk),
+        bindings: vec![
+            ("control", Resource::Control),
+            ("radius", Resource::Uniform),
+            ("moments", Resource::Moments),
+            ("vector", Resource::Vector(op.vector.slot)),
+            ("partials", Resource::Partials),
+            ("second", Resource::Second),
+            ("theta", Resource::Vector(0)),
+            ("first", Resource::Vector(first)),
+            ("beside", Resource::Vector(beside)),
+        ],
+        work: Work::chunks(move |range, chunk| {
+            let offset = range.start as u32;
+            Radius { bank, offset, chunk, ..Radius::default() }
+        }),
+    }
 }

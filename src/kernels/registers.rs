@@ -1,12 +1,13 @@
 //! Host side of `shaders/registers.wgsl`.
 
 use super::control::Control;
+use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::stored;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
-use crate::plan::{self, Diagonal, Name};
+use crate::plan::{self, Diagonal, Name, Operand, Slot};
 
 wgsl_struct! {
     /// One dispatch's weights and chunk.
@@ -43,7 +44,7 @@ pub(crate) const KERNEL: Kernel = Kernel {
 
 /// Gives the formats of its vectors. A gradient may be in the place of a register that is
 /// only read.
-pub(crate) fn formats(op: &plan::Registers, kinds: Kinds) -> Formats {
+fn formats(op: &plan::Registers, kinds: Kinds) -> Formats {
     let named =
         [("kept", op.register), ("sum", op.sum), ("gradient", op.gradient), ("extra", op.extra)];
     let named = named.into_iter().filter_map(|(name, operand)| Some((name, operand?)));
@@ -55,7 +56,7 @@ pub(crate) fn formats(op: &plan::Registers, kinds: Kinds) -> Formats {
     formats
 }
 
-pub(crate) fn constants(op: &plan::Registers, kinds: Kinds, walk: &Traversal) -> Constants {
+fn constants(op: &plan::Registers, kinds: Kinds, walk: &Traversal) -> Constants {
     let flag = |b: bool| f64::from(u8::from(b));
     let mut constants = walk.sum_constants();
     if op.diagonal != Diagonal::None {
@@ -94,11 +95,11 @@ pub(crate) fn constants(op: &plan::Registers, kinds: Kinds, walk: &Traversal) ->
 }
 
 /// θ itself is written.
-pub(crate) fn to_theta(op: &plan::Registers) -> bool {
+fn to_theta(op: &plan::Registers) -> bool {
     op.target.is_some_and(|target| target.name == Name::Theta)
 }
 
-pub(crate) fn uniform(op: &plan::Registers, chunk: Chunk) -> Registers {
+fn uniform(op: &plan::Registers, chunk: Chunk) -> Registers {
     let plan::Weights { register, sum, point, slope } = op.weights;
     let single = |weights: [f64; 4]| weights.map(|w| w as f32);
     Registers {
@@ -110,5 +111,40 @@ pub(crate) fn uniform(op: &plan::Registers, chunk: Chunk) -> Registers {
         // D from k₁ squares it, which is k₁'s own fault.
         stage: if op.diagonal == Diagonal::Update { 1 } else { op.checks },
         chunk,
+    }
+}
+
+pub(crate) fn launch<'a>(op: &'a plan::Registers, setting: Setting<'a>) -> Launch<'a> {
+    let Setting { kinds, walk, .. } = setting;
+    let to_theta = to_theta(op);
+    // What is not read is θ once more, or y where θ is written.
+    let other = if to_theta { op.point.map_or(0, |point| point.slot) } else { 0 };
+    let gradient = op.gradient.map_or(other, |o| o.slot);
+    let written = |operand: Option<Operand>, i: usize| {
+        operand.map_or(Resource::Written(i), |operand| Resource::Vector(operand.slot))
+    };
+    // θ as the working point is bound for writing alone.
+    let read = |slot: Slot| match slot {
+        0 if to_theta => Resource::Read,
+        slot => Resource::Vector(slot),
+    };
+    Launch {
+        kernel: &KERNEL,
+        formats: formats(op, kinds),
+        constants: constants(op, kinds, &walk),
+        bindings: vec![
+            ("control", Resource::Control),
+            ("registers", Resource::Uniform),
+            ("moments", Resource::Moments),
+            ("dst", written(op.target, 0)),
+            ("kept", written(op.register, 1)),
+            ("sum", written(op.sum, 2)),
+            ("partials", Resource::Partials),
+            ("second", Resource::Second),
+            ("other", read(other)),
+            ("gradient", read(gradient)),
+            ("extra", read(op.extra.map_or(gradient, |o| o.slot))),
+        ],
+        work: Work::chunks(|_, chunk| uniform(op, chunk)),
     }
 }

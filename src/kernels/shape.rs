@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use super::launch::Resource;
 use crate::device::kernel::{Access, Kernel, StructLayout};
 use crate::device::template::Table;
+use crate::plan::Slot;
 
 /// Names of bindings. They must outlive every kernel, so they are made once.
 pub(crate) const INPUTS: [&str; 24] = [
@@ -21,9 +23,9 @@ pub(crate) const OUTPUTS: [&str; 16] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Binding {
     /// A vector of f32 that is written.
-    Output(&'static str),
+    Output(&'static str, Slot),
     /// A vector that is read, in the format that the pipeline is made for.
-    Input(&'static str),
+    Input(&'static str, Slot),
     /// θ, which is always f32.
     Theta,
     Moments,
@@ -35,7 +37,7 @@ pub(crate) enum Binding {
 impl Binding {
     fn name(self) -> &'static str {
         match self {
-            Self::Output(name) | Self::Input(name) => name,
+            Self::Output(name, _) | Self::Input(name, _) => name,
             Self::Theta => "theta",
             Self::Moments => "moments",
             Self::Partials => "partials",
@@ -46,16 +48,29 @@ impl Binding {
 
     fn access(self) -> Access {
         match self {
-            Self::Input(_) | Self::Theta => Access::Read,
+            Self::Input(..) | Self::Theta => Access::Read,
             Self::Moments => Access::Uniform,
             _ => Access::Write,
         }
     }
 
+    /// Its name and what it holds.
+    pub(crate) fn held(self) -> (&'static str, Resource) {
+        let resource = match self {
+            Self::Output(_, slot) | Self::Input(_, slot) => Resource::Vector(slot),
+            Self::Theta => Resource::Vector(0),
+            Self::Moments => Resource::Moments,
+            Self::Partials => Resource::Partials,
+            Self::Second => Resource::Second,
+            Self::Mean => Resource::Mean,
+        };
+        (self.name(), resource)
+    }
+
     fn declaration(self) -> String {
         match self {
-            Self::Output(name) => format!("var<storage, read_write> {name}: array<vec4<f32>>"),
-            Self::Input(name) => {
+            Self::Output(name, _) => format!("var<storage, read_write> {name}: array<vec4<f32>>"),
+            Self::Input(name, _) => {
                 format!("var<storage, read> {name}: array<{}>", name.to_uppercase())
             }
             Self::Theta => "var<storage, read> theta: array<vec4<f32>>".into(),
@@ -67,7 +82,7 @@ impl Binding {
     }
 
     fn may_be_narrow(self) -> bool {
-        matches!(self, Self::Input(_) | Self::Second | Self::Mean)
+        matches!(self, Self::Input(..) | Self::Second | Self::Mean)
     }
 }
 

@@ -2,9 +2,11 @@
 //! that decide, and of the record they write.
 
 use super::control::Control;
+use super::launch::{Launch, Resource, Work};
 use super::settings::{Piece, Settings};
 use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
 use crate::device::library::shader;
+use crate::plan::Plan;
 
 wgsl_struct! {
     /// One attempt as the device records it: `shaders/shared/record.wgsl`.
@@ -88,7 +90,7 @@ pub(crate) struct Kind {
     pub(crate) reused: bool,
 }
 
-pub(crate) fn constants(kind: Kind) -> Constants {
+fn constants(kind: Kind) -> Constants {
     let flag = |b: bool| f64::from(u8::from(b));
     vec![
         ("MEASURE", flag(kind.measure)),
@@ -97,4 +99,39 @@ pub(crate) fn constants(kind: Kind) -> Constants {
         ("REUSE", flag(kind.reuse)),
         ("REUSED", flag(kind.reused)),
     ]
+}
+
+/// Readies the control block.
+pub(crate) fn begin<'a>() -> Launch<'a> {
+    Launch {
+        kernel: &BEGIN,
+        formats: vec![],
+        constants: vec![],
+        bindings: vec![
+            ("control", Resource::Control),
+            ("settings", Resource::Settings),
+            ("partials", Resource::Partials),
+            ("loss", Resource::Loss),
+        ],
+        work: Work::Once(vec![]),
+    }
+}
+
+pub(crate) fn launch(plan: &Plan, kind: Kind) -> Launch<'_> {
+    let draws = if kind.measure { 1 } else { plan.stage_gradients() };
+    Launch {
+        kernel: &VERDICT,
+        formats: vec![],
+        constants: constants(kind),
+        bindings: vec![
+            ("control", Resource::Control),
+            ("settings", Resource::Settings),
+            ("partials", Resource::Partials),
+            ("loss", Resource::Loss),
+            ("ring", Resource::Ring),
+            ("last_loss", Resource::LastLoss),
+            ("recorded", Resource::Uniform),
+        ],
+        work: Work::once(&Recorded { draws }),
+    }
 }

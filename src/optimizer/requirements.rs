@@ -69,7 +69,7 @@ impl Requirements {
             largest_buffer,
             largest_holds,
             largest_binding: sizes.largest_binding(plan, walk, weights.most).max(padding),
-            storage_buffers: most_storage_buffers(plan),
+            storage_buffers: most_storage_buffers(plan, walk),
             features: wgpu::Features::empty(),
             least_binding: sizes.least.max(padding),
             narrow: plan.is_narrow(),

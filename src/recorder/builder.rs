@@ -1,0 +1,215 @@
+//! Items out of operations: pipelines, bind groups and, in one buffer, the uniforms.
+
+use std::ops::Range;
+
+use super::items::{Dispatch, Item, Loss};
+use crate::device::adopt::KERNELS;
+use crate::device::traversal::Traversal;
+use crate::device::vector::Vector;
+use crate::device::{Gpu, GpuError, Pipeline};
+use crate::kernels::interleaved::{self, Interleaved};
+use crate::kernels::launch::{Launch, Resource, Setting, Work};
+use crate::kernels::operations;
+use crate::kernels::verdict::Kind;
+use crate::layout::ALIGNMENT;
+use crate::plan::{Name, Op, Plan, Purpose, Slot};
+use crate::state::State;
+
+/// The uniforms of all dispatches, in one buffer.
+pub(crate) struct Weights {
+    stride: usize,
+    pub(crate) bytes: u64,
+    /// Elements that a binding may hold, where it holds them of every vector of the state.
+    pub(crate) most: usize,
+}
+
+impl Weights {
+    pub(crate) fn of(gpu: &Gpu, plan: &Plan, walk: &Traversal, most: usize) -> Self {
+        let align = gpu.limits().min_uniform_buffer_offset_alignment as usize;
+        let stride = (KERNELS.uniform_bytes as usize).next_multiple_of(align);
+        // The state's vectors share a binding.
+        let most = most / interleaved::widest(plan);
+        // Three forms of an attempt, and four more for the measurement's pack, decay,
+        // guard and verdict.
+        let ops = 3 * (plan.ops().len() + plan.renewing().len()) + plan.opening().len() + 4;
+        let slots = ops * walk.chunks(most).count();
+        Self { stride, bytes: (slots * stride) as u64, most }
+    }
+}
+
+/// The part of the state that belongs to `range`; of a stub where there is none, all.
+fn bound<'b>(
+    vector: &'b Vector,
+    layout: Interleaved,
+    range: &Range<usize>,
+) -> wgpu::BindingResource<'b> {
+    let part = layout.part(range);
+    vector.binding(if part.is_empty() { 0..ALIGNMENT } else { part })
+}
+
+/// Makes items, collecting their uniforms in one buffer.
+pub(super) struct Builder<'a> {
+    gpu: &'a Gpu,
+    setting: Setting<'a>,
+    state: &'a State,
+    most: usize,
+    /// The slot of k₁.
+    first: Slot,
+    uniforms: wgpu::Buffer,
+    stride: usize,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        gpu: &'a Gpu,
+        plan: &'a Plan,
+        state: &'a State,
+        walk: Traversal,
+        most: usize,
+    ) -> Result<Self, GpuError> {
+        let setting = Setting::new(plan, walk);
+        let Weights { stride, bytes, most } = Weights::of(gpu, plan, &setting.walk, most);
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let uniforms = gpu.buffer("weights", bytes, usage)?;
+        let first = match plan.ops().first() {
+            Some(Op::Evaluate { gradient, .. }) => gradient.slot,
+            _ => unreachable!("every plan begins with stage 1"),
+        };
+        Ok(Self { gpu, setting, state, most, first, uniforms, stride, bytes: Vec::new() })
+    }
+
+    pub(super) fn upload(self) -> Result<(), GpuError> {
+        self.gpu.upload(&self.uniforms, &self.bytes)
+    }
+
+    pub(super) fn items(&mut self, ops: &[Op], kind: Kind) -> Vec<Item> {
+        let mut items = Vec::new();
+        let mut stages = 0;
+        for op in ops {
+            let mut draw = 0;
+            if matches!(op, Op::Evaluate { purpose: Purpose::Stage(_), .. }) {
+                draw = stages;
+                stages += 1;
+            }
+            match op {
+                // What made the attempt before's last gradient is not made again.
+                Op::Evaluate { purpose: Purpose::Stage(1), .. } if kind.reused => {}
+                Op::Decay { gradient: of, .. } | Op::Pack { to: of, .. }
+                    if kind.reused && of.name == Name::Gradient(1) => {}
+                Op::Reuse { .. } if !kind.reuse => {}
+                Op::Evaluate { purpose, point, gradient, adds, .. } => items.push(Item::Evaluate {
+                    purpose: *purpose,
+                    point: point.slot,
+                    gradient: gradient.slot,
+                    direction: (*purpose == Purpose::Product).then_some(self.first),
+                    adds: *adds,
+                    draw,
+                    loss: match (purpose, point.name) {
+                        (Purpose::Stage(1), _) => Loss::AtTheta,
+                        (_, Name::Candidate) => Loss::AtCandidate,
+                        _ => Loss::Nowhere,
+                    },
+                }),
+                op => {
+                    let launch = operations::launch(op, self.setting, kind);
+                    let dispatches = launch.iter().flat_map(|launch| self.launch(launch));
+                    items.extend(dispatches.map(Item::Dispatch));
+                }
+            }
+            // What begins as ±1 has padding of ±1, which no gradient would ever overwrite: the
+            // estimate would be of it.
+            if let Op::Radius(radius) = op
+                && radius.others.is_none()
+                && !self.state.padding.is_empty()
+            {
+                items.push(Item::Clear(radius.vector.slot));
+            }
+        }
+        items
+    }
+
+    /// The dispatches of an operation: one, or one for each chunk.
+    fn launch(&mut self, launch: &Launch<'_>) -> Vec<Dispatch> {
+        let Work::Chunks(uniform) = &launch.work else { return vec![self.once(launch)] };
+        let pipeline = self.pipeline(launch);
+        let (walk, most) = (self.setting.walk, self.most);
+        let chunks = walk.chunks(most).map(|(range, chunk, groups)| {
+            let bind_group = self.bind(launch, &pipeline, &uniform(&range, chunk), &range);
+            Dispatch::new(&pipeline, bind_group, groups)
+        });
+        chunks.collect()
+    }
+
+    /// The dispatch of an operation that has one workgroup.
+    pub(super) fn once(&mut self, launch: &Launch<'_>) -> Dispatch {
+        let Work::Once(uniform) = &launch.work else {
+            unreachable!("{} walks vectors", launch.kernel.name)
+        };
+        let pipeline = self.pipeline(launch);
+        let bind_group = self.bind(launch, &pipeline, uniform, &(0..0));
+        Dispatch::new(&pipeline, bind_group, 1)
+    }
+
+    fn pipeline(&self, launch: &Launch<'_>) -> Pipeline {
+        self.gpu.variant(launch.kernel, &launch.formats, &launch.constants)
+    }
+
+    /// Binds what a kernel's bindings hold of the elements in `range`.
+    fn bind(
+        &mut self,
+        launch: &Launch<'_>,
+        pipeline: &Pipeline,
+        uniform: &[u8],
+        range: &Range<usize>,
+    ) -> wgpu::BindGroup {
+        let offset = self.push(uniform);
+        let resources: Vec<_> = launch
+            .resources()
+            .map(|resource| match resource {
+                Resource::Uniform => self.uniform(offset, uniform.len()),
+                other => self.resource(other, range),
+            })
+            .collect();
+        pipeline.bind(self.gpu, &resources)
+    }
+
+    /// Appends a uniform, if it is one; its offset in the buffer.
+    fn push(&mut self, value: &[u8]) -> u64 {
+        let offset = self.bytes.len();
+        if !value.is_empty() {
+            self.bytes.extend_from_slice(value);
+            self.bytes.resize(offset + self.stride, 0);
+        }
+        offset as u64
+    }
+
+    fn uniform(&self, offset: u64, size: usize) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.uniforms,
+            offset,
+            size: wgpu::BufferSize::new(size as u64),
+        })
+    }
+
+    /// What a binding holds, of the elements in `range`.
+    fn resource(&self, resource: Resource, range: &Range<usize>) -> wgpu::BindingResource<'_> {
+        let Self { state, setting: Setting { plan, walk, .. }, .. } = self;
+        match resource {
+            Resource::Control => state.control.as_entire_binding(),
+            Resource::Settings => state.settings.as_entire_binding(),
+            Resource::Uniform => self.uniforms.as_entire_binding(),
+            Resource::Moments => state.moments.as_entire_binding(),
+            Resource::Partials => state.partials.as_entire_binding(),
+            Resource::Loss => state.loss.as_entire_binding(),
+            Resource::LastLoss => state.last_loss.as_entire_binding(),
+            Resource::Ring => state.ring.as_entire_binding(),
+            Resource::Vector(slot) => state.vectors[slot].binding(range.clone()),
+            Resource::Second => bound(&state.second, Interleaved::second(plan, walk), range),
+            Resource::Mean => bound(&state.mean, Interleaved::mean(plan, walk), range),
+            Resource::Average => state.average.binding(range.clone()),
+            Resource::Written(i) => state.spare[0].binding(i * ALIGNMENT..(i + 1) * ALIGNMENT),
+            Resource::Read => state.spare[1].binding(0..ALIGNMENT),
+        }
+    }
+}
