@@ -15,25 +15,18 @@ use crate::device::library::{LIBRARY, NUMBERS};
 use crate::device::traversal::Traversal;
 use crate::format::{Rounding, Storage};
 use crate::ingredients::{Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rule};
-use crate::kernels::moments::Kinds;
-use crate::kernels::{
-    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, pack, padding,
-    radius, registers, verdict,
-};
+use crate::kernels::launch::Setting;
+use crate::kernels::{operations, padding, verdict};
 use crate::method::Method;
-use crate::plan::{Fusion, Guard, Op, Options, Plan};
+use crate::plan::{Fusion, Guard, Options, Plan};
 
 /// Every kernel with every override set it is used with.
 fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
-    let mut guards = Vec::new();
-    // Kernels whose text follows the operation, by their names.
-    let mut shaped: BTreeMap<&str, (Kernel, Vec<Constants>)> = BTreeMap::new();
-    let mut shape = |kernel: &'static Kernel, set| {
-        shaped.entry(kernel.name).or_insert_with(|| (*kernel, Vec::new())).1.push(set);
-    };
-    let (mut commits, mut fields, mut choices) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut registered, mut radii) = (Vec::new(), Vec::new());
+    // With those whose text follows the operation, by their names.
+    let mut launched: BTreeMap<&str, (Kernel, Vec<Constants>)> = BTreeMap::new();
     let methods = Method::all().into_iter().chain([widest().into()]);
+    let few = if std::env::var("KUTTA_DUMP").is_ok() { 6 } else { 1 };
+    let methods = methods.step_by(few);
     for method in methods {
         for (fusion, ingredients) in recipes() {
             for software in [true, false] {
@@ -52,50 +45,23 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
                     let ops = plans.iter().flat_map(|plan| {
                         plan.opening().iter().chain(plan.ops()).chain(plan.renewing())
                     });
-                    let plan = &plans[0];
-                    let kinds = Kinds::of(plan);
-                    for op in ops {
-                        match op {
-                            Op::Combine(l) => {
-                                shape(
-                                    combine::kernel(l),
-                                    combine::constants(l, false, kinds, &walk),
-                                );
-                            }
-                            Op::Advance(l) => {
-                                shape(
-                                    combine::kernel(l),
-                                    combine::constants(l, true, kinds, &walk),
-                                );
-                            }
-                            Op::Finish(f) => {
-                                shape(finish::kernel(f, kinds), finish::constants(f, kinds, &walk));
-                            }
-                            Op::Reduce { norm, squares, .. } => {
-                                guards.push(guard::constants(*norm, *squares, &walk));
-                            }
-                            Op::Estimate(e) => {
-                                let kernel = estimate::kernel(e, kinds);
-                                shape(kernel, estimate::constants(e, kinds, &walk));
-                            }
-                            Op::Field(f) => fields.push(field::constants(f, kinds, &walk)),
-                            Op::Choose(c) => choices.push(choose::constants(*c)),
-                            Op::Decay { .. } | Op::Average | Op::Pack { .. } => {}
-                            Op::Commit { .. } | Op::Reuse { .. } => {
-                                commits.push(commit::constants(&walk));
-                            }
-                            Op::Registers(r) => {
-                                registered.push(registers::constants(r, kinds, &walk));
-                            }
-                            Op::Radius(r) => radii.push(radius::constants(r, kinds, &walk)),
-                            Op::Evaluate { .. } | Op::Fit { .. } | Op::Control => {}
-                        }
+                    let setting = Setting::new(&plans[0], walk);
+                    let kind = verdict::Kind::default();
+                    for launch in ops.filter_map(|op| operations::launch(op, setting, kind)) {
+                        // Each binding is given by its name, and no other.
+                        assert_eq!(launch.resources().count(), launch.kernel.bindings.len());
+                        let (_, sets) = launched
+                            .entry(launch.kernel.name)
+                            .or_insert_with(|| (*launch.kernel, Vec::new()));
+                        sets.push(launch.constants);
                     }
                 }
             }
         }
     }
     let kind = verdict::Kind { judged: true, ..verdict::Kind::default() };
+    let plan = Plan::new(&Method::rk4(), Options::default()).unwrap();
+    launched.remove(verdict::VERDICT.name);
     let verdicts = [
         verdict::Kind::default(),
         verdict::Kind { measure: true, ..verdict::Kind::default() },
@@ -104,11 +70,10 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         verdict::Kind { reuse: true, ..kind },
         verdict::Kind { reuse: true, reused: true, ..kind },
     ]
-    .map(verdict::constants)
+    .map(|kind| verdict::launch(&plan, kind).constants)
     .to_vec();
     let walks = [true, false].map(|software| Traversal::new(1, software).constants()).to_vec();
     let mut all = vec![
-        (average::KERNEL, distinct(walks.clone())),
         (batching::SHARE, vec![vec![]]),
         (batching::STAGE, vec![vec![]]),
         (batching::ACCUMULATE, {
@@ -121,20 +86,11 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
             });
             sets.collect()
         }),
-        (choose::KERNEL, distinct(choices)),
-        (decay::KERNEL, distinct(walks.clone())),
-        (pack::KERNEL, distinct(walks)),
-        (commit::KERNEL, distinct(commits)),
-        (field::KERNEL, distinct(fields)),
-        (fit::KERNEL, vec![vec![]]),
         (padding::KERNEL, vec![vec![]]),
-        (radius::KERNEL, distinct(radii)),
-        (registers::KERNEL, distinct(registered)),
-        (guard::KERNEL, distinct(guards)),
         (verdict::BEGIN, vec![vec![]]),
         (verdict::VERDICT, verdicts),
     ];
-    all.extend(shaped.into_values().map(|(kernel, sets)| (kernel, distinct(sets))));
+    all.extend(launched.into_values().map(|(kernel, sets)| (kernel, distinct(sets))));
     all.extend(crate::models::kernels());
     all
 }
