@@ -25,8 +25,6 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     // With those whose text follows the operation, by their names.
     let mut launched: BTreeMap<&str, (Kernel, Vec<Constants>)> = BTreeMap::new();
     let methods = Method::all().into_iter().chain([widest().into()]);
-    let few = if std::env::var("KUTTA_DUMP").is_ok() { 6 } else { 1 };
-    let methods = methods.step_by(few);
     for method in methods {
         for (fusion, ingredients) in recipes() {
             for software in [true, false] {
@@ -368,17 +366,4 @@ fn compiles(module: &Module, info: &ModuleInfo, set: &Constants, what: &str) {
         .unwrap_or_else(|e| panic!("{what}: HLSL: {e}"));
     assert!(reflection.entry_point_names.iter().all(Result::is_ok), "{what}: HLSL");
     assert!(text.contains("[numthreads("), "{what}: HLSL has no kernel");
-}
-
-#[test]
-fn dump_all_texts() {
-    let Ok(folder) = std::env::var("KUTTA_DUMP") else { return };
-    for (n, (kernel, _)) in kernels().into_iter().enumerate() {
-        let formats = if kernel.vectors.is_empty() { vec![Format::default()] } else { formats() };
-        for (i, format) in formats.into_iter().enumerate() {
-            let formats = kernel.vectors.iter().map(|&name| (name, format)).collect();
-            let path = format!("{folder}/{n:03}-{}-{i}.wgsl", kernel.name);
-            std::fs::write(path, kernel.source(&formats)).unwrap();
-        }
-    }
 }

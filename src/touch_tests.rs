@@ -3,38 +3,21 @@
 use std::collections::BTreeSet;
 
 use crate::device::kernel::{Access, Kernel};
+use crate::device::traversal::Traversal;
 use crate::format::Storage;
 use crate::ingredients::{
     Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rule, SpectralRadius, Stored,
 };
-use crate::kernels::moments::Kinds;
-use crate::kernels::{
-    average, choose, combine, commit, decay, estimate, field, finish, fit, guard, pack, radius,
-    registers, verdict,
-};
+use crate::kernels::launch::Setting;
+use crate::kernels::operations;
+use crate::kernels::verdict::Kind;
 use crate::method::Method;
 use crate::plan::{Fusion, Guard, Makes, Op, Options, Plan, Touch, Use, What};
 
-/// The kernel of an operation, and whether its text has bindings that this one may have no
-/// use for: they are spare buffers then.
-fn kernel(op: &Op, kinds: Kinds) -> Option<(&'static Kernel, bool)> {
-    Some(match op {
-        Op::Evaluate { .. } => return None,
-        Op::Combine(linear) | Op::Advance(linear) => (combine::kernel(linear), false),
-        Op::Finish(finish) => (finish::kernel(finish, kinds), false),
-        Op::Estimate(estimate) => (estimate::kernel(estimate, kinds), false),
-        Op::Reduce { .. } => (&guard::KERNEL, false),
-        Op::Decay { .. } => (&decay::KERNEL, false),
-        Op::Pack { .. } => (&pack::KERNEL, false),
-        Op::Average => (&average::KERNEL, false),
-        Op::Fit { .. } => (&fit::KERNEL, false),
-        Op::Choose(_) => (&choose::KERNEL, false),
-        Op::Control => (&verdict::VERDICT, false),
-        Op::Commit { .. } | Op::Reuse { .. } => (&commit::KERNEL, false),
-        Op::Field(_) => (&field::KERNEL, true),
-        Op::Radius(_) => (&radius::KERNEL, true),
-        Op::Registers(_) => (&registers::KERNEL, true),
-    })
+/// Tells whether a kernel's text has bindings that some operations have no use for: they are
+/// spare buffers then.
+fn has_spare(kernel: &Kernel) -> bool {
+    ["field", "radius", "registers"].contains(&kernel.name)
 }
 
 /// Methods of every family.
@@ -120,11 +103,14 @@ fn part(op: &Op, name: &str) -> Option<What> {
 fn kernels_bind_what_operations_declare() {
     let (mut seen, mut kinds_of_op) = (0, BTreeSet::new());
     for plan in plans() {
-        let kinds = Kinds::of(&plan);
+        let setting = Setting::new(&plan, Traversal::new(1, true));
         let measured = plan.measurement();
         let ops = plan.opening().iter().chain(plan.ops()).chain(plan.renewing());
         for op in ops.chain(&measured) {
-            let Some((kernel, has_spare)) = kernel(op, kinds) else { continue };
+            let Some(launch) = operations::launch(op, setting, Kind::default()) else { continue };
+            // Each of its bindings is given by its name, and nothing else.
+            assert_eq!(launch.resources().count(), launch.bindings.len());
+            let (kernel, has_spare) = (launch.kernel, has_spare(launch.kernel));
             let what = || format!("{}: {op:?}\n{:?}\n{plan}", kernel.name, kernel.bindings);
             let buffers = op.buffers(plan.ingredients());
             let is_vector = |touch: &&Touch| matches!(touch.what, What::Vector(_));
