@@ -16,7 +16,7 @@ use crate::device::traversal::Traversal;
 use crate::format::{Rounding, Storage};
 use crate::ingredients::{Adaptive, Curvature, Ingredients, Momentum, Preconditioner, Rule};
 use crate::kernels::launch::Setting;
-use crate::kernels::{operations, padding, verdict};
+use crate::kernels::{average, decay, operations, pack, padding, verdict};
 use crate::method::Method;
 use crate::plan::{Fusion, Guard, Options, Plan};
 
@@ -72,6 +72,10 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     .to_vec();
     let walks = [true, false].map(|software| Traversal::new(1, software).constants()).to_vec();
     let mut all = vec![
+        // No recipe has those.
+        (average::KERNEL, distinct(walks.clone())),
+        (decay::KERNEL, distinct(walks.clone())),
+        (pack::KERNEL, distinct(walks.clone())),
         (batching::SHARE, vec![vec![]]),
         (batching::STAGE, vec![vec![]]),
         (batching::ACCUMULATE, {
