@@ -5,7 +5,7 @@ mod common;
 
 use std::cell::RefCell;
 
-use common::{default_limits_gpu, gpu, noise, relative};
+use common::{Bowl, default_limits_gpu, gpu, noise, relative};
 use kutta::batching::{Accumulated, PerStage};
 use kutta::device::{Access, Kernel};
 use kutta::models::Analytic;
@@ -546,46 +546,9 @@ fn groups_that_cannot_be_meant_are_refused() {
     assert!(layout.regrouped(&[&["wait"]]).unwrap_err().to_string().contains("wait"));
 }
 
-const HESSIAN: Kernel = Kernel {
-    name: "hessian",
-    text: &["@group(0) @binding(0) var<storage, read> v: array<f32>;
-        @group(0) @binding(1) var<storage, read_write> product: array<f32>;
-        @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-            if id.x < arrayLength(&product) { product[id.x] = 4.0 * v[id.x]; }
-        }"],
-    bindings: &[("v", Access::Read), ("product", Access::Write)],
-    vectors: &[],
-    structs: &[],
-};
-
-/// 2 ‖θ‖² with its Hessian, 4.
-struct Bowl(Analytic);
-
-impl GradientSource for Bowl {
-    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
-        let Some(direction) = at.direction() else { return self.0.evaluate(at) };
-        assert_eq!(at.purpose(), kutta::Purpose::Product);
-        let pipeline = at.gpu().pipeline(&HESSIAN, &vec![]);
-        let resources =
-            [direction.buffer().as_entire_binding(), at.gradient().buffer().as_entire_binding()];
-        let bind_group = pipeline.bind(at.gpu(), &resources);
-        let pass = at.pass();
-        pass.set_pipeline(pipeline.pipeline());
-        pass.set_bind_group(0, &bind_group, &[]);
-        pass.dispatch_workgroups(1, 1, 1);
-        Ok(())
-    }
-
-    fn products(&self) -> bool {
-        true
-    }
-}
-
 #[test]
 fn curvature_comes_from_a_product_of_the_sources_own() {
-    let problem = Problem::quadratic(&[4.0; 6]).unwrap();
-    let mut source = Bowl(Analytic::new(gpu(), &problem, 6).unwrap());
-    let layout = source.0.layout().clone();
+    let layout = ParamLayout::flat(6).unwrap();
     let start = noise(6, 2);
     let step_size: StepSize = "rescaled-dal:c=0.5,p=1,from=product".parse().unwrap();
     for l2 in [0.0, 1.0] {
@@ -597,7 +560,7 @@ fn curvature_comes_from_a_product_of_the_sources_own() {
                 .unwrap()
         };
         let mut optimizer = build();
-        optimizer.run(&mut source, 4).unwrap();
+        optimizer.run(&mut Bowl, 4).unwrap();
         optimizer.wait().unwrap();
         for report in optimizer.reports() {
             let r = report.curvature.unwrap();
@@ -605,8 +568,8 @@ fn curvature_comes_from_a_product_of_the_sources_own() {
             let h = 1.0 / (2.0 + (4.0 + l2) / 2.0);
             assert!((f64::from(report.h) - h).abs() < 1e-6, "{report:?}");
         }
-        // A source that gives no products.
-        let message = build().step(&mut source.0).unwrap_err().to_string();
+        let mut without = Analytic::new(gpu(), &Problem::Quartic, 6).unwrap();
+        let message = build().step(&mut without).unwrap_err().to_string();
         assert!(message.contains("probe"), "{message}");
     }
     let preconditioned = Optimizer::builder(Method::heun())

@@ -3,14 +3,13 @@
 
 mod common;
 
-use common::gpu;
-use kutta::device::{Access, Kernel};
+use common::{Bowl, gpu};
 use kutta::ingredients::Curvature;
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
 use kutta::{
-    Adaptive, Evaluation, GradientSource, Group, Ingredients, Init, Method, Optimizer, ParamLayout,
-    Preconditioner, Purpose, Report, SourceError, StepSize, Storage, Stored, Verdict,
+    Adaptive, GradientSource, Group, Ingredients, Init, Method, Optimizer, ParamLayout,
+    Preconditioner, Report, StepSize, Storage, Stored, Verdict,
 };
 
 /// Sizes of gradients. Squares of the first two are 0 in f32, of the last two infinite.
@@ -224,40 +223,6 @@ fn rules_and_clipping_hold_for_gradients_of_any_size() {
                 }
             }
         }
-    }
-}
-
-const HESSIAN: Kernel = Kernel {
-    name: "hessian",
-    text: &["@group(0) @binding(0) var<storage, read> v: array<f32>;
-        @group(0) @binding(1) var<storage, read_write> product: array<f32>;
-        @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-            if id.x < arrayLength(&product) { product[id.x] = 4.0 * v[id.x]; }
-        }"],
-    bindings: &[("v", Access::Read), ("product", Access::Write)],
-    vectors: &[],
-    structs: &[],
-};
-
-/// 4 θ, and its Hessian: no loss, for that would be beyond f32.
-struct Bowl;
-
-impl GradientSource for Bowl {
-    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
-        let pipeline = at.gpu().pipeline(&HESSIAN, &vec![]);
-        let from = at.direction().unwrap_or(at.point()).buffer();
-        assert_eq!(at.direction().is_some(), at.purpose() == Purpose::Product);
-        let resources = [from.as_entire_binding(), at.gradient().buffer().as_entire_binding()];
-        let bind_group = pipeline.bind(at.gpu(), &resources);
-        let pass = at.pass();
-        pass.set_pipeline(pipeline.pipeline());
-        pass.set_bind_group(0, &bind_group, &[]);
-        pass.dispatch_workgroups(2, 1, 1);
-        Ok(())
-    }
-
-    fn products(&self) -> bool {
-        true
     }
 }
 

@@ -125,27 +125,33 @@ impl<S: GradientSource> GradientSource for Planted<S> {
         if at.purpose() != Purpose::Stage(self.stage) {
             return Ok(());
         }
-        let gpu = at.gpu().clone();
-        let pipeline = gpu.pipeline(&POISON, &vec![]);
-        let usage = kutta::wgpu::BufferUsages::UNIFORM | kutta::wgpu::BufferUsages::COPY_DST;
-        let place = gpu.buffer("place", 16, usage).map_err(SourceError::new)?;
-        let values = [self.attempt, self.element, self.value.to_bits(), u32::from(self.in_loss)];
-        gpu.queue().write_buffer(&place, 0, bytemuck::cast_slice(&values));
-        let bind_group = pipeline.bind(
-            &gpu,
-            &[
-                at.control().as_entire_binding(),
-                place.as_entire_binding(),
-                at.gradient().buffer().as_entire_binding(),
-                at.loss().as_entire_binding(),
-            ],
-        );
-        let pass = at.pass();
-        pass.set_pipeline(pipeline.pipeline());
-        pass.set_bind_group(0, &bind_group, &[]);
-        pass.dispatch_workgroups(1, 1, 1);
-        Ok(())
+        let bits = self.value.to_bits();
+        plant(at, [self.attempt, self.element, bits, u32::from(self.in_loss)])
     }
+}
+
+/// Writes bits over one word of the gradient, or over the loss, if the attempt has a number:
+/// attempt, word, bits, whether it is the loss.
+pub fn plant(at: &mut Evaluation<'_>, values: [u32; 4]) -> Result<(), SourceError> {
+    let gpu = at.gpu().clone();
+    let pipeline = gpu.pipeline(&POISON, &vec![]);
+    let usage = kutta::wgpu::BufferUsages::UNIFORM | kutta::wgpu::BufferUsages::COPY_DST;
+    let place = gpu.buffer("place", 16, usage).map_err(SourceError::new)?;
+    gpu.queue().write_buffer(&place, 0, bytemuck::cast_slice(&values));
+    let bind_group = pipeline.bind(
+        &gpu,
+        &[
+            at.control().as_entire_binding(),
+            place.as_entire_binding(),
+            at.gradient().buffer().as_entire_binding(),
+            at.loss().as_entire_binding(),
+        ],
+    );
+    let pass = at.pass();
+    pass.set_pipeline(pipeline.pipeline());
+    pass.set_bind_group(0, &bind_group, &[]);
+    pass.dispatch_workgroups(1, 1, 1);
+    Ok(())
 }
 
 /// Passes an inner source on until told to fail.
@@ -174,6 +180,40 @@ impl<S: GradientSource> GradientSource for Submitting<S> {
     }
 
     fn submits(&self) -> bool {
+        true
+    }
+}
+
+const BOWL: Kernel = Kernel {
+    name: "bowl",
+    text: &["@group(0) @binding(0) var<storage, read> v: array<f32>;
+        @group(0) @binding(1) var<storage, read_write> product: array<f32>;
+        @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+            if id.x < arrayLength(&product) { product[id.x] = 4.0 * v[id.x]; }
+        }"],
+    bindings: &[("v", Access::Read), ("product", Access::Write)],
+    vectors: &[],
+    structs: &[],
+};
+
+/// Gives 4 θ, and 4 v for products, of up to 128 parameters. No loss: that may be beyond f32.
+pub struct Bowl;
+
+impl GradientSource for Bowl {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        let pipeline = at.gpu().pipeline(&BOWL, &vec![]);
+        let from = at.direction().unwrap_or(at.point()).buffer();
+        assert_eq!(at.direction().is_some(), at.purpose() == Purpose::Product);
+        let resources = [from.as_entire_binding(), at.gradient().buffer().as_entire_binding()];
+        let bind_group = pipeline.bind(at.gpu(), &resources);
+        let pass = at.pass();
+        pass.set_pipeline(pipeline.pipeline());
+        pass.set_bind_group(0, &bind_group, &[]);
+        pass.dispatch_workgroups(2, 1, 1);
+        Ok(())
+    }
+
+    fn products(&self) -> bool {
         true
     }
 }
