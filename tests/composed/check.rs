@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use kutta::{Gpu, Report, Verdict};
 
-use crate::drive::{self, Trace};
+use crate::drive::{self, FAILS, Trace};
 use crate::oracle::{Choice, Fed, Oracle, Seen, Shaking, Told};
 use crate::recipe::{Case, Factor as F};
 use crate::setup::Source;
@@ -124,6 +124,7 @@ fn follow(
         }
         let fed = Fed { model: &*sources[segment.source].model, wrap: segment.wrap };
         for report in &segment.reports {
+            let lost = lost(case, report)?;
             let told = Told {
                 h: f64::from(report.h),
                 accepted: report.verdict == Verdict::Accepted,
@@ -131,9 +132,14 @@ fn follow(
                 radius: report.spectral_radius.map(f64::from),
                 error: report.error.map(f64::from),
                 end: segment.end,
+                lost,
             };
             let seen: Vec<_> = oracles.iter_mut().map(|o| o.attempt(&fed, told)).collect();
-            judge(case, report, &seen).map_err(|e| format!("attempt {}: {e}", report.attempt))?;
+            let judged = match lost {
+                Some(_) => placed(report, &seen),
+                None => judge(case, report, &seen),
+            };
+            judged.map_err(|e| format!("attempt {}: {e}", report.attempt))?;
             outcome.attempts += 1;
             outcome.refused += usize::from(report.verdict == Verdict::Refused);
         }
@@ -151,17 +157,41 @@ fn follow(
     Ok(())
 }
 
-/// What was reported of an attempt against what should have been.
-fn judge(case: &Case, report: &Report, seen: &[Seen]) -> Result<(), String> {
+/// The stage that failed in this attempt, with the verdict that belongs to that.
+fn lost(case: &Case, report: &Report) -> Result<Option<u32>, String> {
+    let Report { attempt, verdict, .. } = *report;
+    let Some(stage) = case.fails().filter(|_| attempt == u64::from(FAILS)) else {
+        return match verdict {
+            Verdict::Skipped { .. } => {
+                Err(format!("attempt {attempt} was skipped, with nothing that is not finite"))
+            }
+            _ => Ok(None),
+        };
+    };
+    match verdict {
+        Verdict::Skipped { stage: found } if found == stage => Ok(Some(stage)),
+        Verdict::Refused if case.is_adaptive() && stage > 1 => Ok(Some(stage)),
+        // The last gradient of the attempt before stood for the first; there was no second.
+        Verdict::Accepted | Verdict::Refused if stage == 1 && case.has_one_batch() => Ok(None),
+        Verdict::Accepted if report.stages < stage => Ok(None),
+        _ => Err(format!("{verdict:?} with a stage {stage} that is not finite")),
+    }
+}
+
+/// What was reported of an attempt against what should have been, whatever its gradients.
+fn placed(report: &Report, seen: &[Seen]) -> Result<(), String> {
     let exact = &seen[0];
     if report.batch != exact.batch {
         return Err(format!("its batch is {}, not {}", report.batch, exact.batch));
     }
-    if matches!(report.verdict, Verdict::Skipped { .. }) {
-        return Err("it was skipped, with nothing that is not finite".into());
-    }
+    Band::of(seen, |s| s.time).check("the time", report.time, 2e-6)
+}
+
+/// What was reported of an attempt against what should have been.
+fn judge(case: &Case, report: &Report, seen: &[Seen]) -> Result<(), String> {
+    placed(report, seen)?;
+    let exact = &seen[0];
     let base = base(case);
-    Band::of(seen, |s| s.time).check("the time", report.time, 2e-6)?;
     Band::of(seen, |s| s.h).check("h", f64::from(report.h), 1e-5)?;
     // Across the edges of rectifiers differences of gradients are not curvature.
     let smooth = case.is_analytic() || case.is_own() || !case.is(F::Activation, &["relu"]);

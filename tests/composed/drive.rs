@@ -5,24 +5,45 @@ use std::time::Duration;
 use kutta::batching::{Accumulated, PerStage};
 use kutta::checkpoint::Checkpoint;
 use kutta::{
-    Batches, Error, Evaluation, Gpu, GradientSource, Optimizer, ParamLayout, Report, SourceError,
-    Storage,
+    Batches, Error, Evaluation, Gpu, GradientSource, Optimizer, ParamLayout, Purpose, Report,
+    SourceError, Storage,
 };
 
+use crate::common::plant;
 use crate::oracle::Wrap;
 use crate::recipe::{Case, Factor as F};
 use crate::setup::Source;
 
-/// Passes a source on and counts what it is asked for.
-pub struct Counting<'s> {
+/// The attempt in which sources fail that do.
+pub const FAILS: u32 = 2;
+
+/// NaN in every storage: of f32, or of two halves.
+const NOT_A_NUMBER: u32 = 0x7fff_7fff;
+
+/// Passes a source on and counts what it is asked for; or, beneath wrappers, has it fail at
+/// one stage of one attempt.
+pub struct Passed<'s> {
     inner: &'s mut dyn GradientSource,
+    fails: Option<u32>,
     pub gradients: u64,
 }
 
-impl GradientSource for Counting<'_> {
+impl<'s> Passed<'s> {
+    fn new(inner: &'s mut dyn GradientSource, fails: Option<u32>) -> Self {
+        Self { inner, fails, gradients: 0 }
+    }
+}
+
+impl GradientSource for Passed<'_> {
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
         self.gradients += 1;
-        self.inner.evaluate(at)
+        self.inner.evaluate(at)?;
+        match self.fails {
+            Some(stage) if at.purpose() == Purpose::Stage(stage) => {
+                plant(at, [FAILS, 0, NOT_A_NUMBER, 0])
+            }
+            _ => Ok(()),
+        }
     }
 
     fn batches(&self) -> Batches {
@@ -114,13 +135,13 @@ impl Ride<'_> {
         &mut self,
         sources: &mut [Source],
         (source, bare): (usize, bool),
-        drive: impl FnOnce(&mut Optimizer, &mut Counting<'_>) -> Result<Option<f64>, Error>,
+        drive: impl FnOnce(&mut Optimizer, &mut Passed<'_>) -> Result<Option<f64>, Error>,
     ) {
         let Self { gpu, case, layout, optimizer, trace } = self;
-        let inner = &mut *sources[source].device;
+        let inner = &mut Passed::new(&mut *sources[source].device, case.fails());
         let mut end = None;
         let go = |inner: &mut dyn GradientSource| {
-            let mut counting = Counting { inner, gradients: 0 };
+            let mut counting = Passed::new(inner, None);
             end = drive(optimizer, &mut counting).unwrap();
             trace.asked += counting.gradients;
         };

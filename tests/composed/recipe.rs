@@ -48,6 +48,8 @@ factors! {
     Drive "drive": "run" "long" "runs" "accepted" "until" "until-twice" "record" "record-many"
         "record-for" "checkpoint" "two" "other-source" "new-wrapper" "measure" "dropped"
         "set-step";
+    // What the source gives in one attempt is not finite, at its first or second stage.
+    Fault "fault": "none" "first" "later";
 }
 
 /// A case: a level of every factor, and a seed for its numbers.
@@ -93,6 +95,20 @@ impl Case {
 
     pub fn is_adaptive(&self) -> bool {
         self.get(Factor::Rule).starts_with("adaptive")
+    }
+
+    /// Its source has one batch alone.
+    pub fn has_one_batch(&self) -> bool {
+        self.is_analytic() || self.is(Factor::Batches, &["whole"])
+    }
+
+    /// The stage whose gradient is not finite in one attempt.
+    pub fn fails(&self) -> Option<u32> {
+        match self.get(Factor::Fault) {
+            "none" => None,
+            "first" => Some(1),
+            _ => Some(2),
+        }
     }
 
     /// Whether a factor changes anything, given the others.
@@ -160,6 +176,11 @@ impl Case {
                     || is(Factor::Batches, &["whole"])
                     || is(Factor::Drive, &["record", "record-many", "record-for", "dropped"])),
             is(Factor::Drive, &["new-wrapper"]) && is(Factor::Wrapper, &["none"]),
+            // A stage that is its method's only one has none after it; the first of a
+            // stabilised one may be.
+            is(Factor::Fault, &["later"]) && is(Factor::Method, &["euler", "rkc1:stages=1"]),
+            // Nobody looks.
+            !is(Factor::Fault, &["none"]) && is(Factor::Plan, &["off"]),
         ];
         (0..FACTORS.len()).all(idle) && !illegal.contains(&true)
     }

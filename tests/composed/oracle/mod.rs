@@ -228,6 +228,8 @@ pub struct Told {
     pub error: Option<f64>,
     /// Where time ends.
     pub end: Option<f64>,
+    /// The stage whose gradient was not finite.
+    pub lost: Option<u32>,
 }
 
 /// What the formulas make of it.
@@ -367,6 +369,9 @@ impl Oracle {
         let stages = scheme.evaluations(judged);
         let batches = |stage: usize| fed.batches(self.cursor, self.gradients, stage as u64);
         let batches: Vec<Vec<u64>> = (0..stages).map(batches).collect();
+        if let Some(stage) = told.lost {
+            return self.lost(stage, stages, told);
+        }
 
         let here = self.theta.clone();
         let (loss, first) = self.gradient(fed, &batches[0], &here);
@@ -475,6 +480,32 @@ impl Oracle {
             Some(end) if last => end,
             _ => self.time + told.h,
         };
+        seen
+    }
+
+    /// An attempt of which nothing stays: its batch is left behind, but where it is tried
+    /// again with a fifth of its h, since h may have been at fault.
+    fn lost(&mut self, stage: u32, stages: usize, told: Told) -> Seen {
+        let seen = Seen {
+            parameters: 0,
+            h: told.h,
+            loss: 0.0,
+            norm: 0.0,
+            error: 0.0,
+            curvature: 0.0,
+            radius: None,
+            batch: self.cursor,
+            time: self.time,
+        };
+        let mut skips = true;
+        if let (Choice::Adaptive(by), 2..) = (&self.spec.choice, stage) {
+            skips = by.skips;
+            (self.next, self.refused) = (Some(0.2 * told.h), true);
+        }
+        if skips {
+            self.cursor += 1;
+            self.gradients += stages as u64;
+        }
         seen
     }
 
