@@ -363,6 +363,29 @@ fn batches_of_1000_agree_in_every_form() {
     }
 }
 
+/// From 16,384 samples on a workgroup of a tail does 64, and from 32,768 on 128: then blocks
+/// are as many as invocations or more, and the rows of wide outputs have losses in two turns.
+#[test]
+fn tails_of_large_batches_agree() {
+    for (i, (widths, batch)) in [
+        (&[6, 9, 3][..], 16_384),
+        (&[4, 33, 20, 3], 16_387),
+        (&[5, 12], 16_384),
+        (&[3, 64], 32_768),
+        (&[2, 64, 7, 3], 32_770),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        gradient_agrees(widths, batch, i + 1, Way::Named(Products::Fused));
+    }
+    // Behind a layer of another kind, whose gradient it begins.
+    for (number, widths) in [(2, [70, 70, 12, 3]), (4, [9, 300, 5, 4])] {
+        forced(Some(None));
+        gradient_agrees(&widths, 16_389, number, Way::Named(Products::Auto));
+    }
+}
+
 #[test]
 #[ignore = "many minutes on a software adapter"]
 fn every_width_agrees_in_every_form() {
