@@ -218,7 +218,8 @@ fn a_source_of_less_ability_is_refused_before_any_work() {
     let is_narrow = |error: &Error| {
         matches!(error, Error::Optimizer(OptimizerError::NotNarrow { storage: Storage::F16 }))
     };
-    let cases: [(Builder, &dyn Fn(&Error) -> bool); 2] =
+    type Refused<'a> = &'a dyn Fn(&Error) -> bool;
+    let cases: [(Builder, Refused<'_>); 2] =
         [(registers(), &is_adding), (narrow(Storage::F16), &is_narrow)];
     for (builder, is_right) in cases {
         let build = || builder.clone().source(&problem()).build(gpu(), &layout(), &START).unwrap();

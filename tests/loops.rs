@@ -231,6 +231,15 @@ fn a_step_that_does_not_move_time_is_an_error() {
         assert!(optimizer.time() > 250.0);
         optimizer.set_step_size(&StepSize::constant(1e-13)).unwrap();
         let message = optimizer.run_accepted(&mut source, 5).unwrap_err().to_string();
+        // What has come of it can be kept all the same.
+        #[cfg(feature = "checkpoint")]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("standing.safetensors");
+            optimizer.save(&path).unwrap();
+            let found = kutta::checkpoint::Checkpoint::open(&path).unwrap();
+            assert_eq!(found.accepted(), optimizer.accepted());
+        }
         (message, optimizer.accepted())
     };
     let (message, accepted) = ends("standing", run);

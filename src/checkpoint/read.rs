@@ -12,6 +12,7 @@ use super::format::{self, CONTROL, CONTROL_WORDS, FORMAT, SETTLED, key};
 use super::header::{About, Header, Kept, json};
 use super::write::io_error;
 use super::{CheckpointError, whole};
+use crate::codes::failure;
 use crate::device::Gpu;
 use crate::error::Error;
 use crate::format::Storage;
@@ -447,7 +448,7 @@ fn check_flags(control: &Control, block: &str, about: &About<'_>) -> Result<(), 
         ("parity", control.parity, 1),
         ("opened", control.opened, 1),
         ("has_vector", control.has_vector, 1),
-        ("failure", control.failure, 2),
+        ("failure", control.failure, failure::STANDS),
         ("zero", control.zero, 0),
         ("stride", control.stride, 1),
     ];

@@ -40,12 +40,15 @@ pub(crate) enum Resource {
 /// Names of bindings with what they hold, in any order.
 pub(crate) type Bindings = Vec<(&'static str, Resource)>;
 
+/// The bytes of a chunk's uniform, from its elements and what kernels are told of it.
+type ChunkUniform<'a> = Box<dyn Fn(&Range<usize>, Chunk) -> Vec<u8> + 'a>;
+
 /// The dispatches of a launch.
 pub(crate) enum Work<'a> {
     /// One, of one workgroup, with this uniform if it binds one.
     Once(Vec<u8>),
     /// One for each chunk, and the uniform of each.
-    Chunks(Box<dyn Fn(&Range<usize>, Chunk) -> Vec<u8> + 'a>),
+    Chunks(ChunkUniform<'a>),
 }
 
 impl<'a> Work<'a> {
