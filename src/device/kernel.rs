@@ -12,7 +12,9 @@ use crate::format::{Rounding, Storage};
 pub struct Kernel {
     /// File name without its ending; also the label in a GPU debugger.
     pub name: &'static str,
-    /// The shader's text, in parts. Lines `//: use …` name shared texts that come with it.
+    /// The shader's text, in parts. Lines that begin with `//:` are read by kutta and are for
+    /// its own files: `//: use …` names shared texts that come with it. Write none in a text of
+    /// your own.
     pub text: &'static [&'static str],
     /// Bindings of group 0 in order, by the name of their WGSL variable.
     pub bindings: &'static [(&'static str, Access)],

@@ -13,7 +13,7 @@ use crate::picture::LEAST_SIDE;
 #[derive(Debug, Parser)]
 #[command(name = "neural-image")]
 pub struct Args {
-    /// A PNG or JPEG; without one the photograph that comes with the example. The window
+    /// A PNG or JPEG; without one the photograph that comes with the program. The window
     /// also takes files that are dropped on it
     #[arg(value_name = "IMAGE")]
     pub image: Option<PathBuf>,

@@ -10,7 +10,7 @@ use image::{DynamicImage, ImageDecoder as _, ImageReader, Limits, Rgb32FImage};
 use kutta::models::Target;
 use kutta::tableau::printable;
 
-/// The photograph that comes with the example; `data/README.md` says whose it is.
+/// The photograph that comes with the program; `data/README.md` says whose it is.
 const INCLUDED: &[u8] = include_bytes!("../data/photograph.png");
 
 /// Decoders stop at images that would take more memory.
