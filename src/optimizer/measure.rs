@@ -11,7 +11,7 @@ use crate::source::GradientSource;
 
 impl Optimizer {
     /// Gives L(θ) and ‖g‖ at the parameters, on the batch that comes next: g = ∇L(θ), or
-    /// ∇L(θ) + λθ with [`Builder::l2`], as in [`Report::grad_norm`]. Counts an evaluation
+    /// ∇L(θ) + λθ with [`Builder::l2`](super::Builder::l2), as in [`Report::grad_norm`]. Counts an evaluation
     /// and takes a number among attempts, so that [`Report::attempt`] skips one; θ, the
     /// state, time and the batch cursor stay as they are. Waits.
     ///

@@ -159,7 +159,7 @@ impl Optimizer {
     }
 
     /// Kernels of kutta's own that one attempt dispatches, without those that clear padding
-    /// after a source ([`GradientSource::keeps_padding`]).
+    /// after a source ([`GradientSource::keeps_padding`](crate::GradientSource::keeps_padding)).
     pub fn dispatches_per_attempt(&self) -> usize {
         self.recorder().attempt_dispatches().len()
     }
