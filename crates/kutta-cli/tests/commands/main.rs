@@ -6,6 +6,7 @@ mod own_methods;
 mod roofline;
 mod train;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -56,4 +57,21 @@ fn the_program_says_what_it_is() {
     let version = kutta(&["--version"]);
     assert_eq!(text(&version.stdout), concat!("kutta ", env!("CARGO_PKG_VERSION"), "\n"));
     assert_eq!(kutta(&["fly"]).status.code(), Some(2));
+}
+
+/// A folder of IDX files with so many images of 2 × 2, others for another seed, and 16 to
+/// test with.
+fn idx(samples: u8, seed: u32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (part, n) in [("train", samples), ("t10k", 16)] {
+        let count = [0, 0, 0, n];
+        let images = [&[0, 0, 8, 3][..], &count, &[0, 0, 0, 2, 0, 0, 0, 2]].concat();
+        let pixels = (0..4 * u32::from(n)).map(|i| ((i + seed) * 37 % 251) as u8);
+        let images: Vec<u8> = images.into_iter().chain(pixels).collect();
+        let labels: Vec<u8> =
+            [0, 0, 8, 1].into_iter().chain(count).chain((0..n).map(|i| i % 10)).collect();
+        fs::write(folder.path().join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+        fs::write(folder.path().join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
+    }
+    folder
 }

@@ -7,7 +7,7 @@ use std::process::Output;
 use kutta::checkpoint::Checkpoint;
 use kutta::{Findings, Method};
 
-use super::{BUTCHER5 as FILE, path, run, string, text};
+use super::{BUTCHER5 as FILE, idx, path, run, string, text};
 
 fn findings() -> String {
     Findings::of(&Method::load(string(&path(FILE))).unwrap()).unwrap().to_string()
@@ -15,18 +15,7 @@ fn findings() -> String {
 
 /// A folder of IDX files with 48 images of 2 × 2, and 16 to test with.
 fn data() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (part, n) in [("train", 48u8), ("t10k", 16)] {
-        let count = [0, 0, 0, n];
-        let images = [&[0, 0, 8, 3][..], &count, &[0, 0, 0, 2, 0, 0, 0, 2]].concat();
-        let pixels = (0..4 * u32::from(n)).map(|i| (i * 37 % 251) as u8);
-        let images: Vec<u8> = images.into_iter().chain(pixels).collect();
-        let labels: Vec<u8> =
-            [0, 0, 8, 1].into_iter().chain(count).chain((0..n).map(|i| i % 10)).collect();
-        fs::write(folder.path().join(format!("{part}-images-idx3-ubyte")), images).unwrap();
-        fs::write(folder.path().join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
-    }
-    folder
+    idx(48, 0)
 }
 
 #[test]

@@ -11,7 +11,7 @@ use kutta::checkpoint::Checkpoint;
 use kutta::data::Idx;
 use serde_json::Value;
 
-use super::{BUTCHER5, path, string, text};
+use super::{BUTCHER5, idx, path, string, text};
 
 fn command() -> std::process::Command {
     super::command("train")
@@ -30,20 +30,8 @@ const SAMPLES: u64 = 46;
 const BATCH: &str = "4";
 const BATCHES: u64 = 12;
 
-/// Images of 2 × 2 in IDX files; others for another seed.
 fn data(seed: u32) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (part, n) in [("train", SAMPLES as u8), ("t10k", 16)] {
-        let count = [0, 0, 0, n];
-        let images = [&[0, 0, 8, 3][..], &count, &[0, 0, 0, 2, 0, 0, 0, 2]].concat();
-        let pixels = (0..4 * u32::from(n)).map(|i| ((i + seed) * 37 % 251) as u8);
-        let images: Vec<u8> = images.into_iter().chain(pixels).collect();
-        let labels: Vec<u8> =
-            [0, 0, 8, 1].into_iter().chain(count).chain((0..n).map(|i| i % 10)).collect();
-        fs::write(folder.path().join(format!("{part}-images-idx3-ubyte")), images).unwrap();
-        fs::write(folder.path().join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
-    }
-    folder
+    idx(SAMPLES as u8, seed)
 }
 
 fn names(folder: &Path) -> Vec<String> {
