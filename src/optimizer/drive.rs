@@ -12,12 +12,6 @@ use crate::error::Error;
 use crate::source::GradientSource;
 
 impl Optimizer {
-    /// Begins a drive: until `end_drive`, attempts beyond a goal change nothing.
-    pub(super) fn begin_drive(&mut self) {
-        self.ledger.begin_drive();
-        self.write_settings();
-    }
-
     /// Lifts the goal of the last drive, also if its future was dropped in the middle. The
     /// end that a user set stays.
     pub(super) fn end_drive(&mut self) {
@@ -33,8 +27,22 @@ impl Optimizer {
         self.write_settings();
     }
 
-    /// Attempts until the goal, from a state that is known: after a `wait`.
+    /// Attempts until the goal, from a state that is known: after a `wait`. Until it ends,
+    /// attempts beyond the goal change nothing.
     pub(super) async fn drive(
+        &mut self,
+        source: &mut impl GradientSource,
+        goal: Goal,
+        waiting: Waiting,
+    ) -> Result<(), Error> {
+        self.ledger.begin_drive();
+        self.write_settings();
+        let result = self.drive_on(source, goal, waiting).await;
+        self.end_drive();
+        result
+    }
+
+    async fn drive_on(
         &mut self,
         source: &mut impl GradientSource,
         goal: Goal,

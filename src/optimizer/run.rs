@@ -82,10 +82,7 @@ impl Optimizer {
         if self.ledger.end().is_some() {
             self.wait_with(waiting).await?;
             let until = self.reports.progress().attempts.saturating_add(n);
-            self.begin_drive();
-            let result = self.drive(source, Goal::Attempts(until), waiting).await;
-            self.end_drive();
-            return result;
+            return self.drive(source, Goal::Attempts(until), waiting).await;
         }
         let mut left = n;
         while left > 0 {
@@ -140,11 +137,8 @@ impl Optimizer {
                 until = if until < goal { until - 1 } else { until };
             }
             self.settings.accepted_limit = until as u32;
-            self.begin_drive();
             let wanted = n.saturating_sub(goal - until);
-            let result = self.drive(source, Goal::Accepted { until, wanted }, waiting).await;
-            self.end_drive();
-            result?;
+            self.drive(source, Goal::Accepted { until, wanted }, waiting).await?;
         }
         Ok(())
     }
@@ -191,9 +185,6 @@ impl Optimizer {
             self.step_size.check_end(accepted, time, t_end)?;
         }
         self.settings.set_end(Some(t_end));
-        self.begin_drive();
-        let result = self.drive(source, Goal::End, waiting).await;
-        self.end_drive();
-        result
+        self.drive(source, Goal::End, waiting).await
     }
 }
