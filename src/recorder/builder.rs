@@ -12,7 +12,7 @@ use crate::kernels::launch::{Launch, Resource, Setting, Work};
 use crate::kernels::operations;
 use crate::kernels::verdict::Kind;
 use crate::layout::ALIGNMENT;
-use crate::plan::{Name, Op, Plan, Purpose, Slot};
+use crate::plan::{Name, Op, Plan, Purpose};
 use crate::state::State;
 
 /// The uniforms of all dispatches, in one buffer.
@@ -53,8 +53,6 @@ pub(super) struct Builder<'a> {
     setting: Setting<'a>,
     state: &'a State,
     most: usize,
-    /// The slot of k₁.
-    first: Slot,
     uniforms: wgpu::Buffer,
     stride: usize,
     bytes: Vec<u8>,
@@ -72,11 +70,7 @@ impl<'a> Builder<'a> {
         let Weights { stride, bytes, most } = Weights::of(gpu, plan, &setting.walk, most);
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("weights", bytes, usage)?;
-        let first = match plan.ops().first() {
-            Some(Op::Evaluate { gradient, .. }) => gradient.slot,
-            _ => unreachable!("every plan begins with stage 1"),
-        };
-        Ok(Self { gpu, setting, state, most, first, uniforms, stride, bytes: Vec::new() })
+        Ok(Self { gpu, setting, state, most, uniforms, stride, bytes: Vec::new() })
     }
 
     pub(super) fn upload(self) -> Result<(), GpuError> {
@@ -98,19 +92,21 @@ impl<'a> Builder<'a> {
                 Op::Decay { gradient: of, .. } | Op::Pack { to: of, .. }
                     if kind.reused && of.name == Name::Gradient(1) => {}
                 Op::Reuse { .. } if !kind.reuse => {}
-                Op::Evaluate { purpose, point, gradient, adds, .. } => items.push(Item::Evaluate {
-                    purpose: *purpose,
-                    point: point.slot,
-                    gradient: gradient.slot,
-                    direction: (*purpose == Purpose::Product).then_some(self.first),
-                    adds: *adds,
-                    draw,
-                    loss: match (purpose, point.name) {
-                        (Purpose::Stage(1), _) => Loss::AtTheta,
-                        (_, Name::Candidate) => Loss::AtCandidate,
-                        _ => Loss::Nowhere,
-                    },
-                }),
+                Op::Evaluate { purpose, point, gradient, direction, adds } => {
+                    items.push(Item::Evaluate {
+                        purpose: *purpose,
+                        point: point.slot,
+                        gradient: gradient.slot,
+                        direction: direction.map(|direction| direction.slot),
+                        adds: *adds,
+                        draw,
+                        loss: match (purpose, point.name) {
+                            (Purpose::Stage(1), _) => Loss::AtTheta,
+                            (_, Name::Candidate) => Loss::AtCandidate,
+                            _ => Loss::Nowhere,
+                        },
+                    })
+                }
                 op => {
                     let launch = operations::launch(op, self.setting, kind);
                     let dispatches = launch.iter().flat_map(|launch| self.launch(launch));
