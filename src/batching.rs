@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::device::kernel::{Access, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::device::vector::Vector;
@@ -384,7 +384,7 @@ impl<S: GradientSource> Accumulated<S> {
 
     fn add(&mut self, last: bool, at: &mut Evaluation<'_>) {
         let mut constants = self.walk.constants();
-        constants.push(("LAST", f64::from(u8::from(last))));
+        constants.push(("LAST", flag(last)));
         let pipeline = at.gpu.pipeline(&ACCUMULATE, &constants);
         let Self { account, part, part_loss, part_samples, walk, most, chunks, cache, .. } = self;
         let groups = cache.get(at.key(), || {

@@ -59,6 +59,11 @@ pub struct StructLayout {
     pub fields: &'static [(&'static str, usize)],
 }
 
+/// The value of a kernel's `override` that is a bool.
+pub(crate) fn flag(set: bool) -> f64 {
+    f64::from(u8::from(set))
+}
+
 /// Values of a kernel's `override` constants.
 pub type Constants = Vec<(&'static str, f64)>;
 

@@ -1,22 +1,18 @@
 //! Host side of `shaders/choose.wgsl`.
 
 use super::control::Control;
-use super::launch::{Launch, Resource, Work};
+use super::launch::{Launch, Work};
 use super::settings::{Piece, Settings};
+use super::verdict::{BEGIN, DECIDING};
 use crate::codes::wgsl;
-use crate::device::kernel::{Access, Constants, Kernel};
+use crate::device::kernel::{Constants, Kernel};
 use crate::device::library::shader;
 use crate::plan::Choice;
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "choose",
     text: shader!("choose", numbers: CHOICES),
-    bindings: &[
-        ("control", Access::Write),
-        ("settings", Access::Uniform),
-        ("partials", Access::Write),
-        ("loss", Access::Write),
-    ],
+    bindings: BEGIN.bindings,
     vectors: &[],
     structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT],
 };
@@ -44,12 +40,7 @@ pub(crate) fn launch<'a>(choice: Choice) -> Launch<'a> {
         kernel: &KERNEL,
         formats: vec![],
         constants: constants(choice),
-        bindings: vec![
-            ("control", Resource::Control),
-            ("settings", Resource::Settings),
-            ("partials", Resource::Partials),
-            ("loss", Resource::Loss),
-        ],
+        bindings: DECIDING.to_vec(),
         work: Work::Once(vec![]),
     }
 }

@@ -5,7 +5,7 @@ use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::shape::{Binding, INPUTS, OUTPUTS, Template, load};
 use super::stored;
-use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::template::Table;
 use crate::device::traversal::{Chunk, Traversal};
@@ -127,7 +127,6 @@ fn constants(linear: &Linear, advance: bool, kinds: Kinds, walk: &Traversal) -> 
     let check = inputs.iter().enumerate().filter(|&(n, &input)| checked(input) && !squared(n));
     let check: u32 = check.map(|(n, _)| 1 << n).sum();
     let norm = first.filter(|_| linear.norm).map_or(0, |n| n + 1);
-    let flag = |b: bool| f64::from(u8::from(b));
     let mut constants =
         if leaves_partials(linear) { walk.sum_constants() } else { walk.constants() };
     constants.extend([

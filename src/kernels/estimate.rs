@@ -6,7 +6,7 @@ use super::moments::{Kinds, Moments};
 use super::shape::{Binding, INPUTS, Template, load};
 use super::stored;
 use crate::codes::wgsl;
-use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::template::Table;
 use crate::device::traversal::{Chunk, Traversal};
@@ -87,7 +87,7 @@ fn constants(estimate: &plan::Estimate, kinds: Kinds, walk: &Traversal) -> Const
         ("MAKES", f64::from(estimate.makes as u8)),
         ("MOMENTUM", kinds.momentum()),
         ("MEAN_HALVES", kinds.mean_halves()),
-        ("TWO", f64::from(u8::from(estimate.two))),
+        ("TWO", flag(estimate.two)),
     ]);
     constants
 }

@@ -5,7 +5,7 @@ use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::stored;
 use crate::codes::wgsl;
-use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::ingredients::Adaptive;
@@ -56,7 +56,6 @@ fn formats(field: &plan::Field, kinds: Kinds) -> Formats {
 fn constants(field: &plan::Field, kinds: Kinds, walk: &Traversal) -> Constants {
     let mut constants = walk.sum_constants();
     constants.extend(kinds.constants());
-    let flag = |b: bool| f64::from(u8::from(b));
     constants.extend([
         ("DIFFERENCE", flag(field.b.is_some())),
         ("OTHER", f64::from(field.sums as u32)),

@@ -5,7 +5,7 @@ use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::shape::{Binding, INPUTS, Template, load};
 use super::stored;
-use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::template::Table;
 use crate::device::traversal::{Chunk, Traversal};
@@ -66,10 +66,10 @@ fn constants(finish: &plan::Finish, kinds: Kinds, walk: &Traversal) -> Constants
     let mut constants = walk.constants();
     constants.extend(kinds.constants());
     constants.extend([
-        ("UPDATE", f64::from(u8::from(finish.diagonal == Diagonal::Update))),
+        ("UPDATE", flag(finish.diagonal == Diagonal::Update)),
         ("MOMENTUM", kinds.momentum()),
         ("MEAN_HALVES", kinds.mean_halves()),
-        ("JUDGED", f64::from(u8::from(judged(finish)))),
+        ("JUDGED", flag(judged(finish))),
     ]);
     constants
 }

@@ -2,7 +2,7 @@
 
 use super::launch::{Launch, Resource, Setting, Work};
 use super::stored;
-use crate::device::kernel::{Access, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::Chunk;
 use crate::plan::Operand;
@@ -33,7 +33,6 @@ pub(crate) fn launch<'a>(
     [norm, squares]: [bool; 2],
     setting: Setting<'a>,
 ) -> Launch<'a> {
-    let flag = |b: bool| f64::from(u8::from(b));
     let mut constants = setting.walk.sum_constants();
     constants.extend([("NORM", flag(norm)), ("SQUARES", flag(squares))]);
     Launch {

@@ -2,7 +2,7 @@
 //! `shaders/shared/moments.wgsl`.
 
 use crate::codes::{momentum, preconditioner};
-use crate::device::kernel::{Constants, Format, Formats, wgsl_struct};
+use crate::device::kernel::{Constants, Format, Formats, flag, wgsl_struct};
 use crate::format::Storage;
 use crate::ingredients::{Ingredients, Momentum, Preconditioner};
 use crate::plan::Plan;
@@ -82,8 +82,8 @@ impl Kinds {
         vec![
             ("PRECONDITIONER", f64::from(self.preconditioner)),
             ("HALVES", self.halves as f64),
-            ("GROUPED", f64::from(u8::from(self.grouped))),
-            ("ROOT", f64::from(u8::from(self.second.storage == Storage::F16))),
+            ("GROUPED", flag(self.grouped)),
+            ("ROOT", flag(self.second.storage == Storage::F16)),
         ]
     }
 

@@ -4,7 +4,7 @@ use super::control::Control;
 use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::stored;
-use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::plan::{self, Diagonal};
@@ -48,7 +48,6 @@ fn formats(op: &plan::Radius, kinds: Kinds) -> Formats {
 }
 
 fn constants(op: &plan::Radius, kinds: Kinds, walk: &Traversal) -> Constants {
-    let flag = |b: bool| f64::from(u8::from(b));
     let mut constants = walk.sum_constants();
     if op.diagonal != Diagonal::None {
         constants.extend(kinds.constants());

@@ -4,7 +4,7 @@ use super::control::Control;
 use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::stored;
-use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::plan::{self, Diagonal, Name, Operand, Slot};
@@ -57,7 +57,6 @@ fn formats(op: &plan::Registers, kinds: Kinds) -> Formats {
 }
 
 fn constants(op: &plan::Registers, kinds: Kinds, walk: &Traversal) -> Constants {
-    let flag = |b: bool| f64::from(u8::from(b));
     let mut constants = walk.sum_constants();
     if op.diagonal != Diagonal::None {
         constants.extend(kinds.constants());

@@ -4,7 +4,7 @@
 use super::control::Control;
 use super::launch::{Launch, Resource, Work};
 use super::settings::{Piece, Settings};
-use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::plan::Plan;
 
@@ -91,7 +91,6 @@ pub(crate) struct Kind {
 }
 
 fn constants(kind: Kind) -> Constants {
-    let flag = |b: bool| f64::from(u8::from(b));
     vec![
         ("MEASURE", flag(kind.measure)),
         ("JUDGED", flag(kind.judged)),
@@ -101,18 +100,21 @@ fn constants(kind: Kind) -> Constants {
     ]
 }
 
+/// Held by the bindings of every kernel that decides.
+pub(super) const DECIDING: [(&str, Resource); 4] = [
+    ("control", Resource::Control),
+    ("settings", Resource::Settings),
+    ("partials", Resource::Partials),
+    ("loss", Resource::Loss),
+];
+
 /// Readies the control block.
 pub(crate) fn begin<'a>() -> Launch<'a> {
     Launch {
         kernel: &BEGIN,
         formats: vec![],
         constants: vec![],
-        bindings: vec![
-            ("control", Resource::Control),
-            ("settings", Resource::Settings),
-            ("partials", Resource::Partials),
-            ("loss", Resource::Loss),
-        ],
+        bindings: DECIDING.to_vec(),
         work: Work::Once(vec![]),
     }
 }
@@ -123,15 +125,15 @@ pub(crate) fn launch(plan: &Plan, kind: Kind) -> Launch<'_> {
         kernel: &VERDICT,
         formats: vec![],
         constants: constants(kind),
-        bindings: vec![
-            ("control", Resource::Control),
-            ("settings", Resource::Settings),
-            ("partials", Resource::Partials),
-            ("loss", Resource::Loss),
-            ("ring", Resource::Ring),
-            ("last_loss", Resource::LastLoss),
-            ("recorded", Resource::Uniform),
-        ],
+        bindings: [
+            &DECIDING[..],
+            &[
+                ("ring", Resource::Ring),
+                ("last_loss", Resource::LastLoss),
+                ("recorded", Resource::Uniform),
+            ],
+        ]
+        .concat(),
         work: Work::once(&Recorded { draws }),
     }
 }

@@ -3,7 +3,7 @@
 
 use super::ModelError;
 use crate::codes::problem;
-use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::device::vector::Vector;
@@ -63,7 +63,7 @@ pub(crate) fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
 
 fn gradient_constants(problem: u32, adds: bool, walk: &Traversal) -> Constants {
     let mut constants = walk.sum_constants();
-    constants.extend([("PROBLEM", f64::from(problem)), ("ADDS", f64::from(u8::from(adds)))]);
+    constants.extend([("PROBLEM", f64::from(problem)), ("ADDS", flag(adds))]);
     constants
 }
 

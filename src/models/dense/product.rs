@@ -16,7 +16,7 @@
 use super::form::{Choice, Form};
 use super::kernels::behind;
 use super::options::Activation;
-use crate::device::kernel::{Access, Constants, Formats, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::fold;
 use crate::device::{Gpu, Pipeline};
@@ -206,7 +206,7 @@ impl Kind {
                 let code = f64::from(Activation::code(activation));
                 vec![("ACTIVATION", code), ("OMEGA", f64::from(Activation::omega(activation)))]
             }
-            Kind::InputGradient { sloped } => vec![("SLOPED", f64::from(u8::from(sloped)))],
+            Kind::InputGradient { sloped } => vec![("SLOPED", flag(sloped))],
             _ => vec![],
         };
         if let Some(side) = form.side() {

@@ -7,7 +7,7 @@ use super::product::{self, GradientSums, MOST_LAYERS, quads};
 use super::tail::{self, Below, TAIL, Tail};
 use super::workspace::{Layer, Tiled, Workspace, uniform};
 use super::{Loss, Network};
-use crate::device::kernel::Kernel;
+use crate::device::kernel::{Kernel, flag};
 use crate::device::traversal::fold;
 use crate::device::vector::Vector;
 use crate::device::{Gpu, Pipeline};
@@ -181,7 +181,7 @@ impl<'a> Steps<'a> {
         let pipeline = match loss {
             Loss::CrossEntropy => self.gpu.pipeline(&kernels::CROSS_ENTROPY, &vec![]),
             Loss::MeanSquare => {
-                let dense = f64::from(u8::from(dense));
+                let dense = flag(dense);
                 self.gpu.pipeline(&kernels::MEAN_SQUARE, &vec![("DENSE", dense)])
             }
         };

@@ -3,7 +3,7 @@
 
 use super::options::{Activation, Loss};
 use super::product::quads;
-use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 
 /// Layers that the kernel can do.
@@ -120,7 +120,6 @@ pub struct Below {
 }
 
 pub fn constants(activation: Activation, (loss, dense): (Loss, bool), below: Below) -> Constants {
-    let flag = |set: bool| f64::from(u8::from(set));
     let activation = Some(activation);
     vec![
         ("ACTIVATION", f64::from(Activation::code(activation))),

@@ -1,6 +1,6 @@
 //! The kernels of a field beside its layers.
 
-use crate::device::kernel::{Access, Constants, Kernel, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::kernels::control::Control;
 
@@ -161,7 +161,7 @@ pub const OUTPUTS: Kernel = Kernel {
 };
 
 pub fn point_constants(dimensions: usize, anywhere: bool) -> Constants {
-    vec![("DIMENSIONS", dimensions as f64), ("ANYWHERE", f64::from(u8::from(anywhere)))]
+    vec![("DIMENSIONS", dimensions as f64), ("ANYWHERE", flag(anywhere))]
 }
 
 pub fn grid_constants(dimensions: usize, features: u32) -> Constants {
@@ -169,7 +169,7 @@ pub fn grid_constants(dimensions: usize, features: u32) -> Constants {
 }
 
 pub fn wave_constants(coordinates: bool) -> Constants {
-    vec![("COORDINATES", f64::from(u8::from(coordinates)))]
+    vec![("COORDINATES", flag(coordinates))]
 }
 
 /// Kernels of this folder with the override sets they are used with.
