@@ -153,16 +153,26 @@ struct Staging {
     timed: Option<u32>,
 }
 
-/// Frees a staging buffer whose encoder was dropped without a submit, and
-/// tells whoever waits for it.
+/// Says once what became of a staging buffer, and tells whoever waits for it. Free it is
+/// where its encoder was dropped without a submit, and nobody called.
+///
+/// Once: as soon as the state says that it is mapped, another thread may empty it and send it
+/// on its way anew, and whatever this one wrote then would be about the next copy.
 struct OnMap {
     state: Arc<AtomicU8>,
+    becomes: u8,
     arrived: OneshotSender<()>,
+}
+
+impl OnMap {
+    fn called(&mut self, mapped: bool) {
+        self.becomes = if mapped { MAPPED } else { FAILED };
+    }
 }
 
 impl Drop for OnMap {
     fn drop(&mut self) {
-        let _ = self.state.compare_exchange(PENDING, FREE, Ordering::AcqRel, Ordering::Acquire);
+        self.state.store(self.becomes, Ordering::Release);
         // Most copies are collected by whoever comes by.
         let _ = self.arrived.send(());
     }
@@ -303,9 +313,9 @@ impl Reports {
         self.age += 1;
         copy.age = self.age;
         let (sender, arrived) = oneshot_channel();
-        let on_map = OnMap { state: copy.state.clone(), arrived: sender };
+        let mut on_map = OnMap { state: copy.state.clone(), becomes: FREE, arrived: sender };
         encoder.map_buffer_on_submit(&copy.buffer, wgpu::MapMode::Read, .., move |result| {
-            on_map.state.store(if result.is_ok() { MAPPED } else { FAILED }, Ordering::Release);
+            on_map.called(result.is_ok());
         });
         Some(OnItsWay { age: self.age, arrived })
     }
@@ -498,7 +508,30 @@ impl Reports {
 
 #[cfg(test)]
 mod tests {
-    use super::widen;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use futures_intrusive::channel::shared::oneshot_channel;
+
+    use super::{FAILED, FREE, MAPPED, OnMap, PENDING, widen};
+
+    #[test]
+    fn a_callback_that_ends_late_frees_no_copy_that_is_on_its_way_again() {
+        for (mapped, told) in [(Some(true), MAPPED), (Some(false), FAILED), (None, FREE)] {
+            let state = Arc::new(AtomicU8::new(PENDING));
+            let (arrived, arrives) = oneshot_channel();
+            let mut on_map = OnMap { state: state.clone(), becomes: FREE, arrived };
+            if let Some(mapped) = mapped {
+                on_map.called(mapped);
+            }
+            // Whoever may see the copy as mapped here may send it on its way again.
+            let seen = state.compare_exchange(told, PENDING, Ordering::AcqRel, Ordering::Acquire);
+            drop(on_map);
+            let end = state.load(Ordering::Acquire);
+            assert!(end == told || seen.is_ok() && end == PENDING, "{mapped:?} ends as {end}");
+            assert_eq!(pollster::block_on(arrives.receive()), Some(()));
+        }
+    }
 
     #[test]
     fn counters_widen_across_the_wrap() {
