@@ -27,7 +27,7 @@ fn shuffle_index(position: u32, count: u32, key: u32) -> u32 {
     let mask = (1u << half) - 1u;
     // 2^(2 half) - count points lie outside, so one more step is surely inside.
     // Fewer than 4 are taken on average.
-    let outside = (mask << half | mask) - count + 1u;
+    let outside = ((mask << half) | mask) - count + 1u;
     var x = position % count;
     for (var step = 0u; step <= outside; step++) {
         var left = x >> half;
@@ -41,7 +41,7 @@ fn shuffle_index(position: u32, count: u32, key: u32) -> u32 {
             left = right;
             right = mixed;
         }
-        x = left << half | right;
+        x = (left << half) | right;
         if (x < count) {
             break;
         }
