@@ -1,6 +1,6 @@
 // out = base + Σ w (point − base) − scale · D ⊙ Σ a k, scale = h or 1, or Σ a k where it has no base
 // Moves a word for each distinct input and each output, and the state's where there is D; UPDATE writes its other half.
-// Recorded for every stage point and partial sum, and, as ADVANCE, for θ after the verdict.
+// Recorded for every stage point and partial sum, and, as AFTER, for θ after the verdict.
 //: use control traversal finite
 //: if partials
 //: use put_roots
@@ -9,7 +9,7 @@
 //: use moments
 //: end
 override TIMES_H: bool = true;
-override ADVANCE: bool = false;
+override AFTER: bool = false;
 // The distance of a probe takes the place of h.
 override PROBE: bool = false;
 // Bit n: nobody has looked yet whether input n, a gradient, is finite; and UPDATE does not.
@@ -45,13 +45,13 @@ fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    if ADVANCE && control.accept == 0u {
+    if AFTER && control.accept == 0u {
         return;
     }
     let chunk = combine.chunk;
     let mine = run_of(chunk, workgroup.x, lane);
     // After the verdict the control block is already the next attempt's.
-    var h = select(control.h * control.clip, control.applied_h * control.applied_clip, ADVANCE);
+    var h = select(control.h * control.clip, control.applied_h * control.applied_clip, AFTER);
     if PROBE {
         h = control.probe;
     }
@@ -68,8 +68,8 @@ fn main(
     let v{p} = combine.points[{p}];
     //: end
     //: if state
-    let half = select(control.parity ^ 1u, control.parity, ADVANCE);
-    let bias = select(control.second_scale, control.applied_second_scale, ADVANCE);
+    let half = select(control.parity ^ 1u, control.parity, AFTER);
+    let bias = select(control.second_scale, control.applied_second_scale, AFTER);
     let by = moments;
     let span = Span(workgroup.x, chunk.span, chunk.first);
     let clip = control.clip;

@@ -17,7 +17,7 @@ use crate::plan::{Fusion, Guard, Makes, Op, Options, Plan, Touch, Use, What};
 /// Tells whether a kernel's text has bindings that some operations have no use for: they are
 /// spare buffers then.
 fn has_spare(kernel: &Kernel) -> bool {
-    ["field", "radius", "registers"].contains(&kernel.name)
+    ["dots", "radius", "registers"].contains(&kernel.name)
 }
 
 /// Methods of every family.

@@ -166,8 +166,8 @@ fn a_refused_attempt_is_no_measurement() {
     attempts(&bench, 1);
     bench.verify().unwrap();
     // Not a number in what the guard looks at.
-    let Some(Op::Reduce { gradient, .. }) =
-        bench.plan.ops().iter().find(|op| matches!(op, Op::Reduce { .. }))
+    let Some(Op::Guard { gradient, .. }) =
+        bench.plan.ops().iter().find(|op| matches!(op, Op::Guard { .. }))
     else {
         panic!("RK4 has a guard");
     };

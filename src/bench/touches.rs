@@ -122,7 +122,7 @@ pub(super) fn apart<'s>(
     };
     let scaled = |diagonal: Diagonal| (diagonal != Diagonal::None).then(|| Touch::read(s));
     match op {
-        Op::Combine(linear) | Op::Advance(linear) if linear.diagonal != Diagonal::None => {
+        Op::Combine(linear) if linear.diagonal != Diagonal::None => {
             let first = linear.gradients.iter().find(|(_, k)| k.name == Name::Gradient(1));
             let update = first.filter(|_| linear.diagonal == Diagonal::Update);
             let mut parts = update.map_or(vec![], |&(_, k)| updated(vector(k)));

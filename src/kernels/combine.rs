@@ -49,10 +49,6 @@ fn own_inputs(linear: &Linear) -> impl Iterator<Item = (usize, Operand)> + '_ {
     linear.inputs().enumerate().filter(|&(_, input)| over(linear, input).is_none())
 }
 
-fn leaves_partials(linear: &Linear) -> bool {
-    !linear.checks.is_empty() || linear.norm || linear.diagonal == Diagonal::Update
-}
-
 /// The bindings after the uniforms, in order.
 fn bindings(linear: &Linear) -> Vec<Binding> {
     let state = linear.diagonal != Diagonal::None;
@@ -61,7 +57,7 @@ fn bindings(linear: &Linear) -> Vec<Binding> {
     let mut bindings = Vec::new();
     bindings.extend(state.then_some(Binding::Moments));
     bindings.extend(outputs);
-    bindings.extend(leaves_partials(linear).then_some(Binding::Partials));
+    bindings.extend(linear.leaves_partials().then_some(Binding::Partials));
     bindings.extend(state.then_some(Binding::Second));
     bindings.extend(own_inputs(linear).map(|(n, input)| Binding::Input(INPUTS[n], input.slot)));
     bindings
@@ -116,7 +112,7 @@ fn formats(linear: &Linear, kinds: Kinds) -> Formats {
 }
 
 /// Specialises the kernel for one operation.
-fn constants(linear: &Linear, advance: bool, kinds: Kinds, walk: &Traversal) -> Constants {
+fn constants(linear: &Linear, kinds: Kinds, walk: &Traversal) -> Constants {
     let checked =
         |input: Operand| matches!(input.name, Name::Gradient(k) if linear.checks.contains(&k));
     let inputs: Vec<Operand> = linear.inputs().collect();
@@ -128,11 +124,11 @@ fn constants(linear: &Linear, advance: bool, kinds: Kinds, walk: &Traversal) -> 
     let check: u32 = check.map(|(n, _)| 1 << n).sum();
     let norm = first.filter(|_| linear.norm).map_or(0, |n| n + 1);
     let mut constants =
-        if leaves_partials(linear) { walk.sum_constants() } else { walk.constants() };
+        if linear.leaves_partials() { walk.sum_constants() } else { walk.constants() };
     constants.extend([
         ("TIMES_H", flag(linear.scale != Scale::One)),
         ("PROBE", flag(matches!(linear.scale, Scale::Probe | Scale::Direction))),
-        ("ADVANCE", flag(advance)),
+        ("AFTER", flag(linear.after)),
         ("CHECK", f64::from(check)),
         ("NORM", norm as f64),
         ("UPDATE", flag(update)),
@@ -157,14 +153,14 @@ fn uniform(linear: &Linear, chunk: Chunk) -> Combine {
     uniform
 }
 
-pub(crate) fn launch<'a>(linear: &'a Linear, advance: bool, setting: Setting<'a>) -> Launch<'a> {
+pub(crate) fn launch<'a>(linear: &'a Linear, setting: Setting<'a>) -> Launch<'a> {
     let Setting { kinds, walk, .. } = setting;
     let mut all = vec![("control", Resource::Control), ("combine", Resource::Uniform)];
     all.extend(bindings(linear).into_iter().map(Binding::held));
     Launch {
         kernel: kernel(linear),
         formats: formats(linear, kinds),
-        constants: constants(linear, advance, kinds, &walk),
+        constants: constants(linear, kinds, &walk),
         bindings: all,
         work: Work::chunks(|_, chunk| uniform(linear, chunk)),
     }

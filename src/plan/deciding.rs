@@ -5,16 +5,16 @@ use super::vector::Operand;
 
 /// u = D (a − b) or D a, and its sums: ‖u‖², and where asked for another.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Field<V = Operand> {
+pub struct Dots<V = Operand> {
     pub a: V,
     pub b: Option<V>,
     pub diagonal: Diagonal,
-    pub sums: FieldSums,
+    pub sums: DotsOf,
 }
 
-/// The sum that a [`Field`] makes besides ‖u‖².
+/// The sum that a [`Dots`] makes besides ‖u‖².
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FieldSums {
+pub enum DotsOf {
     /// ⟨a, u⟩ of the raw gradient a.
     RawProduct,
     /// ⟨u, D b⟩.

@@ -174,7 +174,8 @@ fn split(form: &Form, target: Name, most: usize, sums: &mut u32, steps: &mut Vec
         };
         let (points_now, gradients) = (points.to_vec(), now.to_vec());
         let scale = Scale::StepSize;
-        steps.push(Linear::new(into, Some(base), points_now, gradients, scale).step());
+        let linear = Linear::new(into, Some(base), points_now, gradients, scale);
+        steps.push(Op::Combine(linear));
         if done {
             return;
         }
@@ -457,7 +458,7 @@ impl<'a> Lowering<'a> {
         let also = also.collect();
         let scale = if base.is_some() { Scale::StepSize } else { Scale::One };
         let linear = Linear::new(target, base, points, gradients, scale);
-        self.steps.push(Linear { also, room, ..linear }.step());
+        self.steps.push(Op::Combine(Linear { also, room, ..linear }));
     }
 
     /// A point whose sum lacks nothing has no kernel of its own.
@@ -491,7 +492,7 @@ impl<'a> Lowering<'a> {
                 let base = if form.base == Name::Theta { self.base(t) } else { form.base };
                 let scale = Scale::StepSize;
                 let linear = Linear::new(target, Some(base), form.points, terms, scale);
-                self.steps.push(linear.step());
+                self.steps.push(Op::Combine(linear));
             }
         }
         let Some(t) = row(Target::Error) else { return };

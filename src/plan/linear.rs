@@ -34,6 +34,8 @@ pub struct Linear<V = Operand> {
     /// Takes ‖k₁‖ on the way.
     pub norm: bool,
     pub diagonal: Diagonal,
+    /// Comes after the verdict, and moves nothing if that refused: the target is θ.
+    pub after: bool,
     /// Partial sums of the same inputs, written by the same kernel.
     pub also: Vec<Also<V>>,
 }
@@ -66,12 +68,12 @@ impl<V: Copy> Linear<V> {
         });
         let also = also.collect();
         let (scale, checks, room) = (self.scale, self.checks.clone(), self.room);
-        let (norm, diagonal) = (self.norm, self.diagonal);
-        Linear { target, base, points, gradients, scale, checks, room, norm, diagonal, also }
+        let (norm, diagonal, after) = (self.norm, self.diagonal, self.after);
+        Linear { target, base, points, gradients, scale, checks, room, norm, diagonal, after, also }
     }
 
     /// Partial sums are left for the verdict.
-    pub(super) fn leaves_partials(&self) -> bool {
+    pub(crate) fn leaves_partials(&self) -> bool {
         !self.checks.is_empty() || self.norm || self.diagonal == Diagonal::Update
     }
 }

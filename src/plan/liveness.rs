@@ -131,13 +131,13 @@ impl Scan {
     /// An operation in its buffers.
     fn place(&mut self, at: usize, step: &Step) -> Op {
         let op = match step {
-            Op::Combine(linear) => Op::Combine(self.combine(at, linear)),
-            Op::Registers(registers) => Op::Registers(self.registers(at, registers)),
-            Op::Advance(linear) => {
+            Op::Combine(linear) if linear.after => {
                 // θ must be the base if it is read at all: it is bound for writing.
                 let linear = based_by(linear, |w, name| (name == Name::Theta, w));
-                self.as_it_is(&Op::Advance(linear))
+                self.as_it_is(&Op::Combine(linear))
             }
+            Op::Combine(linear) => Op::Combine(self.combine(at, linear)),
+            Op::Registers(registers) => Op::Registers(self.registers(at, registers)),
             _ => self.as_it_is(step),
         };
         self.release(&step.needs(), at);

@@ -29,7 +29,7 @@ mod tests;
 mod touch;
 mod vector;
 
-pub use deciding::{Choice, Field, FieldSums, Radius};
+pub use deciding::{Choice, Dots, DotsOf, Radius};
 pub use ending::{Estimate, Finish, Makes};
 pub use error::PlanError;
 pub use linear::{Also, Linear, Scale};
@@ -281,7 +281,7 @@ impl Plan {
     /// the verdict.
     pub fn state_halves(&self) -> usize {
         let before = |ops: &[Op]| {
-            let mut before = ops.iter().take_while(|op| !matches!(op, Op::Control));
+            let mut before = ops.iter().take_while(|op| !matches!(op, Op::Verdict));
             before.any(|op| op.diagonal() == Diagonal::Update)
         };
         if before(&self.ops) || before(&self.renewing) { 2 } else { 1 }
@@ -323,7 +323,7 @@ impl Plan {
     /// The last stage's point is the candidate: where the batch stays the same,
     /// its gradient serves the next attempt.
     pub fn reuses(&self) -> bool {
-        self.ops.iter().any(|op| matches!(op, Op::Reuse { .. }))
+        self.ops.iter().any(|op| matches!(op, Op::Commit { reuses: true, .. }))
     }
 
     /// Elements of the preconditioner's state per parameter, both halves counted.
@@ -424,10 +424,10 @@ impl Plan {
             _ => None,
         });
         let gradient = packed.unwrap_or(*gradient);
-        let reduce = Op::Reduce { gradient, stage: 1, norm: true, squares: false };
+        let guard = Op::Guard { gradient, stage: 1, norm: true, squares: false };
         let mut ops = vec![first.clone()];
         ops.extend(readied);
-        ops.extend([reduce, Op::Control]);
+        ops.extend([guard, Op::Verdict]);
         ops
     }
 }

@@ -37,9 +37,7 @@ impl Op {
         let state = self.state_words(ingredients);
         match self {
             _ if self.guards() => 0,
-            Op::Combine(linear) | Op::Advance(linear) => {
-                3 * (linear.points.len() + linear.gradients.len()) + state
-            }
+            Op::Combine(linear) => 3 * (linear.points.len() + linear.gradients.len()) + state,
             Op::Registers(registers) => registers.words_by_axpy() + state,
             Op::Finish(finish) => {
                 let rest = finish.gradients.len() - 1;
@@ -55,6 +53,6 @@ impl Op {
 
     /// Not the method's own: what keeps an attempt refusable.
     pub(super) fn guards(&self) -> bool {
-        matches!(self, Op::Reduce { .. } | Op::Commit { .. })
+        matches!(self, Op::Guard { .. } | Op::Commit { reuses: false, .. })
     }
 }

@@ -1,6 +1,6 @@
 //! The operations of a plan.
 
-use super::deciding::{Choice, Field, FieldSums, Radius};
+use super::deciding::{Choice, Dots, DotsOf, Radius};
 use super::ending::{Estimate, Finish, Makes};
 use super::formulas::{coefficient, finished, subscript, sum};
 use super::linear::Linear;
@@ -39,11 +39,11 @@ pub enum Op<V = Operand> {
         /// The source adds it to what is there.
         adds: bool,
     },
-    /// A stage point or a partial sum.
+    /// A stage point, a partial sum, or θ ← …, if the verdict accepted.
     Combine(Linear<V>),
     /// Looks for NaN and infinity in a gradient (in its squares, if those are
     /// what becomes state), and takes ‖k₁‖ where asked.
-    Reduce { gradient: V, stage: u32, norm: bool, squares: bool },
+    Guard { gradient: V, stage: u32, norm: bool, squares: bool },
     /// k ← k + λ y, L2 decay at a point y.
     Decay { gradient: V, point: V },
     /// A gradient that its source wrote in f32, to its own storage.
@@ -51,7 +51,7 @@ pub enum Op<V = Operand> {
     /// The average of θ takes in what is now θ, if the verdict accepted.
     Average,
     /// Sums over gradients that decide about h.
-    Field(Field<V>),
+    Dots(Dots<V>),
     /// One iteration for the spectral radius ρ of D·H.
     Radius(Radius<V>),
     /// h ← min(h, interval/ρ), for so many stages.
@@ -61,19 +61,15 @@ pub enum Op<V = Operand> {
     /// Decides about h, from the sums before it.
     Choose(Choice),
     /// The verdict: reads what the checks left, decides, writes the record.
-    Control,
-    /// θ ← …, if the verdict accepted.
-    Advance(Linear<V>),
+    Verdict,
     /// θ and the momentum ← …, if the verdict accepted; or the candidate and
     /// the momentum's other half before it.
     Finish(Finish<V>),
     /// The error estimate of the candidate.
     Estimate(Estimate<V>),
-    /// A copy, if the verdict accepted: θ ← the candidate.
-    Commit { from: V, to: V },
-    /// A copy, if the verdict accepted and the batch stays the same: k₁ ← k_s,
-    /// the gradient at what is now θ.
-    Reuse { from: V, to: V },
+    /// A copy, if the verdict accepted: θ ← the candidate. Or one that is made where the
+    /// batch stays the same too, and is reused: k₁ ← k_s, the gradient at what is now θ.
+    Commit { from: V, to: V, reuses: bool },
 }
 
 /// The declaration of what operations touch: everything else that depends on it asks here.
@@ -94,10 +90,9 @@ impl<V: Copy> Op<V> {
                 }
             }
             Op::Combine(ref linear) => Op::Combine(linear.with(f)),
-            Op::Advance(ref linear) => Op::Advance(linear.with(f)),
             Op::Registers(ref registers) => Op::Registers(registers.with(f)),
-            Op::Reduce { gradient, stage, norm, squares } => {
-                Op::Reduce { gradient: f(Use::READ, gradient), stage, norm, squares }
+            Op::Guard { gradient, stage, norm, squares } => {
+                Op::Guard { gradient: f(Use::READ, gradient), stage, norm, squares }
             }
             Op::Decay { gradient, point } => {
                 Op::Decay { gradient: f(Use::BOTH, gradient), point: f(Use::READ.wide(), point) }
@@ -105,10 +100,10 @@ impl<V: Copy> Op<V> {
             Op::Pack { from, to } => {
                 Op::Pack { from: f(Use::READ.wide(), from), to: f(Use::WRITE, to) }
             }
-            Op::Field(Field { a, b, diagonal, sums }) => {
+            Op::Dots(Dots { a, b, diagonal, sums }) => {
                 // What they differ by would be lost in rounding.
                 let by = if b.is_some() { Use::READ.wide() } else { Use::READ };
-                Op::Field(Field { a: f(by, a), b: b.map(|b| f(by, b)), diagonal, sums })
+                Op::Dots(Dots { a: f(by, a), b: b.map(|b| f(by, b)), diagonal, sums })
             }
             Op::Radius(Radius { vector, others, diagonal }) => {
                 // At the start it stays, unless there is none.
@@ -135,17 +130,15 @@ impl<V: Copy> Op<V> {
                     diagonal,
                 })
             }
-            Op::Commit { from, to } => {
-                Op::Commit { from: f(Use::READ, from), to: f(Use::WRITE, to) }
-            }
-            // What it costs, the gradient that it spares more than pays for.
-            Op::Reuse { from, to } => {
-                Op::Reuse { from: f(Use::READ.seldom(), from), to: f(Use::WRITE.seldom(), to) }
+            Op::Commit { from, to, reuses } => {
+                // What a reuse costs, the gradient that it spares more than pays for.
+                let by = |by: Use| if reuses { by.seldom() } else { by };
+                Op::Commit { from: f(by(Use::READ), from), to: f(by(Use::WRITE), to), reuses }
             }
             Op::Average => Op::Average,
             Op::Fit { interval, stages } => Op::Fit { interval, stages },
             Op::Choose(choice) => Op::Choose(choice),
-            Op::Control => Op::Control,
+            Op::Verdict => Op::Verdict,
         }
     }
 
@@ -153,7 +146,7 @@ impl<V: Copy> Op<V> {
     fn reads_theta(&self) -> bool {
         match self {
             Op::Finish(_) | Op::Estimate(_) | Op::Radius(_) | Op::Average => true,
-            Op::Field(field) => field.sums == FieldSums::Scaled,
+            Op::Dots(dots) => dots.sums == DotsOf::Scaled,
             Op::Registers(registers) => registers.based,
             _ => false,
         }
@@ -162,9 +155,9 @@ impl<V: Copy> Op<V> {
     /// The use of the preconditioner's state.
     pub(super) fn diagonal(&self) -> Diagonal {
         match self {
-            Op::Combine(linear) | Op::Advance(linear) => linear.diagonal,
+            Op::Combine(linear) => linear.diagonal,
             Op::Finish(finish) => finish.diagonal,
-            Op::Field(field) => field.diagonal,
+            Op::Dots(dots) => dots.diagonal,
             Op::Estimate(estimate) => estimate.diagonal,
             Op::Radius(radius) => radius.diagonal,
             Op::Registers(registers) => registers.diagonal,
@@ -181,11 +174,11 @@ impl<V: Copy> Op<V> {
         let [loss, last] = [What::Loss, What::LastLoss].map(|what| Some((what, Use::BOTH)));
         let all = match self {
             Op::Evaluate { .. } | Op::Decay { .. } | Op::Pack { .. } => vec![],
-            Op::Reduce { .. } => vec![partials(true)],
+            Op::Guard { .. } => vec![partials(true)],
             Op::Combine(linear) => vec![partials(linear.leaves_partials()), control],
             Op::Registers(registers) => vec![partials(registers.leaves_partials()), control],
-            Op::Field(_) | Op::Radius(_) => vec![partials(true), control],
-            Op::Advance(_) | Op::Commit { .. } | Op::Reuse { .. } => vec![control],
+            Op::Dots(_) | Op::Radius(_) => vec![partials(true), control],
+            Op::Commit { .. } => vec![control],
             Op::Average => vec![Some((What::Average, Use::BOTH)), control],
             Op::Finish(_) => vec![mean, control],
             Op::Estimate(Estimate { makes: Makes::Finish, .. }) => {
@@ -194,7 +187,7 @@ impl<V: Copy> Op<V> {
             Op::Estimate(_) => vec![partials(true), control],
             Op::Fit { .. } => decides.to_vec(),
             Op::Choose(_) => [&decides[..], &[loss]].concat(),
-            Op::Control => [&decides[..], &[loss, last, Some((What::Ring, Use::WRITE))]].concat(),
+            Op::Verdict => [&decides[..], &[loss, last, Some((What::Ring, Use::WRITE))]].concat(),
         };
         all.into_iter().flatten().collect()
     }
@@ -242,7 +235,7 @@ impl Op {
                 let checked = |stage: &u32| Some((*stage, linear.gradient(*stage)?));
                 linear.checks.iter().filter_map(checked).collect()
             }
-            Op::Reduce { gradient, stage, .. } => vec![(*stage, *gradient)],
+            Op::Guard { gradient, stage, .. } => vec![(*stage, *gradient)],
             Op::Registers(registers) => {
                 let newest = registers.newest().filter(|_| registers.checks != 0);
                 newest.map(|k| (registers.checks, k)).into_iter().collect()
@@ -255,7 +248,7 @@ impl Op {
     pub fn norm(&self) -> Option<Operand> {
         match self {
             Op::Combine(linear) => linear.gradient(1).filter(|_| linear.norm),
-            Op::Reduce { gradient, norm, .. } => Some(*gradient).filter(|_| *norm),
+            Op::Guard { gradient, norm, .. } => Some(*gradient).filter(|_| *norm),
             Op::Registers(registers) => registers.newest().filter(|_| registers.norm),
             _ => None,
         }
@@ -267,7 +260,7 @@ impl Op {
         let first = match self {
             Op::Combine(linear) => linear.gradient(1),
             Op::Registers(registers) => registers.newest(),
-            Op::Field(field) => Some(field.a),
+            Op::Dots(dots) => Some(dots.a),
             Op::Radius(radius) => radius.others.map(|[k, _]| k),
             _ => None,
         };
@@ -277,7 +270,8 @@ impl Op {
     /// Comes after the verdict, and moves nothing if that refused.
     pub fn is_conditional(&self) -> bool {
         match self {
-            Op::Advance(_) | Op::Commit { .. } | Op::Reuse { .. } | Op::Average => true,
+            Op::Combine(linear) => linear.after,
+            Op::Commit { .. } | Op::Average => true,
             Op::Finish(finish) => finish.target.name == Name::Theta,
             Op::Registers(registers) => registers.after,
             _ => false,
@@ -296,7 +290,7 @@ impl Op {
                 Purpose::Product => format!("{} = H(θ) k₁", gradient.name),
                 _ => format!("{} = ∇L({})", gradient.name, point.name),
             },
-            Op::Combine(linear) | Op::Advance(linear) => {
+            Op::Combine(linear) => {
                 let mut what = linear.to_string();
                 if linear.diagonal == Diagonal::Update {
                     what += ";  D from k₁";
@@ -311,7 +305,7 @@ impl Op {
                 }
                 what
             }
-            Op::Reduce { gradient, norm, .. } => {
+            Op::Guard { gradient, norm, .. } => {
                 let norm = if *norm { ";  ‖k₁‖" } else { "" };
                 format!("guard: finite {}?{norm}", gradient.name)
             }
@@ -322,17 +316,17 @@ impl Op {
                 finished(ingredients, finish.diagonal, &sum) + update
             }
             Op::Estimate(estimate) => estimate.text(ingredients),
-            Op::Field(field) => {
-                let d = if field.diagonal == Diagonal::None { "" } else { "D " };
-                let u = match field.b {
-                    Some(b) => format!("{d}({} − {})", field.a.name, b.name),
-                    None => format!("{d}{}", field.a.name),
+            Op::Dots(dots) => {
+                let d = if dots.diagonal == Diagonal::None { "" } else { "D " };
+                let u = match dots.b {
+                    Some(b) => format!("{d}({} − {})", dots.a.name, b.name),
+                    None => format!("{d}{}", dots.a.name),
                 };
-                match field.sums {
-                    FieldSums::RawProduct => format!("‖u‖, ⟨{}, u⟩, u = {u}", field.a.name),
-                    FieldSums::Product => format!("‖u‖, ⟨u, v⟩, u = {u}"),
-                    FieldSums::Second => format!("‖u‖, ‖v‖, u = {u}"),
-                    FieldSums::Scaled => format!("‖u‖, ‖θ‖ by tolerance, u = {u}"),
+                match dots.sums {
+                    DotsOf::RawProduct => format!("‖u‖, ⟨{}, u⟩, u = {u}", dots.a.name),
+                    DotsOf::Product => format!("‖u‖, ⟨u, v⟩, u = {u}"),
+                    DotsOf::Second => format!("‖u‖, ‖v‖, u = {u}"),
+                    DotsOf::Scaled => format!("‖u‖, ‖θ‖ by tolerance, u = {u}"),
                 }
             }
             Op::Radius(Radius { others: None, .. }) => "w = ±1, if there is none;  ‖θ‖".into(),
@@ -368,11 +362,11 @@ impl Op {
                 Choice::Opened => "the first attempt may begin",
             }
             .into(),
-            Op::Commit { .. } => "θ = θ', if accepted".into(),
-            Op::Reuse { from, to } => {
+            Op::Commit { reuses: false, .. } => "θ = θ', if accepted".into(),
+            Op::Commit { from, to, .. } => {
                 format!("{} = {}, if accepted and the batch stays", to.name, from.name)
             }
-            Op::Control => "verdict".into(),
+            Op::Verdict => "verdict".into(),
         }
     }
 
@@ -383,13 +377,12 @@ impl Op {
                 let also = linear.also.iter().map(|also| format!(", {}", also.target.name));
                 format!("combine {}{}", linear.target.name, also.collect::<String>())
             }
-            Op::Advance(_) => "advance θ".into(),
             Op::Finish(finish) => format!("finish {}", finish.target.name),
-            Op::Reduce { stage, .. } => format!("guard {}", Name::Gradient(*stage)),
+            Op::Guard { stage, .. } => format!("guard {}", Name::Gradient(*stage)),
             Op::Decay { gradient, .. } => format!("decay {}", gradient.name),
             Op::Average => "average".into(),
-            Op::Field(field) if field.b.is_some() => "field of a difference".into(),
-            Op::Field(_) => "field".into(),
+            Op::Dots(dots) if dots.b.is_some() => "dots of a difference".into(),
+            Op::Dots(_) => "dots".into(),
             Op::Radius(radius) if radius.others.is_some() => "radius".into(),
             Op::Radius(_) => "radius, start".into(),
             Op::Registers(registers) => match registers.target {
@@ -399,11 +392,7 @@ impl Op {
             Op::Estimate(_) => "estimate".into(),
             Op::Commit { .. } => "commit".into(),
             Op::Pack { to, .. } => format!("pack {}", to.name),
-            Op::Evaluate { .. }
-            | Op::Fit { .. }
-            | Op::Choose(_)
-            | Op::Control
-            | Op::Reuse { .. } => "decide".into(),
+            Op::Evaluate { .. } | Op::Fit { .. } | Op::Choose(_) | Op::Verdict => "decide".into(),
         }
     }
 }

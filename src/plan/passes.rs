@@ -2,7 +2,7 @@
 //! the diagonal, checks and the verdict are put around the method's own steps.
 
 use super::Plan;
-use super::deciding::{Choice, Field, FieldSums, Radius};
+use super::deciding::{Choice, Dots, DotsOf, Radius};
 use super::ending::{Estimate, Finish};
 use super::linear::{Linear, Scale};
 use super::liveness::Draft;
@@ -183,7 +183,7 @@ impl Shape {
 }
 
 pub(super) fn linear(target: Name, base: Name, gradients: Vec<(f64, Name)>, scale: Scale) -> Step {
-    Linear::new(target, Some(base), vec![], gradients, scale).step()
+    Op::Combine(Linear::new(target, Some(base), vec![], gradients, scale))
 }
 
 pub(super) fn nonzero(weights: &[f64]) -> Vec<(f64, Name)> {
@@ -229,8 +229,8 @@ pub(super) fn finish(tableau: &Tableau, shape: Shape, sums: &mut u32, steps: &mu
     steps.push(Op::Finish(Finish { target, gradients, diagonal }));
 }
 
-fn field(a: Name, b: Option<Name>, sums: FieldSums) -> Step {
-    Op::Field(Field { a, b, diagonal: Diagonal::None, sums })
+fn dots(a: Name, b: Option<Name>, sums: DotsOf) -> Step {
+    Op::Dots(Dots { a, b, diagonal: Diagonal::None, sums })
 }
 
 /// Tells whether a rule wants one evaluation more in every attempt.
@@ -247,20 +247,20 @@ fn product() -> [Step; 3] {
     let product = Name::GradientBeside;
     [
         Step::evaluate(Purpose::Product, Name::Theta, product),
-        field(product, None, FieldSums::RawProduct),
+        dots(product, None, DotsOf::RawProduct),
         Op::Choose(Choice::Multiplied),
     ]
 }
 
 /// θ ∓ a distance along v = D k₁, the gradient there, and D times what it
 /// differs by from k₁.
-fn probe(sign: f64, purpose: Purpose, sums: FieldSums, choice: Choice) -> [Step; 4] {
+fn probe(sign: f64, purpose: Purpose, sums: DotsOf, choice: Choice) -> [Step; 4] {
     let (point, gradient) = (Name::Beside, Name::GradientBeside);
     let first = Name::Gradient(1);
     [
         linear(point, Name::Theta, vec![(sign, first)], Scale::Probe),
         Step::evaluate(purpose, point, gradient),
-        field(gradient, Some(first), sums),
+        dots(gradient, Some(first), sums),
         Op::Choose(choice),
     ]
 }
@@ -278,15 +278,15 @@ fn squares(ingredients: &Ingredients) -> bool {
 /// ‖k₁‖.
 fn first_norm(ingredients: &Ingredients) -> Step {
     let squares = squares(ingredients);
-    Op::Reduce { gradient: Name::Gradient(1), stage: 1, norm: true, squares }
+    Op::Guard { gradient: Name::Gradient(1), stage: 1, norm: true, squares }
 }
 
 /// ‖k₁‖, and ‖v‖ and ⟨k₁, v⟩.
-fn direction(ingredients: &Ingredients, choice: Choice, sums: FieldSums) -> [Step; 4] {
+fn direction(ingredients: &Ingredients, choice: Choice, sums: DotsOf) -> [Step; 4] {
     [
         first_norm(ingredients),
         Op::Choose(Choice::Norm),
-        field(Name::Gradient(1), None, sums),
+        dots(Name::Gradient(1), None, sums),
         Op::Choose(choice),
     ]
 }
@@ -336,10 +336,10 @@ fn ruled(
         }
         match (stage, rule) {
             (1, Some(rule)) => {
-                ruled.extend(direction(ingredients, Choice::Direction, FieldSums::RawProduct));
+                ruled.extend(direction(ingredients, Choice::Direction, DotsOf::RawProduct));
                 let (sign, sums) = match rule {
-                    Rule::SgdG2 { .. } => (1.0, FieldSums::Product),
-                    _ => (-1.0, FieldSums::Second),
+                    Rule::SgdG2 { .. } => (1.0, DotsOf::Product),
+                    _ => (-1.0, DotsOf::Second),
                 };
                 if rule.curvature() == Some(Curvature::Product) {
                     ruled.extend(product());
@@ -349,7 +349,7 @@ fn ruled(
             }
             (2, Some(rule)) if rule.curvature() == Some(Curvature::Stages) => {
                 let (a, b) = (Name::Gradient(2), Some(Name::Gradient(1)));
-                ruled.push(field(a, b, FieldSums::Second));
+                ruled.push(dots(a, b, DotsOf::Second));
                 ruled.push(Op::Choose(Choice::Next));
             }
             _ => {}
@@ -395,12 +395,12 @@ fn opening(ingredients: &Ingredients, estimates: bool) -> Vec<Step> {
         steps.extend(radius(FIRST_ITERATIONS));
     }
     if ingredients.adaptive.is_some() {
-        let sums = FieldSums::Scaled;
+        let sums = DotsOf::Scaled;
         steps.extend(direction(ingredients, Choice::FirstProbe, sums));
         steps.extend(probe(1.0, Purpose::FirstStep, sums, Choice::FirstStep));
     } else if stages {
-        steps.extend(direction(ingredients, Choice::Direction, FieldSums::RawProduct));
-        steps.extend(probe(-1.0, Purpose::Probe, FieldSums::Second, Choice::FirstCurvature));
+        steps.extend(direction(ingredients, Choice::Direction, DotsOf::RawProduct));
+        steps.extend(probe(-1.0, Purpose::Probe, DotsOf::Second, Choice::FirstCurvature));
     } else if estimates {
         steps.push(Op::Choose(Choice::Opened));
     } else {
@@ -418,9 +418,7 @@ fn preconditioned(mut steps: Vec<Step>, shape: Shape) -> Vec<Step> {
     let mut next = Diagonal::Update;
     for step in &mut steps {
         match step {
-            Op::Combine(linear) | Op::Advance(linear)
-                if matches!(linear.scale, Scale::StepSize | Scale::Probe) =>
-            {
+            Op::Combine(linear) if matches!(linear.scale, Scale::StepSize | Scale::Probe) => {
                 let Linear { gradients, diagonal, .. } = linear;
                 if next == Diagonal::Update && !gradients.iter().any(|g| g.1 == Name::Gradient(1)) {
                     // A second stage at θ itself.
@@ -432,7 +430,7 @@ fn preconditioned(mut steps: Vec<Step>, shape: Shape) -> Vec<Step> {
             | Op::Finish(Finish { diagonal, .. })
             | Op::Estimate(Estimate { diagonal, .. })
             | Op::Radius(Radius { others: Some(_), diagonal, .. })
-            | Op::Field(Field { diagonal, .. }) => {
+            | Op::Dots(Dots { diagonal, .. }) => {
                 *diagonal = std::mem::replace(&mut next, Diagonal::Read);
             }
             _ => {}
@@ -446,9 +444,9 @@ fn preconditioned(mut steps: Vec<Step>, shape: Shape) -> Vec<Step> {
 fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) -> Vec<Step> {
     let checked = |steps: &[Step], name: Name| {
         steps.iter().any(|step| match step {
-            Op::Reduce { stage, .. } => name == Name::Gradient(*stage),
+            Op::Guard { stage, .. } => name == Name::Gradient(*stage),
             Op::Registers(step) => name == Name::Gradient(step.checks),
-            Op::Combine(linear) if linear.room => {
+            Op::Combine(linear) if linear.room && !linear.after => {
                 linear.base == Some(name) || linear.gradients.iter().any(|&(_, g)| g == name)
             }
             _ => false,
@@ -456,10 +454,10 @@ fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) 
     };
     // k₁ is unread here only if the finish takes its squares.
     let squares = |stage| shape.squares && stage == 1;
-    let reduce = |stage: usize| {
+    let guarding = |stage: usize| {
         let last = stage as u32;
         let gradient = Name::Gradient(if shape.adds { 1 } else { last });
-        Op::Reduce { gradient, stage: last, norm: last == 1, squares: squares(stage) }
+        Op::Guard { gradient, stage: last, norm: last == 1, squares: squares(stage) }
     };
     if shape.judged {
         let d = errors(tableau);
@@ -476,19 +474,19 @@ fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) 
         let unread = (1..=tableau.stages())
             .filter(|&stage| used(stage) && (stage == 1 || !shares(stage)))
             .filter(|&stage| !checked(&steps, Name::Gradient(stage as u32)))
-            .map(reduce)
+            .map(guarding)
             .collect::<Vec<_>>();
         steps.extend(unread);
-        let commit = Op::Commit { from: Name::Candidate, to: Name::Theta };
-        steps.extend([last, Op::Control, commit]);
+        let commit = Op::Commit { from: Name::Candidate, to: Name::Theta, reuses: false };
+        steps.extend([last, Op::Verdict, commit]);
         if shape.same {
             let from = Name::Gradient(tableau.stages() as u32);
-            steps.push(Op::Reuse { from, to: Name::Gradient(1) });
+            steps.push(Op::Commit { from, to: Name::Gradient(1), reuses: true });
         }
         return steps;
     }
     if shape.in_place {
-        steps.push(Op::Control);
+        steps.push(Op::Verdict);
         return steps;
     }
     let mut advance = steps.pop().unwrap_or_else(|| unreachable!("a plan ends with the advance"));
@@ -505,9 +503,9 @@ fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) 
                 _ => None,
             })
             .collect();
-        steps.extend(unread.into_iter().map(reduce));
+        steps.extend(unread.into_iter().map(guarding));
     }
-    steps.push(Op::Control);
+    steps.push(Op::Verdict);
     steps.push(advance);
     steps
 }

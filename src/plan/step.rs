@@ -20,13 +20,19 @@ impl Linear<Name> {
         gradients: Vec<(f64, Name)>,
         scale: Scale,
     ) -> Self {
-        let (checks, room, norm, diagonal, also) = (vec![], true, false, Diagonal::None, vec![]);
-        Self { target, base, points, gradients, scale, checks, room, norm, diagonal, also }
-    }
-
-    /// What makes θ comes after the verdict.
-    pub(super) fn step(self) -> Step {
-        if self.target == Name::Theta { Op::Advance(self) } else { Op::Combine(self) }
+        Self {
+            target,
+            base,
+            points,
+            gradients,
+            scale,
+            checks: vec![],
+            room: true,
+            norm: false,
+            diagonal: Diagonal::None,
+            after: target == Name::Theta,
+            also: vec![],
+        }
     }
 }
 
@@ -87,9 +93,7 @@ impl Step {
     /// The gradients, or sums of them, that the last step reads.
     pub(super) fn gradients(&self) -> Vec<Name> {
         match self {
-            Op::Combine(Linear { gradients, .. }) | Op::Advance(Linear { gradients, .. }) => {
-                gradients.iter().map(|&(_, k)| k).collect()
-            }
+            Op::Combine(linear) => linear.gradients.iter().map(|&(_, k)| k).collect(),
             Op::Finish(finish) => finish.gradients.iter().map(|&(_, k)| k).collect(),
             Op::Registers(registers) => vec![Name::Gradient(registers.checks)],
             _ => vec![],
@@ -119,10 +123,10 @@ pub(super) fn checked_once(steps: &mut [Step]) {
     for step in steps {
         let read = step.needs();
         match step {
-            Op::Reduce { stage, .. } => {
+            Op::Guard { stage, .. } => {
                 checked.insert(*stage);
             }
-            Op::Combine(linear) if linear.room => {
+            Op::Combine(linear) if linear.room && !linear.after => {
                 let stages = read.into_iter().filter_map(|name| match name {
                     Name::Gradient(stage) => Some(stage),
                     _ => None,

@@ -91,7 +91,7 @@ impl<'a> Builder<'a> {
                 Op::Evaluate { purpose: Purpose::Stage(1), .. } if kind.reused => {}
                 Op::Decay { gradient: of, .. } | Op::Pack { to: of, .. }
                     if kind.reused && of.name == Name::Gradient(1) => {}
-                Op::Reuse { .. } if !kind.reuse => {}
+                Op::Commit { reuses: true, .. } if !kind.reuse => {}
                 Op::Evaluate { purpose, point, gradient, direction, adds } => {
                     items.push(Item::Evaluate {
                         purpose: *purpose,

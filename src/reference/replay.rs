@@ -112,9 +112,7 @@ impl<'p> Replay<'p> {
                 }
             }
             Op::Registers(registers) => self.registers(registers, h),
-            Op::Combine(linear) | Op::Advance(linear) => {
-                self.linear(linear, h, op.is_conditional());
-            }
+            Op::Combine(linear) => self.linear(linear, h),
             Op::Choose(Choice::Norm) => {
                 let norm = attempt.grad_norm.unwrap_or(0.0);
                 attempt.accepted &= norm.is_finite();
@@ -128,10 +126,10 @@ impl<'p> Replay<'p> {
                 k.iter_mut().zip(y).for_each(|(k, y)| *k += lambda * y);
             }
             // Exact, whatever the storage.
-            Op::Pack { from, to } | Op::Commit { from, to } => {
+            Op::Pack { from, to } | Op::Commit { from, to, reuses: false } => {
                 self.slots[to.slot] = self.slots[from.slot].clone();
             }
-            Op::Control => {
+            Op::Verdict => {
                 self.accepted += u64::from(attempt.accepted);
                 if attempt.accepted && self.plan.state_halves().max(self.plan.mean_halves()) == 2 {
                     self.half = 1 - self.half;
@@ -141,20 +139,20 @@ impl<'p> Replay<'p> {
             Op::Estimate(estimate) => self.estimate(estimate, h, attempt),
             // The average changes nothing of what a replay shows, h is the caller's choice,
             // and every attempt evaluates k₁ afresh.
-            Op::Reduce { .. }
+            Op::Guard { .. }
             | Op::Average
-            | Op::Field(_)
+            | Op::Dots(_)
             | Op::Choose(_)
             | Op::Radius(_)
             | Op::Fit { .. }
-            | Op::Reuse { .. } => {}
+            | Op::Commit { reuses: true, .. } => {}
         }
         Ok(())
     }
 
     /// Looks at gradients on the way: for what is not finite, for ‖k₁‖, and for the state.
     fn look(&mut self, op: &Op, attempt: &mut Attempt) {
-        let squares = matches!(op, Op::Reduce { squares: true, .. });
+        let squares = matches!(op, Op::Guard { squares: true, .. });
         let finite = |x: &f64| (if squares { x * x } else { *x }).is_finite();
         for (_, k) in op.checks() {
             attempt.accepted &= self.slots[k.slot].iter().all(finite);
@@ -168,10 +166,10 @@ impl<'p> Replay<'p> {
     }
 
     /// `after` the verdict the attempt's own state is the accepted one.
-    fn linear(&mut self, linear: &Linear, h: f64, after: bool) {
+    fn linear(&mut self, linear: &Linear, h: f64) {
         let preconditioner = self.plan.ingredients().preconditioner;
-        let half = if after { self.half } else { 1 - self.half };
-        let t = self.accepted + u64::from(!after);
+        let half = if linear.after { self.half } else { 1 - self.half };
+        let t = self.accepted + u64::from(!linear.after);
         let scale = match linear.scale {
             Scale::One => 1.0,
             Scale::StepSize => h * self.clip,
@@ -331,7 +329,7 @@ pub(crate) fn replays(op: &Op) -> bool {
     match op {
         Op::Evaluate { purpose, .. } => matches!(purpose, Purpose::Stage(_)),
         Op::Combine(linear) => !matches!(linear.scale, Scale::Probe | Scale::Direction),
-        Op::Average | Op::Radius(_) | Op::Reuse { .. } => false,
+        Op::Average | Op::Radius(_) | Op::Commit { reuses: true, .. } => false,
         _ => true,
     }
 }
@@ -423,8 +421,8 @@ mod tests {
 
     /// What it reads leads to h, or to a verdict.
     fn decides(op: &Op) -> bool {
-        let field = matches!(op, Op::Field(field) if field.diagonal != Diagonal::Update);
-        field || matches!(op, Op::Fit { .. } | Op::Choose(_) | Op::Control)
+        let dots = matches!(op, Op::Dots(dots) if dots.diagonal != Diagonal::Update);
+        dots || matches!(op, Op::Fit { .. } | Op::Choose(_) | Op::Verdict)
     }
 
     fn plans() -> Vec<Plan> {

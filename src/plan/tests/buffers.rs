@@ -34,7 +34,7 @@ fn a_buffer_has_one_storage_and_only_gradients_are_narrow() {
                         assert!(writes_narrow || !gradient.storage.is_narrow(), "{plan}");
                     }
                     // What is taken a difference of, and registers.
-                    if let Op::Field(Field { a, b: Some(b), .. }) = op {
+                    if let Op::Dots(Dots { a, b: Some(b), .. }) = op {
                         assert!(!a.storage.is_narrow() && !b.storage.is_narrow(), "{plan}");
                     }
                     if let Op::Registers(op) = op {

@@ -102,7 +102,7 @@ fn kutta_nystrom() -> Method {
 /// No vector is made of nothing but the buffer it lies in.
 fn copies_nothing_in_place(plan: &Plan) -> bool {
     plan.ops().iter().all(|op| match op {
-        Op::Combine(linear) | Op::Advance(linear) => {
+        Op::Combine(linear) => {
             !(linear.in_place() && linear.points.is_empty() && linear.gradients.is_empty())
         }
         _ => true,

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn rk4_takes_the_form_that_rounds_like_the_textbook() {
     let plan = plan(&Method::rk4(), Fusion::Full);
-    let Some(Op::Advance(last)) = plan.ops().last() else { panic!("{plan}") };
+    let Some(Op::Combine(last)) = plan.ops().last() else { panic!("{plan}") };
     assert_eq!(last.to_string(), "θ' = y₃ + 1/3 (y₄ − y₃) − h(1/6 k₁ + 1/6 k₄)");
 }
 

@@ -11,7 +11,7 @@ const SUMS = 2u;
 
 const LEAST = 1e-30;
 
-struct Field {
+struct Dots {
     rtol: f32,
     atol: f32,
     // Partial sums of one kind.
@@ -21,7 +21,7 @@ struct Field {
 }
 
 @group(0) @binding(0) var<uniform> control: Control;
-@group(0) @binding(1) var<uniform> field: Field;
+@group(0) @binding(1) var<uniform> dots: Dots;
 @group(0) @binding(2) var<uniform> moments: Moments;
 @group(0) @binding(3) var<storage, read_write> partials: Partials;
 @group(0) @binding(4) var<storage, read_write> second: array<Second>;
@@ -34,7 +34,7 @@ fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let chunk = field.chunk;
+    let chunk = dots.chunk;
     let mine = run_of(chunk, workgroup.x, lane);
     let half = control.parity ^ 1u;
     let span = Span(workgroup.x, chunk.span, chunk.first);
@@ -72,12 +72,12 @@ fn main(
             add_products(&others, v, v, zero);
         } else {
             let at = parameters_only(theta[i], i, chunk.elements);
-            let scale = max(field.atol + field.rtol * abs(at), vec4<f32>(LEAST));
+            let scale = max(dots.atol + dots.rtol * abs(at), vec4<f32>(LEAST));
             u = u / scale;
             add_products(&others, at / scale, at / scale, zero);
         }
         add_products(&squares, u, u, zero);
     }
     let roots = vec3<f32>(root_of(squares), root_of(others), 0.0);
-    put_roots(chunk, field.bank, workgroup.x, lane, roots);
+    put_roots(chunk, dots.bank, workgroup.x, lane, roots);
 }

@@ -1,4 +1,4 @@
-//! Host side of `shaders/field.wgsl`.
+//! Host side of `shaders/dots.wgsl`.
 
 use super::control::Control;
 use super::launch::{Launch, Resource, Setting, Work};
@@ -9,11 +9,11 @@ use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struc
 use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::ingredients::Adaptive;
-use crate::plan::{self, Diagonal, FieldSums};
+use crate::plan::{self, Diagonal, DotsOf};
 
 wgsl_struct! {
     /// One dispatch's tolerances and chunk.
-    pub(crate) struct Field {
+    pub(crate) struct Dots {
         pub(crate) rtol: f32,
         pub(crate) atol: f32,
         pub(crate) bank: u32,
@@ -23,18 +23,18 @@ wgsl_struct! {
 }
 
 const SUMS: &str = wgsl!(
-    RAW_PRODUCT = FieldSums::RawProduct as u32,
-    PRODUCT = FieldSums::Product as u32,
-    SECOND = FieldSums::Second as u32,
-    SCALED = FieldSums::Scaled as u32,
+    RAW_PRODUCT = DotsOf::RawProduct as u32,
+    PRODUCT = DotsOf::Product as u32,
+    SECOND = DotsOf::Second as u32,
+    SCALED = DotsOf::Scaled as u32,
 );
 
 pub(crate) const KERNEL: Kernel = Kernel {
-    name: "field",
-    text: shader!("field", "state", numbers: SUMS),
+    name: "dots",
+    text: shader!("dots", "state", numbers: SUMS),
     bindings: &[
         ("control", Access::Uniform),
-        ("field", Access::Uniform),
+        ("dots", Access::Uniform),
         ("moments", Access::Uniform),
         ("partials", Access::Write),
         ("second", Access::Write),
@@ -43,31 +43,31 @@ pub(crate) const KERNEL: Kernel = Kernel {
         ("b", Access::Read),
     ],
     vectors: &["second", "a", "b"],
-    structs: &[Control::LAYOUT, Field::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
+    structs: &[Control::LAYOUT, Dots::LAYOUT, Moments::LAYOUT, Chunk::LAYOUT],
 };
 
 /// Gives the formats of its vectors.
-fn formats(field: &plan::Field, kinds: Kinds) -> Formats {
-    let mut formats = stored(&["a", "b"], std::iter::once(field.a).chain(field.b));
+fn formats(dots: &plan::Dots, kinds: Kinds) -> Formats {
+    let mut formats = stored(&["a", "b"], std::iter::once(dots.a).chain(dots.b));
     formats.extend(kinds.formats());
     formats
 }
 
-fn constants(field: &plan::Field, kinds: Kinds, walk: &Traversal) -> Constants {
+fn constants(dots: &plan::Dots, kinds: Kinds, walk: &Traversal) -> Constants {
     let mut constants = walk.sum_constants();
     constants.extend(kinds.constants());
     constants.extend([
-        ("DIFFERENCE", flag(field.b.is_some())),
-        ("OTHER", f64::from(field.sums as u32)),
-        ("UPDATE", flag(field.diagonal == Diagonal::Update)),
+        ("DIFFERENCE", flag(dots.b.is_some())),
+        ("OTHER", f64::from(dots.sums as u32)),
+        ("UPDATE", flag(dots.diagonal == Diagonal::Update)),
     ]);
     constants
 }
 
 /// `bank` is the number of partial sums of one kind.
-fn uniform(adaptive: Option<&Adaptive>, bank: usize, chunk: Chunk) -> Field {
+fn uniform(adaptive: Option<&Adaptive>, bank: usize, chunk: Chunk) -> Dots {
     let bank = bank as u32;
-    Field {
+    Dots {
         rtol: adaptive.map_or(0.0, |a| a.rtol as f32),
         atol: adaptive.map_or(0.0, |a| a.atol as f32),
         bank,
@@ -76,22 +76,22 @@ fn uniform(adaptive: Option<&Adaptive>, bank: usize, chunk: Chunk) -> Field {
     }
 }
 
-pub(crate) fn launch<'a>(field: &plan::Field, setting: Setting<'a>) -> Launch<'a> {
+pub(crate) fn launch<'a>(dots: &plan::Dots, setting: Setting<'a>) -> Launch<'a> {
     let Setting { plan, kinds, walk } = setting;
     let (adaptive, bank) = (plan.ingredients().adaptive, walk.partials());
     Launch {
         kernel: &KERNEL,
-        formats: formats(field, kinds),
-        constants: constants(field, kinds, &walk),
+        formats: formats(dots, kinds),
+        constants: constants(dots, kinds, &walk),
         bindings: vec![
             ("control", Resource::Control),
-            ("field", Resource::Uniform),
+            ("dots", Resource::Uniform),
             ("moments", Resource::Moments),
             ("partials", Resource::Partials),
             ("second", Resource::Second),
             ("theta", Resource::Vector(0)),
-            ("a", Resource::Vector(field.a.slot)),
-            ("b", Resource::Vector(field.b.unwrap_or(field.a).slot)),
+            ("a", Resource::Vector(dots.a.slot)),
+            ("b", Resource::Vector(dots.b.unwrap_or(dots.a).slot)),
         ],
         work: Work::chunks(move |_, chunk| uniform(adaptive.as_ref(), bank, chunk)),
     }
