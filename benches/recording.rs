@@ -19,7 +19,7 @@ fn recording(criterion: &mut Criterion) {
     let gpu = Gpu::new().expect("an adapter");
     let full = Ingredients {
         preconditioner: Preconditioner::adam(0.999, 1e-8),
-        momentum: Momentum::average(0.9),
+        momentum: Momentum::ema(0.9),
         adaptive: Some(Adaptive::new(1e-3, 1e-6)),
         ..Ingredients::default()
     };

@@ -70,7 +70,7 @@ fn kernels(criterion: &mut Criterion) {
     let gpu = Gpu::new().expect("an adapter");
     let everything = Ingredients {
         preconditioner: Preconditioner::adam(0.999, 1e-8),
-        momentum: Momentum::average(0.9),
+        momentum: Momentum::ema(0.9),
         weight_decay: 0.01,
         ..Ingredients::default()
     };

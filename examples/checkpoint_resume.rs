@@ -12,7 +12,7 @@ use kutta::{Gpu, Method, Momentum, Optimizer, Preconditioner, StepSize, models::
 fn adam() -> Builder {
     Optimizer::builder(Method::euler())
         .preconditioner(Preconditioner::adam(0.999, 1e-8))
-        .momentum(Momentum::average(0.9))
+        .momentum(Momentum::ema(0.9))
         .step_size(StepSize::constant(0.01))
 }
 

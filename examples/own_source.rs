@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use kutta::device::{Access, Kernel};
 use kutta::source::EvaluationKey;
-use kutta::{Batches, Evaluation, Gpu, GradientSource, SourceError, wgpu};
+use kutta::{BatchesFrom, Evaluation, Gpu, GradientSource, SourceError, wgpu};
 use kutta::{Init, Method, Optimizer, ParamLayout, StepSize};
 
 const KERNEL: Kernel = Kernel {
@@ -47,8 +47,8 @@ impl GradientSource for Cubic {
     }
 
     /// All points are in every gradient.
-    fn batches(&self) -> Batches {
-        Batches::One
+    fn batches(&self) -> BatchesFrom {
+        BatchesFrom::One
     }
 
     fn gpu(&self) -> Option<&Gpu> {

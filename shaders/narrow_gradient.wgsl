@@ -6,7 +6,7 @@
 // vec4s of other tensors that the binding begins with.
 override FIRST: u32 = 0u;
 
-@group(0) @binding(0) var<uniform> shape: Weights;
+@group(0) @binding(0) var<uniform> shape: WeightShape;
 @group(0) @binding(1) var<storage, read> values: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> gradient: array<Gradient>;
 

@@ -2,7 +2,7 @@
 // Reads W once, writes it once.
 // Called before the products of a layer whose width is no multiple of 4.
 //: use weights
-@group(0) @binding(0) var<uniform> shape: Weights;
+@group(0) @binding(0) var<uniform> shape: WeightShape;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;
 

@@ -2,7 +2,7 @@
 // Reads W once, writes it once.
 // Called before the input gradient of a layer, whose product wants n outermost.
 //: use weights
-@group(0) @binding(0) var<uniform> shape: Weights;
+@group(0) @binding(0) var<uniform> shape: WeightShape;
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> transposed: array<vec4<f32>>;
 

@@ -14,7 +14,7 @@ use crate::kernels::control::Control;
 use crate::layout::ParamLayout;
 use crate::models::{BindCache, MOST_CONTROLS, Recent};
 use crate::optimizer::OptimizerError;
-use crate::source::{self, Batches, Draws, Evaluation, GradientSource, SourceError, Tickets};
+use crate::source::{self, BatchesFrom, Draws, Evaluation, GradientSource, SourceError, Tickets};
 
 wgsl_struct! {
     /// The micro-batch, of `count`, that an evaluation sees.
@@ -238,7 +238,7 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
         source::recorded(&mut self.inner, &mut stage)
     }
 
-    fn batches(&self) -> Batches {
+    fn batches(&self) -> BatchesFrom {
         self.inner.batches()
     }
 
@@ -431,7 +431,7 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
         Ok(())
     }
 
-    fn batches(&self) -> Batches {
+    fn batches(&self) -> BatchesFrom {
         self.inner.batches()
     }
 

@@ -64,7 +64,7 @@ codes! {
         NO_MOMENTUM = 0,
         HEAVY_BALL = 1,
         NESTEROV = 2,
-        AVERAGE = 3,
+        EMA = 3,
     }
     /// What h follows.
     rule {

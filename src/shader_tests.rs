@@ -117,12 +117,9 @@ fn recipes() -> Vec<(Fusion, Ingredients)> {
         Preconditioner::adam(0.9, 1e-8),
         Preconditioner::amsgrad(0.9, 1e-8),
     ] {
-        for momentum in [
-            Momentum::None,
-            Momentum::heavy_ball(0.9),
-            Momentum::nesterov(0.9),
-            Momentum::average(0.9),
-        ] {
+        for momentum in
+            [Momentum::None, Momentum::heavy_ball(0.9), Momentum::nesterov(0.9), Momentum::ema(0.9)]
+        {
             let ingredients = Ingredients { preconditioner, momentum, ..Ingredients::default() };
             recipes.push((Fusion::Full, ingredients));
         }

@@ -137,8 +137,8 @@ pub trait GradientSource {
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError>;
 
     /// Who advances the batches.
-    fn batches(&self) -> Batches {
-        Batches::Device
+    fn batches(&self) -> BatchesFrom {
+        BatchesFrom::Device
     }
 
     /// The batches that an attempt drew, by the source's own numbers: its one, unless a
@@ -227,7 +227,7 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
         (**self).evaluate(at)
     }
 
-    fn batches(&self) -> Batches {
+    fn batches(&self) -> BatchesFrom {
         (**self).batches()
     }
 
@@ -270,7 +270,7 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
 
 /// Who advances the batches of a [`GradientSource`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Batches {
+pub enum BatchesFrom {
     /// The device, by [`Control::batch`]: a
     /// refused attempt sees the same batch again, unless
     /// [`Rejection::Skip`](crate::Rejection::Skip) leaves it behind.
@@ -501,7 +501,7 @@ impl Evaluation<'_> {
     }
 
     /// The number of the batch to see, where the host knows it: under
-    /// [`Pace::Wait`](crate::Pace::Wait), in `run` and its like. A source of [`Batches::Host`] draws
+    /// [`Pace::Wait`](crate::Pace::Wait), in `run` and its like. A source of [`BatchesFrom::Host`] draws
     /// that batch, which is the same again after a refusal. The control block has its low
     /// 32 bits.
     pub fn batch(&self) -> Option<u64> {

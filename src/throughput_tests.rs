@@ -55,7 +55,7 @@ fn plain() -> Ingredients {
 fn full(method: &Method) -> Ingredients {
     let adaptive = method.tableau().b_hat().map(|_| Adaptive::new(1e-3, 1e-6));
     let preconditioner = Preconditioner::adam(0.999, 1e-8);
-    Ingredients { preconditioner, momentum: Momentum::average(0.9), adaptive, ..plain() }
+    Ingredients { preconditioner, momentum: Momentum::ema(0.9), adaptive, ..plain() }
 }
 
 #[test]

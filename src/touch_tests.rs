@@ -41,7 +41,7 @@ fn plans() -> Vec<Plan> {
     let plain = Ingredients::default();
     let adam = Ingredients {
         preconditioner: Preconditioner::adam(0.9, 1e-8),
-        momentum: Momentum::average(0.9),
+        momentum: Momentum::ema(0.9),
         ..plain
     };
     let only_d = Ingredients { momentum: Momentum::None, ..adam };

@@ -8,7 +8,7 @@ use kutta::error::{IngredientError, OptimizerError};
 use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
 use kutta::{
-    Adaptive, Batches, Controller, Error, Evaluation, Fusion, Gpu, GradientSource, Ingredients,
+    Adaptive, BatchesFrom, Controller, Error, Evaluation, Fusion, Gpu, GradientSource, Ingredients,
     Method, Momentum, Optimizer, Preconditioner, Rejection, SourceError, StepSize, Verdict,
 };
 
@@ -44,7 +44,7 @@ fn the_device_takes_the_textbooks_steps() {
         Ingredients { preconditioner: Preconditioner::adagrad_rescaled(), ..Default::default() },
         Ingredients {
             preconditioner: Preconditioner::adam(0.99, 1e-3),
-            momentum: Momentum::average(0.9),
+            momentum: Momentum::ema(0.9),
             weight_decay: 0.1,
             ..Default::default()
         },
@@ -381,5 +381,5 @@ fn bad_input_is_refused_with_numbers() {
         .step_size(StepSize::cosine(0.1, 0.01, 100))
         .build(gpu(), &layout, &[1.0, 2.0]);
     assert!(matches!(schedule.map(drop), Err(Error::Optimizer(OptimizerError::AdaptiveSchedule))));
-    assert_eq!(Batches::default(), Batches::Device);
+    assert_eq!(BatchesFrom::default(), BatchesFrom::Device);
 }

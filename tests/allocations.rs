@@ -56,7 +56,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
 fn everything() -> Ingredients {
     Ingredients {
         preconditioner: Preconditioner::adam(0.999, 1e-8),
-        momentum: Momentum::average(0.9),
+        momentum: Momentum::ema(0.9),
         adaptive: Some(Adaptive::new(1e-3, 1e-6)),
         l2: 0.1,
         average: Some(0.9),

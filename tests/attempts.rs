@@ -513,7 +513,7 @@ fn a_report_names_the_tensor_that_was_not_finite() {
     let start = noise(layout.len(), 4);
     let plain = |name: &str| Optimizer::builder(name.parse::<Method>().unwrap());
     let adam = |name: &str| {
-        plain(name).preconditioner(Preconditioner::adam(0.9, 1e-6)).momentum(Momentum::average(0.9))
+        plain(name).preconditioner(Preconditioner::adam(0.9, 1e-6)).momentum(Momentum::ema(0.9))
     };
     let narrow = Stored::all(Storage::Bf16);
     let builders = [

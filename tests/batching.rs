@@ -12,8 +12,9 @@ use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
 use kutta::source::{CONTROL_WGSL, Control};
 use kutta::{
-    Adaptive, Batches, Evaluation, Gpu, GradientSource, Group, Ingredients, Init, Method, Momentum,
-    Optimizer, Pace, ParamLayout, Preconditioner, Rejection, SourceError, StepSize, Verdict, wgpu,
+    Adaptive, BatchesFrom, Evaluation, Gpu, GradientSource, Group, Ingredients, Init, Method,
+    Momentum, Optimizer, Pace, ParamLayout, Preconditioner, Rejection, SourceError, StepSize,
+    Verdict, wgpu,
 };
 
 const SLOPE: Kernel = Kernel {
@@ -267,8 +268,8 @@ impl GradientSource for HostSlope {
         Slope::record(at, &control)
     }
 
-    fn batches(&self) -> Batches {
-        Batches::Host
+    fn batches(&self) -> BatchesFrom {
+        BatchesFrom::Host
     }
 }
 
@@ -362,8 +363,8 @@ impl GradientSource for Drawn {
         self.inner.evaluate(at)
     }
 
-    fn batches(&self) -> Batches {
-        Batches::Host
+    fn batches(&self) -> BatchesFrom {
+        BatchesFrom::Host
     }
 }
 
@@ -443,7 +444,7 @@ fn groups_have_rates_and_decays_of_their_own() {
         Ingredients { weight_decay: 0.2, ..Default::default() },
         Ingredients {
             preconditioner: Preconditioner::amsgrad(0.9, 0.1),
-            momentum: Momentum::average(0.9),
+            momentum: Momentum::ema(0.9),
             weight_decay: 0.2,
             ..Default::default()
         },

@@ -80,7 +80,7 @@ fn check_exact<S: GradientSource>(
 #[test]
 fn resuming_is_exact_for_every_kind_of_method_and_ingredient() {
     let adam = |b: Builder| {
-        b.preconditioner(Preconditioner::adam(0.99, 1e-6)).momentum(Momentum::average(0.9))
+        b.preconditioner(Preconditioner::adam(0.99, 1e-6)).momentum(Momentum::ema(0.9))
     };
     let h = StepSize::constant(0.05);
     let dp5 = |adaptive| builder("dp5").adaptive(adaptive);
@@ -162,7 +162,7 @@ fn a_network_goes_on_in_the_middle_of_an_epoch() {
     };
     let adam = |b: Builder| {
         b.preconditioner(Preconditioner::adam(0.99, 1e-4))
-            .momentum(Momentum::average(0.9))
+            .momentum(Momentum::ema(0.9))
             .weight_decay(0.1)
             .groups(&groups)
     };
@@ -292,7 +292,7 @@ fn options_may_change_and_the_state_goes_on() {
 
     // State that the file does not have.
     for (builder, words) in [
-        (builder("rk4").momentum(Momentum::average(0.9)), "ema:0.9"),
+        (builder("rk4").momentum(Momentum::ema(0.9)), "ema:0.9"),
         (builder("rk4"), "no state"),
         (builder("rk4").momentum(Momentum::heavy_ball(0.9)).average(0.9), "an average"),
         (
@@ -723,7 +723,7 @@ fn write_the_checkpoint_of_this_version() {
     let mut optimizer = builder("dp5")
         .adaptive(Adaptive::new(1e-2, 1e-3))
         .preconditioner(Preconditioner::amsgrad(0.99, 1e-4))
-        .momentum(Momentum::average(0.9))
+        .momentum(Momentum::ema(0.9))
         .average(0.9)
         .clip(10.0)
         .storage(stored.rounding(Rounding::Stochastic))

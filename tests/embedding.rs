@@ -228,7 +228,7 @@ fn encoders_that_are_dropped_leave_no_trace() {
 }
 
 /// Frames of a host that hands in no times.
-fn paced(host: &Host, budget: Duration, frames: u32) -> (Vec<u32>, u64) {
+fn in_frames(host: &Host, budget: Duration, frames: u32) -> (Vec<u32>, u64) {
     let gpu = Gpu::adopt(host.device.clone(), host.queue.clone());
     let (mut optimizer, mut source) = quartic(&gpu);
     let mut all = Vec::new();
@@ -251,7 +251,7 @@ fn paced(host: &Host, budget: Duration, frames: u32) -> (Vec<u32>, u64) {
 fn a_budget_is_filled_by_timestamps() {
     let features = wgpu::Features::TIMESTAMP_QUERY;
     let host = Host::open_with(wgpu::Limits::default(), features & supported());
-    let (all, reports) = paced(&host, Duration::from_millis(200), 14);
+    let (all, reports) = in_frames(&host, Duration::from_millis(200), 14);
     println!("{all:?}");
     assert_eq!(all[0], 1);
     assert_eq!(reports, all.iter().map(|n| u64::from(*n)).sum::<u64>());
@@ -263,12 +263,12 @@ fn a_budget_is_filled_by_timestamps() {
     // other tests may take most of the machine.
     assert!(all[10..].iter().all(|n| *n >= 8), "{all:?}");
     // In a hundredth of the time, fewer.
-    let (fewer, _) = paced(&host, Duration::from_millis(2), 14);
+    let (fewer, _) = in_frames(&host, Duration::from_millis(2), 14);
     println!("{fewer:?}");
     let sum = |all: &[u32]| all[10..].iter().sum::<u32>();
     assert!(sum(&fewer) < sum(&all), "{fewer:?} {all:?}");
     // A budget far below one attempt has one now and then.
-    let (rare, _) = paced(&host, Duration::from_nanos(50), 60);
+    let (rare, _) = in_frames(&host, Duration::from_nanos(50), 60);
     println!("{rare:?}");
     assert!(rare.iter().all(|n| *n <= 1) && rare[10..].iter().sum::<u32>() <= 10, "{rare:?}");
     assert!(rare[10..].iter().sum::<u32>() >= 2, "{rare:?}");
@@ -282,7 +282,7 @@ fn supported() -> wgpu::Features {
 #[test]
 fn without_timestamps_a_frame_has_one_attempt_until_the_host_hands_in_its_times() {
     let host = Host::open();
-    let (all, reports) = paced(&host, Duration::from_millis(4), 10);
+    let (all, reports) = in_frames(&host, Duration::from_millis(4), 10);
     assert_eq!((all, reports), (vec![1; 10], 10));
 
     // Frames that take 2 ms and half of one for each attempt, of 12: twenty fit.

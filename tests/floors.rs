@@ -13,7 +13,7 @@ const FLOORS: [(usize, &str); 24] = [
     (0, "layout"),
     (0, "tableau"),
     (0, "data"),
-    (0, "pacing"),
+    (0, "frame_budget"),
     (1, "method"),
     (1, "ingredients"),
     (2, "device"),

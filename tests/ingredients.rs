@@ -97,7 +97,7 @@ fn published() -> Vec<(&'static str, Ingredients, Recurrence)> {
                 *theta -= H * s[1];
             },
         ),
-        ("Adam", recipe(Preconditioner::adam(0.999, 1e-8), Momentum::average(0.9), 0.0), {
+        ("Adam", recipe(Preconditioner::adam(0.999, 1e-8), Momentum::ema(0.9), 0.0), {
             |theta, g, t, s| {
                 s[0] = 0.9 * s[0] + 0.1 * g;
                 s[1] = 0.999 * s[1] + 0.001 * g * g;
@@ -106,7 +106,7 @@ fn published() -> Vec<(&'static str, Ingredients, Recurrence)> {
                 *theta -= H * m / (v.sqrt() + 1e-8);
             }
         }),
-        ("AdamW", recipe(Preconditioner::adam(0.999, 1e-8), Momentum::average(0.9), 0.1), {
+        ("AdamW", recipe(Preconditioner::adam(0.999, 1e-8), Momentum::ema(0.9), 0.1), {
             |theta, g, t, s| {
                 *theta *= 1.0 - H * 0.1;
                 s[0] = 0.9 * s[0] + 0.1 * g;
@@ -116,7 +116,7 @@ fn published() -> Vec<(&'static str, Ingredients, Recurrence)> {
                 *theta -= H * m / (v.sqrt() + 1e-8);
             }
         }),
-        ("AMSGrad", recipe(Preconditioner::amsgrad(0.999, 1e-8), Momentum::average(0.9), 0.0), {
+        ("AMSGrad", recipe(Preconditioner::amsgrad(0.999, 1e-8), Momentum::ema(0.9), 0.0), {
             |theta, g, t, s| {
                 s[0] = 0.9 * s[0] + 0.1 * g;
                 s[1] = 0.999 * s[1] + 0.001 * g * g;
@@ -204,7 +204,7 @@ fn euler_with_ingredients_is_pytorchs_optimizer() {
     let start: Vec<f32> = (0..N).map(|i| (i as f32 - 32.0) / 16.0).collect();
     let adam = Ingredients {
         preconditioner: Preconditioner::adam(0.999, 1e-8),
-        momentum: Momentum::average(0.9),
+        momentum: Momentum::ema(0.9),
         ..Ingredients::default()
     };
     let ball = Ingredients { momentum: Momentum::heavy_ball(0.9), ..Ingredients::default() };
@@ -257,7 +257,7 @@ fn recipes() -> Vec<Ingredients> {
             (Momentum::none(), 0.0),
             (Momentum::heavy_ball(0.9), 0.1),
             (Momentum::nesterov(0.8), 0.0),
-            (Momentum::average(0.9), 0.1),
+            (Momentum::ema(0.9), 0.1),
         ] {
             recipes.push(Ingredients {
                 preconditioner,

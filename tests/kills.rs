@@ -37,7 +37,7 @@ fn network() -> Mlp {
 fn recipe(number: usize) -> Builder {
     let builder = |name: &str| Optimizer::builder(name.parse::<Method>().unwrap());
     let adam = |builder: Builder| {
-        builder.preconditioner(Preconditioner::adam(0.99, 1e-4)).momentum(Momentum::average(0.9))
+        builder.preconditioner(Preconditioner::adam(0.99, 1e-4)).momentum(Momentum::ema(0.9))
     };
     let half = Stored::all(Storage::Bf16).rounding(Rounding::Stochastic);
     match number % RECIPES {

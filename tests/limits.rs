@@ -42,7 +42,7 @@ fn trained(
 fn everything() -> Builder {
     builder("dp5")
         .preconditioner(Preconditioner::amsgrad(0.9, 1e-6))
-        .momentum(Momentum::average(0.9))
+        .momentum(Momentum::ema(0.9))
         .adaptive(Adaptive::new(1e-3, 1e-6))
         .l2(0.1)
         .average(0.9)
@@ -97,7 +97,7 @@ fn bench(gpu: &Gpu) -> Result<Vec<f32>, Error> {
     let method = "bs3".parse()?;
     let ingredients = Ingredients {
         preconditioner: Preconditioner::adam(0.9, 1e-6),
-        momentum: Momentum::average(0.9),
+        momentum: Momentum::ema(0.9),
         ..Ingredients::default()
     };
     let bench = Bench::new(gpu, &method, &ingredients, Options::default(), 20_000, 1)?;

@@ -15,7 +15,7 @@ use kutta::models::Analytic;
 use kutta::optimizer::Builder;
 use kutta::reference::{Problem, textbook};
 use kutta::{
-    Adaptive, Batches, Evaluation, GradientSource, Ingredients, Method, Optimizer, Pace,
+    Adaptive, BatchesFrom, Evaluation, GradientSource, Ingredients, Method, Optimizer, Pace,
     SourceError, StepSize, Verdict,
 };
 
@@ -355,11 +355,11 @@ fn an_end_that_was_set_is_saved_and_outlives_a_dropped_future() {
 struct Counting {
     inner: Analytic,
     made: Arc<AtomicU64>,
-    batches: Batches,
+    batches: BatchesFrom,
 }
 
 impl Counting {
-    fn new(problem: &Problem, n: usize, batches: Batches) -> Self {
+    fn new(problem: &Problem, n: usize, batches: BatchesFrom) -> Self {
         let inner = Analytic::new(gpu(), problem, n).unwrap();
         Self { inner, made: Arc::default(), batches }
     }
@@ -375,7 +375,7 @@ impl GradientSource for Counting {
         self.inner.evaluate(at)
     }
 
-    fn batches(&self) -> Batches {
+    fn batches(&self) -> BatchesFrom {
         self.batches
     }
 }
@@ -413,7 +413,7 @@ fn what_is_made_is_what_is_reported() {
     ];
     let problem = Problem::quadratic(&[1.0, 3.0, 10.0]).unwrap();
     for (what, builder) in cases {
-        for batches in [Batches::Device, Batches::One] {
+        for batches in [BatchesFrom::Device, BatchesFrom::One] {
             for to_time in [true, false] {
                 let (problem, builder) = (problem.clone(), builder.clone());
                 let run = move || {
@@ -522,7 +522,7 @@ fn tolerances_that_f32_cannot_tell_are_refused() {
 /// What the host records beyond an end of time changes nothing, but evaluates.
 #[test]
 fn what_is_recorded_beyond_an_end_is_counted() {
-    let mut source = Counting::new(&Problem::Quartic, 2, Batches::Device);
+    let mut source = Counting::new(&Problem::Quartic, 2, BatchesFrom::Device);
     let layout = source.inner.layout().clone();
     let mut optimizer = builder("rk4")
         .step_size(StepSize::constant(0.1))
@@ -547,7 +547,7 @@ fn what_is_recorded_beyond_an_end_is_counted() {
 #[test]
 fn openings_are_counted_as_often_as_they_are_made() {
     for (name, adaptive) in [("dp5", true), ("rkc2:stages=4", false), ("rkl2:stages=5", true)] {
-        let mut source = Counting::new(&Problem::Quartic, 8, Batches::Device);
+        let mut source = Counting::new(&Problem::Quartic, 8, BatchesFrom::Device);
         let layout = source.inner.layout().clone();
         let mut builder = builder(name);
         builder = match adaptive {
@@ -577,7 +577,7 @@ fn openings_are_counted_as_often_as_they_are_made() {
 fn an_opening_is_made_once_however_it_is_submitted() {
     for (name, adaptive) in [("rkc2:stages=4", false), ("dp5", true), ("rkl2:stages=5", true)] {
         let run = |per_submit: u32| {
-            let mut source = Counting::new(&Problem::Quartic, 1 << 16, Batches::Device);
+            let mut source = Counting::new(&Problem::Quartic, 1 << 16, BatchesFrom::Device);
             let layout = source.inner.layout().clone();
             let mut builder = builder(name).attempts_per_submit(per_submit);
             builder = match adaptive {
@@ -629,7 +629,7 @@ fn what_a_drive_costs() {
                 noise(n, 3).iter().map(|x| 20.0 * f64::from(x.abs())).collect();
             let problem = Problem::quadratic(&eigenvalues).unwrap();
             let start = noise(n, 5);
-            let mut source = Counting::new(&problem, n, Batches::Device);
+            let mut source = Counting::new(&problem, n, BatchesFrom::Device);
             let layout = source.inner.layout().clone();
             let build = || {
                 builder(name)

@@ -480,7 +480,7 @@ fn what_a_source_leaves_in_padding_has_no_part_in_anything() {
     let mixed = builders[2]
         .clone()
         .preconditioner(Preconditioner::adam(0.9, 1e-6))
-        .momentum(Momentum::average(0.9));
+        .momentum(Momentum::ema(0.9));
     let follows = Optimizer::builder(Method::euler()).step_size(StepSize::sgd_g2(0.05, 0.9));
     let stored = mixed.clone().storage(narrow);
     for builder in builders.into_iter().chain([mixed, stored, follows]) {

@@ -71,7 +71,7 @@ fn trained(method: &str, adaptive: bool, attempts: u64) -> (f64, Vec<f32>, u64) 
     } else {
         builder
             .preconditioner(Preconditioner::adam(0.99, 1e-6))
-            .momentum(Momentum::average(0.9))
+            .momentum(Momentum::ema(0.9))
             .step_size(StepSize::constant(0.02).warm_up(20))
     };
     let mut optimizer = builder.build(gpu, field.layout(), &field.initial(1)).unwrap();

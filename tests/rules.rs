@@ -45,7 +45,7 @@ fn the_device_takes_the_textbooks_steps() {
         Ingredients { preconditioner: Preconditioner::adagrad_rescaled(), ..Default::default() },
         Ingredients {
             preconditioner: Preconditioner::rmsprop(0.9, 0.1),
-            momentum: Momentum::average(0.9),
+            momentum: Momentum::ema(0.9),
             weight_decay: 0.1,
             clip: Some(0.5),
             ..Default::default()
@@ -151,7 +151,7 @@ fn faults_leave_no_trace_under_clipping_and_rules() {
     let start = noise(n, 5);
     let recipe = Ingredients {
         preconditioner: Preconditioner::adam(0.99, 1e-3),
-        momentum: Momentum::average(0.9),
+        momentum: Momentum::ema(0.9),
         clip: Some(0.1),
         ..Default::default()
     };

@@ -80,7 +80,7 @@ fn the_estimate_is_what_is_allocated() {
     let n = 1_000_003;
     let everything = builder("dp5")
         .preconditioner(Preconditioner::amsgrad(0.9, 1e-6))
-        .momentum(Momentum::average(0.9))
+        .momentum(Momentum::ema(0.9))
         .adaptive(Adaptive::new(1e-3, 1e-6))
         .l2(0.1)
         .average(0.9)
@@ -237,7 +237,7 @@ fn all_at_once(gpu: &Gpu, n: usize, stored: Stored) {
     let builder = || {
         builder("bs3")
             .preconditioner(Preconditioner::adam(0.9, 0.1))
-            .momentum(Momentum::average(0.5))
+            .momentum(Momentum::ema(0.5))
             .adaptive(Adaptive::new(1e9, 1e9).bounds(1e-9, h))
             .storage(stored)
     };

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use common::gpu;
 use kutta::batching::{Accumulated, PerStage};
-use kutta::data::{Batches as Data, Inputs, Samples, Targets};
+use kutta::data::{Batches, Inputs, Samples, Targets};
 use kutta::device::{Access, Kernel};
 use kutta::models::{
     Activation, Analytic, Encoding, HashGrid, Loss, Mlp, NeuralField, Points, Target,
@@ -18,8 +18,8 @@ use kutta::reference::Problem;
 use kutta::source::CONTROL_WGSL;
 use kutta::source::{BatchTicket, EvaluationKey};
 use kutta::{
-    Batches, Evaluation, Gpu, GradientSource, Init, Method, Optimizer, ParamLayout, SourceError,
-    StepSize, Storage, wgpu,
+    BatchesFrom, Evaluation, Gpu, GradientSource, Init, Method, Optimizer, ParamLayout,
+    SourceError, StepSize, Storage, wgpu,
 };
 
 /// One row of a table for each batch.
@@ -222,8 +222,8 @@ impl GradientSource for Rows {
         storage == Storage::F32 || self.fault == Fault::Narrow
     }
 
-    fn batches(&self) -> Batches {
-        if self.fault == Fault::One { Batches::One } else { Batches::Device }
+    fn batches(&self) -> BatchesFrom {
+        if self.fault == Fault::One { BatchesFrom::One } else { BatchesFrom::Device }
     }
 
     fn layout(&self) -> Option<&ParamLayout> {
@@ -263,7 +263,7 @@ fn each_fault_is_found_by_name_and_nothing_else_is() {
         (Fault::Sum, "adds", Some("a"), "what was there plus the gradient"),
         (Fault::Narrow, "f16", Some("a"), "are not those in f32"),
         (Fault::Product, "products", Some("b"), "differences of the gradient say"),
-        (Fault::One, "batches", Some("a"), "`Batches::One`"),
+        (Fault::One, "batches", Some("a"), "`BatchesFrom::One`"),
         (Fault::Layout, "claims", None, "`theta` of shape [134]"),
     ] {
         let check = checked(&mut Rows::new(fault), &layout(), &start);
@@ -333,7 +333,7 @@ fn a_right_source_is_clean_and_its_optimizer_stays_as_it_was() {
     assert!(!check.unwrap().is_sound());
 }
 
-fn data(width: usize, outputs: usize, dense: bool) -> Data {
+fn data(width: usize, outputs: usize, dense: bool) -> Batches {
     let rows = 24;
     let inputs = (0..rows * width).map(|i| ((i * 7919) % 101) as f32 / 50.0 - 1.0).collect();
     let targets = match dense {
@@ -346,7 +346,7 @@ fn data(width: usize, outputs: usize, dense: bool) -> Data {
             classes: outputs,
         },
     };
-    Data::new(Samples::new(Inputs::F32(inputs), width, targets).unwrap(), 8).unwrap()
+    Batches::new(Samples::new(Inputs::F32(inputs), width, targets).unwrap(), 8).unwrap()
 }
 
 #[test]

@@ -12,7 +12,7 @@ use kutta::models::Analytic;
 use kutta::reference::{Problem, textbook};
 use kutta::tableau::{Family, Stabilised, Stages};
 use kutta::{
-    Adaptive, Batches, Error, Evaluation, Fallback, Fusion, GradientSource, Guard, Ingredients,
+    Adaptive, BatchesFrom, Error, Evaluation, Fallback, Fusion, GradientSource, Guard, Ingredients,
     Method, Momentum, Optimizer, Preconditioner, Purpose, Report, SourceError, SpectralRadius,
     StepSize, Storage, Stored, Verdict,
 };
@@ -159,11 +159,11 @@ fn rkcd_contracts_a_whole_spectrum_by_its_bound() {
 struct Counting {
     inner: Analytic,
     asked: BTreeMap<Purpose, u64>,
-    batches: Batches,
+    batches: BatchesFrom,
 }
 
 impl Counting {
-    fn new(problem: &Problem, n: usize, batches: Batches) -> Self {
+    fn new(problem: &Problem, n: usize, batches: BatchesFrom) -> Self {
         let inner = Analytic::new(gpu(), problem, n).unwrap();
         Self { inner, asked: BTreeMap::new(), batches }
     }
@@ -179,7 +179,7 @@ impl GradientSource for Counting {
         self.inner.evaluate(at)
     }
 
-    fn batches(&self) -> Batches {
+    fn batches(&self) -> BatchesFrom {
         self.batches
     }
 }
@@ -205,7 +205,7 @@ fn stages_evaluated_are_stages_reported() {
         let pair = method.tableau().b_hat().is_some();
         for adaptive in [false, true].into_iter().filter(|adaptive| pair || !adaptive) {
             for radius in [SpectralRadius::Given(100.0), SpectralRadius::Estimated] {
-                let mut source = Counting::new(&problem, 3, Batches::Device);
+                let mut source = Counting::new(&problem, 3, BatchesFrom::Device);
                 let mut builder = Optimizer::builder(method.clone())
                     .spectral_radius(radius)
                     .step_size(StepSize::constant(1e-3));
@@ -318,7 +318,7 @@ fn adaptive_steps_of_stabilised_methods_are_the_textbooks() {
         },
         Ingredients {
             preconditioner: Preconditioner::adam(0.99, 1e-2),
-            momentum: Momentum::average(0.9),
+            momentum: Momentum::ema(0.9),
             ..Default::default()
         },
     ];
@@ -852,7 +852,7 @@ fn bad_input_is_refused_with_numbers() {
     assert!(matches!(no_pair, Error::Plan(PlanError::NoPair { .. })), "{no_pair}");
     assert!(no_pair.to_string().contains("rdpk3sp35, rdpk3sp49, rdpk3sp510, rkc2, rkl2, rock2"));
     // A source that does not add.
-    let mut source = Counting::new(&Problem::Quartic, 2, Batches::One);
+    let mut source = Counting::new(&Problem::Quartic, 2, BatchesFrom::One);
     let mut optimizer = build("williamson3", h, true, estimated).unwrap();
     let error = optimizer.run(&mut source, 1).unwrap_err();
     assert!(matches!(error, Error::Optimizer(OptimizerError::NotAdding)), "{error}");

@@ -181,12 +181,8 @@ fn narrow_state_is_off_by_its_roundoff() {
     let n = 1030;
     let (h, steps) = (0.01f32, 8);
     let start = away(n, 11);
-    let momenta = [
-        Momentum::None,
-        Momentum::heavy_ball(0.5),
-        Momentum::nesterov(0.5),
-        Momentum::average(0.9),
-    ];
+    let momenta =
+        [Momentum::None, Momentum::heavy_ball(0.5), Momentum::nesterov(0.5), Momentum::ema(0.9)];
     for method in [Method::euler(), Method::heun(), "carpenter-kennedy".parse().unwrap()] {
         for preconditioner in preconditioners() {
             for momentum in momenta {
@@ -253,7 +249,7 @@ fn stochastic_rounding_trains_where_nearest_stalls() {
     let mut loss = |stored: Stored| {
         let builder = builder(&Method::euler(), stored, 0.003)
             .preconditioner(Preconditioner::adam(0.999, 1e-8))
-            .momentum(Momentum::average(0.9))
+            .momentum(Momentum::ema(0.9))
             .attempts_per_submit(500);
         let theta = after(builder, &mut source, &start, 12_000);
         theta.iter().map(|&x| f64::from(x).powi(4) / 4.0).sum::<f64>() / n as f64
@@ -402,7 +398,7 @@ fn everything(method: &Method, stored: Stored) -> kutta::optimizer::Builder {
     let judged = method.tableau().b_hat().is_some() && method.tableau().name() != "rkc2";
     let builder = builder(method, stored, 0.05)
         .preconditioner(Preconditioner::amsgrad(0.9, 1e-6))
-        .momentum(Momentum::average(0.9))
+        .momentum(Momentum::ema(0.9))
         .l2(0.01);
     if judged { builder.adaptive(Adaptive::new(1e-2, 1e-3)) } else { builder }
 }

@@ -26,7 +26,7 @@ fn stepped(
 ) -> vec4<f32> {
     var u = d * g;
     //: if mean
-    if MOMENTUM == AVERAGE {
+    if MOMENTUM == EMA {
         let m = step.by.beta * old_mean(i, step) + step.by.beta_rest * g;
         put_mean(i, step, m);
         u = d * (m * step.mean_scale);

@@ -1,5 +1,5 @@
 // Extents of a weight matrix and its copies. Rust twin: src/models/dense/kernels.rs.
-struct Weights {
+struct WeightShape {
     // Rows of W: inputs of the layer.
     rows: u32,
     // Columns of W: outputs of the layer.

@@ -7,7 +7,7 @@ use crate::state::State;
 
 /// One kernel of a plan: what it does, and the words per parameter it moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kernel {
+pub struct KernelCost {
     pub label: String,
     pub reads: usize,
     pub writes: usize,
@@ -15,7 +15,7 @@ pub struct Kernel {
     pub bytes: usize,
 }
 
-impl Kernel {
+impl KernelCost {
     pub(super) fn of(op: &Op, plan: &Plan, state: &State) -> Self {
         let touched = touches(op, plan, state);
         let count = |of: fn(&Touch) -> usize| touched.iter().map(of).sum();

@@ -59,7 +59,7 @@ pub use check::Checked;
 pub(crate) use elementwise::compile;
 use elementwise::{Elementwise, most_elements};
 pub use error::BenchError;
-pub use kernels::Kernel;
+pub use kernels::KernelCost;
 use kernels::{evaluates, moving, splits_ingredients};
 use numbers::{POOL, THETA, upload, value};
 use room::{check_length, check_limits, check_memory};
@@ -81,7 +81,7 @@ pub struct Bench {
     plan: Plan,
     walk: Traversal,
     n: usize,
-    kernels: Vec<Kernel>,
+    kernels: Vec<KernelCost>,
     words: usize,
     sets: Vec<Set>,
     recorder: Recorder,
@@ -130,7 +130,7 @@ impl Bench {
         }
         let recorder = first.unwrap_or_else(|| unreachable!("there is at least one set"));
         let state = &made[0].state;
-        let kernels = moving(&plan).map(|op| Kernel::of(op, &plan, state)).collect();
+        let kernels = moving(&plan).map(|op| KernelCost::of(op, &plan, state)).collect();
         let bench = Self {
             gpu: gpu.clone(),
             method: method.clone(),
@@ -191,7 +191,7 @@ impl Bench {
 
     /// The kernels of an attempt that move words, in order; those of one that renews
     /// ρ, where that is estimated.
-    pub fn kernels(&self) -> &[Kernel] {
+    pub fn kernels(&self) -> &[KernelCost] {
         &self.kernels
     }
 

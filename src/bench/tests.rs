@@ -25,7 +25,7 @@ fn adaptive(ingredients: Ingredients) -> Ingredients {
 }
 
 fn everything() -> Ingredients {
-    let full = full(Preconditioner::amsgrad(0.999, 1e-8), Momentum::average(0.9));
+    let full = full(Preconditioner::amsgrad(0.999, 1e-8), Momentum::ema(0.9));
     let more = Ingredients { l2: 0.1, average: Some(0.9), clip: Some(1.0), grouped: true, ..full };
     adaptive(more)
 }
@@ -45,7 +45,7 @@ fn ingredients() -> Vec<Ingredients> {
         narrow(Storage::F16),
         narrow(Storage::Bf16),
         full(Preconditioner::None, Momentum::heavy_ball(0.9)),
-        full(Preconditioner::adam(0.999, 1e-8), Momentum::average(0.9)),
+        full(Preconditioner::adam(0.999, 1e-8), Momentum::ema(0.9)),
         full(Preconditioner::adagrad_rescaled(), Momentum::None),
         adaptive(full(Preconditioner::rmsprop(0.99, 1e-8), Momentum::nesterov(0.9))),
         everything(),
@@ -185,7 +185,7 @@ fn a_refused_attempt_is_no_measurement() {
 #[test]
 fn a_refilled_bench_is_as_good_as_new() {
     let gpu = Gpu::new().unwrap();
-    let adam = adaptive(full(Preconditioner::adam(0.999, 1e-8), Momentum::average(0.9)));
+    let adam = adaptive(full(Preconditioner::adam(0.999, 1e-8), Momentum::ema(0.9)));
     for (ingredients, kernels) in [(plain(), false), (adam, true)] {
         let bench = bench(&gpu, &"dp5".parse().unwrap(), &ingredients, Options::default()).unwrap();
         let endurance = bench.endurance().unwrap();
@@ -263,7 +263,7 @@ fn numbers_are_never_small_and_of_both_signs() {
 #[test]
 fn the_baseline_moves_what_optimizers_without_kernels_of_their_own_do() {
     let gpu = Gpu::new().unwrap();
-    let adam = full(Preconditioner::adam(0.999, 1e-8), Momentum::average(0.9));
+    let adam = full(Preconditioner::adam(0.999, 1e-8), Momentum::ema(0.9));
     let adam = Ingredients { weight_decay: 0.0, l2: 0.0, ..adam };
     let options = Options { fusion: Fusion::None, ..Options::default() };
     for (name, words) in [("euler", ADAM_BY_FOREACH), ("rk4", RK4_BY_FOREACH)] {

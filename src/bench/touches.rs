@@ -152,7 +152,7 @@ pub(super) fn apart<'s>(
             let is_scaled = !divided.is_empty();
             match momentum {
                 Momentum::None => parts.push(with(with(theta(), vec![Touch::read(g)]), divided)),
-                Momentum::Average { .. } => {
+                Momentum::Ema { .. } => {
                     parts.push(vec![Touch::read(g), mean(vec![0], vec![halves - 1])]);
                     parts.push(with(with(theta(), vec![last()]), divided));
                 }

@@ -100,7 +100,7 @@ impl Ingredients {
     /// ln β where the momentum divides its bias 1 − βᵗ out, else 0.
     pub fn log_mean(&self) -> f64 {
         match self.momentum {
-            Momentum::Average { beta } => beta.ln(),
+            Momentum::Ema { beta } => beta.ln(),
             _ => 0.0,
         }
     }

@@ -12,7 +12,7 @@ use super::{IngredientError, check_open};
 /// | [`none`](Self::none) | – | θ − h D ḡ |
 /// | [`heavy_ball`](Self::heavy_ball) | m ← βm + D ḡ | θ − h m |
 /// | [`nesterov`](Self::nesterov) | m ← βm + D ḡ | θ − h (D ḡ + βm) |
-/// | [`average`](Self::average) | m ← βm + (1−β) ḡ | θ − h D m/(1−βᵗ) |
+/// | [`ema`](Self::ema) | m ← βm + (1−β) ḡ | θ − h D m/(1−βᵗ) |
 ///
 /// The first two take D before the average, the Adam family after it: with
 /// Adam's D and β = 0.9 they are a quarter apart in θ after 100 steps.
@@ -40,8 +40,10 @@ pub enum Momentum {
     HeavyBall { beta: f64 },
     /// PyTorch's form of Nesterov 1983.
     Nesterov { beta: f64 },
-    /// The average of raw gradients, of Kingma, Ba 2015.
-    Average { beta: f64 },
+    /// The exponential moving average of raw gradients, of Kingma, Ba 2015. A checkpoint calls
+    /// it `average`.
+    #[cfg_attr(feature = "checkpoint", serde(rename = "average"))]
+    Ema { beta: f64 },
 }
 
 impl Momentum {
@@ -61,15 +63,15 @@ impl Momentum {
     }
 
     /// m ← βm + (1−β) ḡ, θ ← θ − h D m/(1−βᵗ): what Adam does with β₁.
-    pub fn average(beta: f64) -> Self {
-        Self::Average { beta }
+    pub fn ema(beta: f64) -> Self {
+        Self::Ema { beta }
     }
 
     /// β; 0 where there is none.
     pub fn beta(&self) -> f64 {
         match *self {
             Self::None => 0.0,
-            Self::HeavyBall { beta } | Self::Nesterov { beta } | Self::Average { beta } => beta,
+            Self::HeavyBall { beta } | Self::Nesterov { beta } | Self::Ema { beta } => beta,
         }
     }
 
@@ -86,7 +88,7 @@ impl Momentum {
                 *m = beta * *m + d * g;
                 d * g + beta * *m
             }
-            Self::Average { beta } => {
+            Self::Ema { beta } => {
                 *m = beta * *m + (1.0 - beta) * g;
                 d * *m / (1.0 - beta.powf(t as f64))
             }
@@ -107,7 +109,7 @@ impl Momentum {
             Self::None => "none",
             Self::HeavyBall { .. } => "heavy-ball",
             Self::Nesterov { .. } => "nesterov",
-            Self::Average { .. } => "ema",
+            Self::Ema { .. } => "ema",
         }
     }
 }

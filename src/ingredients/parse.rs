@@ -156,7 +156,7 @@ impl FromStr for Preconditioner {
 ///
 /// ```
 /// use kutta::Momentum;
-/// assert_eq!("ema:0.8".parse::<Momentum>()?, Momentum::average(0.8));
+/// assert_eq!("ema:0.8".parse::<Momentum>()?, Momentum::ema(0.8));
 /// # Ok::<(), kutta::Error>(())
 /// ```
 impl FromStr for Momentum {
@@ -168,7 +168,7 @@ impl FromStr for Momentum {
             "none" => Self::None,
             "heavy-ball" => Self::heavy_ball(spec.take("beta", 0.9)),
             "nesterov" => Self::nesterov(spec.take("beta", 0.9)),
-            "ema" => Self::average(spec.take("beta", 0.9)),
+            "ema" => Self::ema(spec.take("beta", 0.9)),
             _ => return spec.unknown("none, heavy-ball, nesterov, ema"),
         };
         made.check()?;

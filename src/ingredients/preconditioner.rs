@@ -49,7 +49,7 @@ pub enum Preconditioner {
     /// Tieleman, Hinton 2012.
     RmsProp { rho: f64, epsilon: f64 },
     /// Kingma, Ba 2015. Its average of gradients is
-    /// [`Momentum::average`](super::Momentum::average).
+    /// [`Momentum::ema`](super::Momentum::ema).
     Adam { beta2: f64, epsilon: f64 },
     /// Reddi, Kale, Kumar 2018, as PyTorch corrects its bias.
     AmsGrad { beta2: f64, epsilon: f64 },

@@ -67,7 +67,7 @@ impl Kinds {
                 Momentum::None => momentum::NO_MOMENTUM,
                 Momentum::HeavyBall { .. } => momentum::HEAVY_BALL,
                 Momentum::Nesterov { .. } => momentum::NESTEROV,
-                Momentum::Average { .. } => momentum::AVERAGE,
+                Momentum::Ema { .. } => momentum::EMA,
             },
             halves: plan.state_halves(),
             mean_halves: plan.mean_halves(),

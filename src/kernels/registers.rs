@@ -61,7 +61,7 @@ fn constants(op: &plan::Registers, kinds: Kinds, walk: &Traversal) -> Constants 
     if op.diagonal != Diagonal::None {
         constants.extend(kinds.constants());
     }
-    let plan::Weights { register: r, sum: q, point: y, slope } = op.weights;
+    let plan::Coefficients { register: r, sum: q, point: y, slope } = op.weights;
     let own = if r.extra != 0.0 { 1.0 } else { r.gradient };
     let weights = [
         [if op.reads_register { r.old } else { 0.0 }, r.point, r.sum, own],
@@ -99,7 +99,7 @@ fn to_theta(op: &plan::Registers) -> bool {
 }
 
 fn uniform(op: &plan::Registers, chunk: Chunk) -> Registers {
-    let plan::Weights { register, sum, point, slope } = op.weights;
+    let plan::Coefficients { register, sum, point, slope } = op.weights;
     let single = |weights: [f64; 4]| weights.map(|w| w as f32);
     Registers {
         kept: single([register.old, register.point, register.sum, register.gradient]),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::value::RawValue;
 
 use super::Method;
-use crate::tableau::{Family, LowStorage, Registers, Stabilised, Stages, Tableau};
+use crate::tableau::{Family, LowStorage, LowStorageForm, Stabilised, Stages, Tableau};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -14,7 +14,7 @@ enum Saved {
     LowStorage {
         name: String,
         source: String,
-        registers: Registers,
+        registers: LowStorageForm,
         b_hat: Option<Vec<f64>>,
         controller: Option<[f64; 3]>,
     },
@@ -31,7 +31,7 @@ impl Serialize for Method {
             Self::LowStorage(method) => Saved::LowStorage {
                 name: method.tableau().name().to_owned(),
                 source: method.tableau().source().to_owned(),
-                registers: method.registers().clone(),
+                registers: method.form().clone(),
                 b_hat: method.tableau().b_hat().map(<[f64]>::to_vec),
                 controller: method.controller(),
             },
@@ -51,7 +51,7 @@ impl<'de> Deserialize<'de> for Method {
             }
             Saved::LowStorage { name, source, registers, b_hat, controller } => {
                 let names = [name, source];
-                LowStorage::from_registers(names, registers, b_hat, controller)
+                LowStorage::from_form(names, registers, b_hat, controller)
                     .map_err(de::Error::custom)?
                     .into()
             }

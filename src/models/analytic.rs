@@ -13,7 +13,7 @@ use crate::format::Storage;
 use crate::layout::ParamLayout;
 use crate::models::{BindCache, written};
 use crate::reference::Problem;
-use crate::source::{Batches, Evaluation, GradientSource, SourceError};
+use crate::source::{BatchesFrom, Evaluation, GradientSource, SourceError};
 
 wgsl_struct! {
     struct AddLoss {
@@ -193,8 +193,8 @@ impl Analytic {
 }
 
 impl GradientSource for Analytic {
-    fn batches(&self) -> Batches {
-        Batches::One
+    fn batches(&self) -> BatchesFrom {
+        BatchesFrom::One
     }
 
     fn adds(&self) -> bool {

@@ -11,6 +11,7 @@ use crate::device::timer::Timer;
 use crate::device::traversal::Traversal;
 use crate::error::Error;
 use crate::format::Storage;
+use crate::frame_budget::FrameBudget;
 use crate::ingredients::{
     Adaptive, Group, Ingredients, Momentum, Preconditioner, SpectralRadius, StepSize, Stored,
 };
@@ -18,7 +19,6 @@ use crate::kernels::padding::Gaps;
 use crate::kernels::settings::Settings;
 use crate::layout::ParamLayout;
 use crate::method::Method;
-use crate::pacing::Pacer;
 use crate::plan::{Fusion, Guard, Options, Plan, WEBGPU_BINDINGS};
 use crate::recorder::Recorder;
 use crate::reports::Reports;
@@ -465,14 +465,14 @@ impl Builder {
         let estimates = !plan.renewing().is_empty();
         let parameters = layout.parameters();
         let settings = Settings::of(&plan, &method, &walk, parameters, &step_size, automatic);
-        let paced = match &method {
+        let chained = match &method {
             Method::Stabilised(stabilised) => {
                 let automatic = matches!(stabilised.stages(), Stages::Auto { .. });
                 automatic || (estimates && ingredients.adaptive.is_some())
             }
             _ => false,
         };
-        let terms = Terms { paced, opening: !plan.opening().is_empty() };
+        let terms = Terms { chained, opening: !plan.opening().is_empty() };
         let ledger = Ledger::new(terms, automatic || estimates || ingredients.adaptive.is_none());
         let optimizer = Optimizer {
             gpu: gpu.clone(),
@@ -491,7 +491,7 @@ impl Builder {
             pace,
             ledger,
             in_flight: VecDeque::new(),
-            pacer: Pacer::new(),
+            frame_budget: FrameBudget::new(),
             timer: Timer::new(gpu)?,
         };
         optimizer.write_settings();

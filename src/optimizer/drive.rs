@@ -90,7 +90,7 @@ impl Optimizer {
             match self.pace {
                 Pace::Wait => self.settle(0, waiting).await?,
                 // Choosing stages waits.
-                Pace::Ahead if self.ledger.paced() => {}
+                Pace::Ahead if self.ledger.chained() => {}
                 Pace::Ahead => self.settle(SUBMITS_AHEAD - 1, waiting).await?,
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{Optimizer, OptimizerError};
 use crate::ingredients::{Adaptive, Rejection};
-use crate::source::{Batches, GradientSource};
+use crate::source::{BatchesFrom, GradientSource};
 
 impl Optimizer {
     /// Refuses batches that a refused attempt would lose, and a source without
@@ -22,7 +22,7 @@ impl Optimizer {
         }
         let retried = |adaptive: Adaptive| adaptive.rejection == Rejection::Retry;
         let lost = self.plan().ingredients().adaptive.is_some_and(retried)
-            && source.batches() == Batches::Host
+            && source.batches() == BatchesFrom::Host
             && !waits;
         if lost {
             return Err(OptimizerError::HostBatches);

@@ -165,17 +165,17 @@ impl Optimizer {
         self.reports.collect()?;
         while let Some((gradients, stamps)) = self.reports.take_timed() {
             if let Some(took) = self.timer.as_ref().and_then(|timer| timer.between(stamps)) {
-                self.pacer.measured(gradients, took);
+                self.frame_budget.measured(gradients, took);
             }
         }
-        let attempts = self.pacer.next(budget, self.plan().evaluations(), RING);
+        let attempts = self.frame_budget.next(budget, self.plan().evaluations(), RING);
         if attempts == 0 {
             return Ok(0);
         }
         let deadline = Deadline::after(budget);
         let recording = Recording { attempts, hosted: true, timed: true, deadline };
         let recorded = self.record_hosted(encoder, source, recording);
-        self.pacer.recorded(*recorded.as_ref().unwrap_or(&0));
+        self.frame_budget.recorded(*recorded.as_ref().unwrap_or(&0));
         recorded
     }
 
@@ -185,7 +185,7 @@ impl Optimizer {
     /// display's are never quite the same. Medians of three frames count, so one slow frame changes
     /// nothing.
     pub fn frame_took(&mut self, frame: Duration) {
-        self.pacer.frame(frame);
+        self.frame_budget.frame(frame);
     }
 
     fn record_hosted(

@@ -22,7 +22,7 @@ const ATTEMPTS_PER_RADIUS: u32 = 25;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Terms {
     /// Each submit depends on what became of the one before the last: the number of stages does.
-    pub(super) paced: bool,
+    pub(super) chained: bool,
     /// The plan has an opening: work that finds h or ρ before the first attempt.
     pub(super) opening: bool,
 }
@@ -94,19 +94,19 @@ impl Ledger {
     }
 
     /// Tells whether a submit depends on what became of the one before the last.
-    pub(super) fn paced(&self) -> bool {
-        self.terms.paced
+    pub(super) fn chained(&self) -> bool {
+        self.terms.chained
     }
 
     // Openings.
 
     /// Tells whether what is recorded next begins with an opening.
     ///
-    /// A paced optimizer that submits by itself goes by what settled; every other by what
+    /// A chained optimizer that submits by itself goes by what settled; every other by what
     /// arrived, and [`Ledger::awaits_opening`] sees to it that an opening once submitted has.
     pub(super) fn wants_opening(&self, hosted: bool, arrived: &Progress) -> bool {
         let opened = match self.settled {
-            Some(control) if self.paced() && !hosted => control.opened == 1,
+            Some(control) if self.chained() && !hosted => control.opened == 1,
             _ => arrived.opened,
         };
         self.may_open() && !opened
@@ -116,13 +116,13 @@ impl Ledger {
     /// ρ, and whether there is one must not depend on what happens to have arrived.
     pub(super) fn awaits_opening(&self, arrived: &Progress) -> bool {
         let sent = self.opening_sent && self.terms.opening;
-        sent && !self.paced() && !arrived.opened
+        sent && !self.chained() && !arrived.opened
     }
 
     /// Tells whether the opening must be a submit by itself: the number of stages depends on
     /// what it finds.
     pub(super) fn opens_alone(&self) -> bool {
-        self.paced() && self.may_open() && self.settled.is_none()
+        self.chained() && self.may_open() && self.settled.is_none()
     }
 
     fn may_open(&self) -> bool {
@@ -192,13 +192,13 @@ impl Ledger {
 
     /// Tells whether the control block after a submit that is waited for will be looked at.
     pub(super) fn listens(&self) -> bool {
-        self.paced() || self.driven
+        self.chained() || self.driven
     }
 
     /// The host waited for a submit that left this control block, if its copy was not lost.
     pub(super) fn learn(&mut self, control: Option<Control>) {
         self.landed = control.or(self.landed);
-        if self.paced() {
+        if self.chained() {
             self.settled = control.or(self.settled);
         }
     }
@@ -290,9 +290,9 @@ mod tests {
     use super::*;
 
     /// Of a method whose stages vary, with an opening.
-    const PACED: Terms = Terms { paced: true, opening: true };
+    const CHAINED: Terms = Terms { chained: true, opening: true };
     /// Of every other method, with an opening.
-    const PLAIN: Terms = Terms { paced: false, opening: true };
+    const PLAIN: Terms = Terms { chained: false, opening: true };
 
     fn arrived(attempts: u64, opened: bool) -> Progress {
         Progress { attempts, opened, ..Progress::default() }
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn rho_is_renewed_every_25_attempts_across_submits() {
-        let mut ledger = Ledger::new(PACED, true);
+        let mut ledger = Ledger::new(CHAINED, true);
         assert_eq!(submit(&mut ledger, 60), [25, 50]);
         // Ten have passed since the last one.
         assert_eq!(submit(&mut ledger, 20), [15]);
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn an_opening_counts_as_a_renewal_of_rho() {
-        let mut ledger = Ledger::new(PACED, true);
+        let mut ledger = Ledger::new(CHAINED, true);
         submit(&mut ledger, 20);
         assert_eq!(next_renewal(&ledger), Some(5));
         let (entry, renewed) = attempts(&ledger, true, 30);
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_refused_attempt_renews_rho_once_it_settled_and_never_before() {
-        let mut ledger = Ledger::new(PACED, true);
+        let mut ledger = Ledger::new(CHAINED, true);
         submit(&mut ledger, 10);
         ledger.notice_refused();
         assert_eq!(next_renewal(&ledger), Some(15));
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_not_posted_leaves_nothing() {
-        let mut ledger = Ledger::new(PACED, true);
+        let mut ledger = Ledger::new(CHAINED, true);
         submit(&mut ledger, 10);
         let before = format!("{ledger:?}");
         // The source failed or panicked, or the host's encoder was another device's.
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_record_that_fails_midway_leaves_the_attempts_before_it() {
-        let mut ledger = Ledger::new(PACED, true);
+        let mut ledger = Ledger::new(CHAINED, true);
         // The third of ten fails: it is never added.
         submit(&mut ledger, 2);
         assert_eq!(ledger.under_way(&Control::default()), 2);
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn an_opening_with_no_attempt_leaves_the_renewals_of_rho_as_they_were() {
-        let mut ledger = Ledger::new(PACED, true);
+        let mut ledger = Ledger::new(CHAINED, true);
         submit(&mut ledger, 10);
         let (entry, _) = attempts(&ledger, true, 0);
         ledger.submitted(entry);
@@ -407,8 +407,8 @@ mod tests {
         for ledger in [Ledger::new(none, true), Ledger::new(PLAIN, false)] {
             assert!(!ledger.wants_opening(false, &arrived(0, false)));
         }
-        let none = Terms { opening: false, ..PACED };
-        for ledger in [Ledger::new(none, true), Ledger::new(PACED, false)] {
+        let none = Terms { opening: false, ..CHAINED };
+        for ledger in [Ledger::new(none, true), Ledger::new(CHAINED, false)] {
             assert!(!ledger.opens_alone());
         }
     }
@@ -420,10 +420,10 @@ mod tests {
         submit(&mut ledger, 32);
         assert!(ledger.awaits_opening(&arrived(0, false)));
         assert!(!ledger.awaits_opening(&arrived(32, true)));
-        // A paced optimizer waits in any case, for what settles.
-        let mut paced = Ledger::new(PACED, true);
-        submit(&mut paced, 32);
-        assert!(!paced.awaits_opening(&arrived(0, false)));
+        // A chained optimizer waits in any case, for what settles.
+        let mut chained = Ledger::new(CHAINED, true);
+        submit(&mut chained, 32);
+        assert!(!chained.awaits_opening(&arrived(0, false)));
     }
 
     #[test]
@@ -435,8 +435,8 @@ mod tests {
     }
 
     #[test]
-    fn a_paced_chunk_opens_by_what_settled_whatever_has_arrived() {
-        let mut ledger = Ledger::new(PACED, true);
+    fn a_chained_chunk_opens_by_what_settled_whatever_has_arrived() {
+        let mut ledger = Ledger::new(CHAINED, true);
         assert!(ledger.opens_alone());
         ledger.learn(Some(control(0, 0, 0)));
         assert!(!ledger.opens_alone());
@@ -473,11 +473,11 @@ mod tests {
         plain.begin_drive();
         plain.learn(Some(control(7, 1, 0)));
         assert!(!plain.has_settled());
-        let mut paced = Ledger::new(PACED, true);
-        assert!(paced.listens());
-        paced.learn(Some(control(7, 1, 0)));
-        paced.begin_drive();
-        assert_eq!(paced.settled().attempts, 7);
+        let mut chained = Ledger::new(CHAINED, true);
+        assert!(chained.listens());
+        chained.learn(Some(control(7, 1, 0)));
+        chained.begin_drive();
+        assert_eq!(chained.settled().attempts, 7);
     }
 
     #[test]
@@ -493,7 +493,7 @@ mod tests {
 
     #[test]
     fn attempts_under_way_are_those_recorded_after_the_control_block() {
-        let mut ledger = Ledger::new(PACED, true);
+        let mut ledger = Ledger::new(CHAINED, true);
         submit(&mut ledger, 8);
         ledger.measured();
         submit(&mut ledger, 8);
@@ -502,14 +502,14 @@ mod tests {
         // The device counts more than the host where a source that submits panicked.
         assert_eq!(ledger.under_way(&control(19, 1, 0)), 0);
         // Counters wrap together.
-        let mut ledger = Ledger { recorded: u32::MAX - 2, ..Ledger::new(PACED, true) };
+        let mut ledger = Ledger { recorded: u32::MAX - 2, ..Ledger::new(CHAINED, true) };
         submit(&mut ledger, 8);
         assert_eq!(ledger.under_way(&control(u32::MAX - 2, 1, 0)), 8);
     }
 
     #[test]
     fn a_dropped_encoder_takes_its_attempts_back_and_the_next_one_renews_rho() {
-        let mut ledger = Ledger::new(PACED, true);
+        let mut ledger = Ledger::new(CHAINED, true);
         let (entry, _) = attempts(&ledger, true, 5);
         let dropped = ledger.handed_out(entry);
         ledger.notice_abandoned();
@@ -527,7 +527,7 @@ mod tests {
 
     #[test]
     fn a_wait_puts_the_count_right_unless_the_host_still_holds_encoders() {
-        let mut ledger = Ledger::new(PACED, true);
+        let mut ledger = Ledger::new(CHAINED, true);
         let [dropped, done, held] = [2, 3, 4].map(|n| {
             let (entry, _) = attempts(&ledger, false, n);
             ledger.handed_out(entry)
@@ -547,12 +547,12 @@ mod tests {
     #[cfg(feature = "checkpoint")]
     #[test]
     fn a_checkpoint_takes_up_where_the_ledger_was() {
-        let mut ledger = Ledger::new(PACED, true);
+        let mut ledger = Ledger::new(CHAINED, true);
         submit(&mut ledger, 10);
         ledger.learn(Some(control(10, 1, 3)));
         ledger.notice_refused();
         submit(&mut ledger, 4);
-        let mut other = Ledger::new(PACED, false);
+        let mut other = Ledger::new(CHAINED, false);
         other.take_up(ledger.kept(), 14, ledger.settled_block());
         assert_eq!(other.kept(), ledger.kept());
         assert_eq!(other.settled().attempts, 10);

@@ -27,11 +27,11 @@ use crate::device::Gpu;
 use crate::device::timer::Timer;
 use crate::device::traversal::Traversal;
 use crate::error::Error;
+use crate::frame_budget::FrameBudget;
 use crate::ingredients::{Rule, StepSize};
 use crate::kernels::settings::Settings;
 use crate::layout::ParamLayout;
 use crate::method::Method;
-use crate::pacing::Pacer;
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::recorder::Recorder;
@@ -89,7 +89,7 @@ pub struct Optimizer {
     ledger: Ledger,
     in_flight: VecDeque<Fence>,
     /// Chooses how many attempts fit a host frame.
-    pacer: Pacer,
+    frame_budget: FrameBudget,
     timer: Option<Timer>,
 }
 

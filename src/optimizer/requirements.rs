@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::kernels::padding::Gaps;
 use crate::layout::{ALIGNMENT, ParamLayout};
 use crate::plan::Plan;
-use crate::recorder::{Weights, most_storage_buffers};
+use crate::recorder::{Uniforms, most_storage_buffers};
 use crate::reports::Reports;
 use crate::state::{MEAN, SECOND, Sizes};
 
@@ -52,9 +52,9 @@ impl Requirements {
     ) -> Self {
         let sizes = Sizes::of(plan, walk, layout.len());
         let padding = Gaps::of(layout, walk, most).bytes();
-        let weights = Weights::of(gpu, plan, walk, most);
+        let uniforms = Uniforms::of(gpu, plan, walk, most);
         let mut buffers = sizes.buffers();
-        buffers.push(("uniforms", weights.bytes));
+        buffers.push(("uniforms", uniforms.bytes));
         buffers.push(("places of padding", padding));
         buffers.extend(Reports::BUFFERS.map(|bytes| ("copies of the ring", bytes)));
         if Timer::wanted(gpu) {
@@ -68,7 +68,7 @@ impl Requirements {
             vectors: plan.slots(),
             largest_buffer,
             largest_holds,
-            largest_binding: sizes.largest_binding(plan, walk, weights.most).max(padding),
+            largest_binding: sizes.largest_binding(plan, walk, uniforms.most).max(padding),
             storage_buffers: most_storage_buffers(plan, walk),
             features: wgpu::Features::empty(),
             least_binding: sizes.least.max(padding),

@@ -281,7 +281,7 @@ impl Optimizer {
     /// Copies the state out, behind everything submitted so far. Does not wait, but where
     /// `run` too would: for the submit before the last of a method whose stages vary.
     pub(crate) async fn capture(&mut self, waiting: Waiting) -> Result<Captured, Error> {
-        if self.ledger.paced() {
+        if self.ledger.chained() {
             self.settle(1, waiting).await?;
         }
         let shelf = Shelf::of(self.plan(), &self.walk);
@@ -336,7 +336,7 @@ impl Optimizer {
                 since_radius,
                 refused_then,
                 stages: self.stages(),
-                under_way: self.ledger.paced()
+                under_way: self.ledger.chained()
                     && self.in_flight.back().is_some_and(|f| f.copy.is_some()),
             },
             near: self.reports.progress(),

@@ -86,7 +86,7 @@ impl Optimizer {
         source: &mut impl GradientSource,
         waiting: Waiting,
     ) -> Result<(), Error> {
-        if !self.ledger.paced() {
+        if !self.ledger.chained() {
             return Ok(());
         }
         if self.ledger.opens_alone() {
@@ -131,7 +131,7 @@ impl Optimizer {
 
     /// Attempts in a submit.
     pub(super) fn attempts_per_submit(&self) -> u32 {
-        match self.ledger.paced() {
+        match self.ledger.chained() {
             true => (GRADIENTS_PER_SUBMIT / self.plan().evaluations()).clamp(1, self.per_submit),
             false => self.per_submit,
         }

@@ -4,7 +4,7 @@ use super::PlanError;
 use super::options::{Fusion, Options, WEBGPU_BINDINGS};
 use crate::ingredients::{Curvature, Ingredients, Preconditioner, Rule};
 use crate::method::Method;
-use crate::tableau::{Registers as Kept, Stages};
+use crate::tableau::{LowStorageForm, Stages};
 
 /// Refuses what cannot be planned.
 pub(super) fn check(
@@ -48,7 +48,8 @@ pub(super) fn check(
             );
         }
     }
-    let two = matches!(method, Method::LowStorage(m) if matches!(m.registers(), Kept::Two { .. }));
+    let two =
+        matches!(method, Method::LowStorage(m) if matches!(m.form(), LowStorageForm::Two { .. }));
     if options.adds && (!two || options.fusion == Fusion::None) {
         return unsupported(
             "gradients can be added up by the source only in the two registers of williamson3 \

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::ending::{Estimate, Makes};
 use super::linear::{Also, Linear, Scale};
-use super::registers::{Registers, Weights};
+use super::registers::{Coefficients, Registers};
 use super::touch::Diagonal;
 use super::vector::{Name, Operand};
 use crate::ingredients::{Ingredients, Momentum};
@@ -166,7 +166,7 @@ pub(super) fn finished(ingredients: &Ingredients, diagonal: Diagonal, sum: &str)
         Momentum::Nesterov { .. } => {
             format!("m = β m + {d}ḡ,  θ' = θ − h ({d}ḡ + β m){decay}")
         }
-        Momentum::Average { .. } => {
+        Momentum::Ema { .. } => {
             format!("m = β m + (1−β) ḡ,  θ' = θ − h {d}m/(1−βᵗ){decay}")
         }
     };
@@ -176,7 +176,7 @@ pub(super) fn finished(ingredients: &Ingredients, diagonal: Diagonal, sum: &str)
 impl Registers {
     /// r and q stand for the registers, whose names change as they are written.
     pub(super) fn text(&self) -> String {
-        let Weights { register: r, sum: q, point: y, slope } = self.weights;
+        let Coefficients { register: r, sum: q, point: y, slope } = self.weights;
         let name = |operand: Option<Operand>| {
             operand.map_or_else(String::new, |operand| operand.name.to_string())
         };

@@ -4,7 +4,7 @@
 use super::ending::{Estimate, Finish, Makes};
 use super::op::{Op, Purpose};
 use super::passes::{Shape, errors};
-use super::registers::{Registers, Weights};
+use super::registers::{Coefficients, Registers};
 use super::step::Step;
 use super::touch::Diagonal;
 use super::vector::Name;
@@ -13,15 +13,15 @@ use crate::tableau::{self, LowStorage, Three};
 /// Tells whether the registers suffice: with an estimate and a finish both, 3S*+ would need
 /// one more, and the tableau is as good.
 pub(super) fn fits(method: &LowStorage, shape: Shape) -> bool {
-    matches!(method.registers(), tableau::Registers::Two { .. }) || !(shape.judged && shape.finish)
+    matches!(method.form(), tableau::LowStorageForm::Two { .. }) || !(shape.judged && shape.finish)
 }
 
 /// The steps of one attempt.
 pub(super) fn steps(method: &LowStorage, shape: Shape) -> Vec<Step> {
-    let mut steps = match method.registers() {
-        tableau::Registers::Two { a, b } if shape.adds => two_adding(a, b, shape),
-        tableau::Registers::Two { a, b } => two(a, b, shape),
-        tableau::Registers::Three(stages) => three(method, stages, shape),
+    let mut steps = match method.form() {
+        tableau::LowStorageForm::Two { a, b } if shape.adds => two_adding(a, b, shape),
+        tableau::LowStorageForm::Two { a, b } => two(a, b, shape),
+        tableau::LowStorageForm::Three(stages) => three(method, stages, shape),
     };
     if shape.judged {
         let d = errors(method.tableau());
@@ -72,7 +72,7 @@ fn two(a: &[f64], b: &[f64], shape: Shape) -> Vec<Step> {
         steps.push(evaluate(i, stages, shape));
         let last = i == stages;
         let mut step = Registers { target: target(i, stages, shape), ..Registers::of(i as u32) };
-        let mut weights = Weights::default();
+        let mut weights = Coefficients::default();
         if i > 1 {
             let before = if i == 2 { Name::Gradient(1) } else { Name::Sum(register_of(i - 1)) };
             step.takes_register(Some(before));
@@ -130,7 +130,7 @@ fn two_adding(a: &[f64], b: &[f64], shape: Shape) -> Vec<Step> {
         };
         step.takes_register(Some(register));
         step.leaves_register((!last).then_some(register));
-        let mut weights = Weights::default();
+        let mut weights = Coefficients::default();
         weights.register.old = if last { 0.0 } else { a[i] };
         if shape.finish {
             step.based = true;
@@ -169,7 +169,7 @@ fn three(method: &LowStorage, lines: &[Three], shape: Shape) -> Vec<Step> {
             based: true,
             ..Registers::of(i as u32)
         };
-        let mut weights = Weights::default();
+        let mut weights = Coefficients::default();
         weights.slope.gradient = line.beta;
         if i > 1 {
             step.point = Some(working(i, stages, shape));
@@ -191,7 +191,7 @@ fn three(method: &LowStorage, lines: &[Three], shape: Shape) -> Vec<Step> {
             // Only the sum is left to be made.
             (step.point, step.based) = (None, false);
             step.takes_register(None);
-            weights = Weights { sum: weights.sum, ..Weights::default() };
+            weights = Coefficients { sum: weights.sum, ..Coefficients::default() };
         }
         steps.push(Op::Registers(Registers { weights, ..step }));
     }

@@ -36,7 +36,7 @@ pub use linear::{Also, Linear, Scale};
 pub use op::{Op, Purpose};
 pub use options::{Fusion, Guard, Options, WEBGPU_BINDINGS};
 pub use registers::{
-    PointWeights, RegisterWeights, Registers, SlopeWeights, SumWeights, Values, Weights,
+    Coefficients, PointWeights, RegisterWeights, Registers, SlopeWeights, SumWeights, Values,
 };
 pub use touch::{Diagonal, Touch, Use, What};
 pub use vector::{Name, Operand, Slot};
@@ -44,7 +44,7 @@ pub use vector::{Name, Operand, Slot};
 use crate::format::Storage;
 use crate::ingredients::{Ingredients, Momentum, Rule};
 use crate::method::Method;
-use crate::tableau::{Registers as Kept, Stages};
+use crate::tableau::{LowStorageForm, Stages};
 use check::check;
 use options::MOST_BINDINGS;
 use passes::{Assembly, Bound, Shape};
@@ -91,7 +91,7 @@ impl Plan {
     /// use kutta::{Ingredients, Method, Momentum, Plan, Preconditioner, plan::Options};
     /// let adam = Ingredients {
     ///     preconditioner: Preconditioner::adam(0.999, 1e-8),
-    ///     momentum: Momentum::average(0.9),
+    ///     momentum: Momentum::ema(0.9),
     ///     ..Ingredients::default()
     /// };
     /// let plan = Plan::with_ingredients(&Method::euler(), &adam, Options::default())?;
@@ -151,7 +151,7 @@ impl Plan {
         let bindings = options.bindings.min(MOST_BINDINGS) as usize;
         let mut shape = Shape::new(tableau, ingredients, bindings);
         if let Method::LowStorage(low_storage) = method
-            && matches!(low_storage.registers(), Kept::Two { .. })
+            && matches!(low_storage.form(), LowStorageForm::Two { .. })
         {
             shape.adds = options.adds;
             shape.in_place = options.guard == Guard::Off && !shape.finish;

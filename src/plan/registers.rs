@@ -43,7 +43,7 @@ pub struct Registers<V = Operand> {
     pub checks: u32,
     /// Sums ‖k₁‖² on the way.
     pub norm: bool,
-    pub weights: Weights,
+    pub weights: Coefficients,
     pub diagonal: Diagonal,
     /// Recorded after the verdict: nothing moves if it refused.
     pub after: bool,
@@ -105,7 +105,7 @@ impl<V: Copy> Registers<V> {
 
 /// The coefficients of a [`Registers`].
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
-pub struct Weights {
+pub struct Coefficients {
     pub register: RegisterWeights,
     pub sum: SumWeights,
     pub point: PointWeights,
@@ -158,7 +158,7 @@ pub struct Values {
     pub extra: f64,
 }
 
-impl Weights {
+impl Coefficients {
     /// r' and q' of one element, where `h` is h D.
     pub fn registers(&self, values: &Values, sloped: bool, h: f64) -> [f64; 2] {
         let Values { point, register: old, sum, gradient, extra } = *values;
@@ -185,7 +185,7 @@ impl Weights {
 impl Registers {
     /// Counts the words with a kernel for each vector that is added.
     pub(super) fn words_by_axpy(&self) -> usize {
-        let Weights { register: r, sum: q, point: y, slope: k } = self.weights;
+        let Coefficients { register: r, sum: q, point: y, slope: k } = self.weights;
         let added = |made: bool, weights: &[f64]| {
             let terms = weights.iter().filter(|&&w| w != 0.0).count();
             if made { 3 * terms.saturating_sub(1) } else { 0 }

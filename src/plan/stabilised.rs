@@ -4,7 +4,7 @@
 use super::ending::{Estimate, Finish, Makes};
 use super::op::{Op, Purpose};
 use super::passes::Shape;
-use super::registers::{Registers, Weights};
+use super::registers::{Coefficients, Registers};
 use super::step::Step;
 use super::touch::Diagonal;
 use super::vector::Name;
@@ -90,7 +90,7 @@ fn differences(recurrence: &[Recurrence], shape: Shape) -> Vec<Step> {
             ..Registers::of(j as u32)
         };
         step.leaves_register((j > 1 && passes).then(|| register(j)));
-        let mut weights = Weights::default();
+        let mut weights = Coefficients::default();
         if j == 1 {
             weights.slope.gradient = stage.now;
         } else if sloped {
@@ -158,7 +158,7 @@ fn increments(recurrence: &[Recurrence], shape: Shape) -> Vec<Step> {
         steps.push(Step::evaluate(purpose, point, gradient));
         let target = Some(Name::Point(j as u32 + 1));
         let mut step = Registers { target, based: true, ..Registers::of(j as u32) };
-        let mut weights = Weights::default();
+        let mut weights = Coefficients::default();
         weights.register.gradient = stage.now;
         if j == 1 {
             weights.slope.gradient = stage.now;

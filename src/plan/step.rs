@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::linear::{Linear, Scale};
 use super::op::{Op, Purpose};
-use super::registers::{Registers, Weights};
+use super::registers::{Coefficients, Registers};
 use super::touch::{Diagonal, Use};
 use super::vector::Name;
 
@@ -57,7 +57,7 @@ impl Registers<Name> {
             sloped: false,
             checks: stage,
             norm: false,
-            weights: Weights::default(),
+            weights: Coefficients::default(),
             diagonal: Diagonal::None,
             after: false,
         }

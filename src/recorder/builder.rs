@@ -16,14 +16,14 @@ use crate::plan::{Name, Op, Plan, Purpose};
 use crate::state::State;
 
 /// The uniforms of all dispatches, in one buffer.
-pub(crate) struct Weights {
+pub(crate) struct Uniforms {
     stride: usize,
     pub(crate) bytes: u64,
     /// Elements that a binding may hold, where it holds them of every vector of the state.
     pub(crate) most: usize,
 }
 
-impl Weights {
+impl Uniforms {
     pub(crate) fn of(gpu: &Gpu, plan: &Plan, walk: &Traversal, most: usize) -> Self {
         let align = gpu.limits().min_uniform_buffer_offset_alignment as usize;
         let stride = (KERNELS.uniform_bytes as usize).next_multiple_of(align);
@@ -67,9 +67,9 @@ impl<'a> Builder<'a> {
         most: usize,
     ) -> Result<Self, GpuError> {
         let setting = Setting::new(plan, walk);
-        let Weights { stride, bytes, most } = Weights::of(gpu, plan, &setting.walk, most);
+        let Uniforms { stride, bytes, most } = Uniforms::of(gpu, plan, &setting.walk, most);
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let uniforms = gpu.buffer("weights", bytes, usage)?;
+        let uniforms = gpu.buffer("uniforms", bytes, usage)?;
         Ok(Self { gpu, setting, state, most, uniforms, stride, bytes: Vec::new() })
     }
 

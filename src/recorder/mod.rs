@@ -12,10 +12,10 @@ use crate::kernels::launch::Setting;
 use crate::kernels::operations;
 use crate::kernels::verdict::{self, Kind};
 use crate::plan::{Op, Plan};
-use crate::source::{Batches, SourceError};
+use crate::source::{BatchesFrom, SourceError};
 use crate::state::State;
 use builder::Builder;
-pub(crate) use builder::Weights;
+pub(crate) use builder::Uniforms;
 pub(crate) use items::{Context, Dispatch};
 use items::{Item, record};
 
@@ -84,7 +84,7 @@ impl Recorder {
     ) -> Result<(), SourceError> {
         let kind = self.renewing.as_ref().filter(|_| renews).unwrap_or(&self.attempt);
         let items = match &kind.reusing {
-            Some([keeps, takes]) if context.source.batches() == Batches::One => {
+            Some([keeps, takes]) if context.source.batches() == BatchesFrom::One => {
                 if first {
                     keeps
                 } else {

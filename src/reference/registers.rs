@@ -5,7 +5,7 @@
 
 use super::ReferenceError;
 use super::textbook::Step;
-use crate::tableau::{Family, LowStorage, Registers, Stabilised, Three};
+use crate::tableau::{Family, LowStorage, LowStorageForm, Stabilised, Three};
 
 /// `gradient` of stage i = 1 … s at its point.
 type Gradient<'g> = &'g mut dyn FnMut(usize, &[f64]) -> Vec<f64>;
@@ -151,12 +151,12 @@ pub fn low_storage(
     theta: &[f64],
     gradient: Gradient<'_>,
 ) -> Result<Step, ReferenceError> {
-    match method.registers() {
-        Registers::Two { a, b } => {
+    match method.form() {
+        LowStorageForm::Two { a, b } => {
             let coefficients: Vec<[f64; 2]> = a.iter().zip(b).map(|(&a, &b)| [a, b]).collect();
             two(&coefficients, h, theta, gradient)
         }
-        Registers::Three(stages) => {
+        LowStorageForm::Three(stages) => {
             let b_hat = method.tableau().b_hat().unwrap_or_default();
             three(stages, b_hat, h, theta, gradient)
         }

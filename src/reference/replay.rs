@@ -429,7 +429,7 @@ mod tests {
         let plain = Ingredients::default();
         let adam = Ingredients {
             preconditioner: Preconditioner::adam(0.9, 1e-6),
-            momentum: Momentum::average(0.9),
+            momentum: Momentum::ema(0.9),
             weight_decay: 0.1,
             l2: 0.1,
             ..plain

@@ -19,7 +19,7 @@ use super::{Tableau, TableauError, text};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LowStorage {
-    registers: Registers,
+    form: LowStorageForm,
     tableau: Tableau,
     controller: Option<[f64; 3]>,
 }
@@ -32,7 +32,7 @@ pub struct LowStorage {
     derive(serde::Serialize, serde::Deserialize),
     serde(rename_all = "kebab-case", deny_unknown_fields)
 )]
-pub enum Registers {
+pub enum LowStorageForm {
     /// r_i = A_i r_{i−1} + k_i, y_{i+1} = y_i − h B_i r_i: Williamson's 2N form.
     /// A₁ = 0.
     Two { a: Vec<f64>, b: Vec<f64> },
@@ -42,7 +42,7 @@ pub enum Registers {
     Three(Vec<Three>),
 }
 
-/// One stage of [`Registers::Three`].
+/// One stage of [`LowStorageForm::Three`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(
     feature = "checkpoint",
@@ -106,20 +106,20 @@ static ENTRIES: &[Entry] = &[
 impl Entry {
     fn method(&self) -> LowStorage {
         let lines = text::lines(self.text, text::quotient);
-        let (registers, rows, b_hat) = if lines[0].len() == 2 {
+        let (form, rows, b_hat) = if lines[0].len() == 2 {
             let a = lines.iter().map(|line| line[0]).collect();
             let b = lines.iter().map(|line| line[1]).collect();
             let rows = two(&lines);
-            (Registers::Two { a, b }, rows, None)
+            (LowStorageForm::Two { a, b }, rows, None)
         } else {
             let stage = |l: &Vec<f64>| Three { gamma: [l[0], l[1]], beta: l[3], delta: l[4] };
             let stages: Vec<Three> = lines.iter().map(stage).collect();
             let rows = three(&stages);
             let b_hat = lines.iter().map(|line| line[6]).collect();
-            (Registers::Three(stages), rows, Some(b_hat))
+            (LowStorageForm::Three(stages), rows, Some(b_hat))
         };
         let tableau = Tableau::from_increments(self.name, self.source, rows, b_hat);
-        LowStorage { registers, tableau, controller: self.controller }
+        LowStorage { form, tableau, controller: self.controller }
     }
 }
 
@@ -154,21 +154,21 @@ fn three(lines: &[Three]) -> Vec<Vec<f64>> {
 impl LowStorage {
     /// The method of these registers, which come from elsewhere: nothing is taken for
     /// granted.
-    pub(crate) fn from_registers(
+    pub(crate) fn from_form(
         [name, source]: [String; 2],
-        registers: Registers,
+        form: LowStorageForm,
         b_hat: Option<Vec<f64>>,
         controller: Option<[f64; 3]>,
     ) -> Result<Self, TableauError> {
         let usable = |x: f64| x.abs() <= super::MAX_COEFFICIENT;
-        let (stages, good) = match &registers {
-            Registers::Two { a, b } => (
+        let (stages, good) = match &form {
+            LowStorageForm::Two { a, b } => (
                 b.len(),
                 a.len() == b.len()
                     && a.first() == Some(&0.0)
                     && a.iter().chain(b).copied().all(usable),
             ),
-            Registers::Three(stages) => (
+            LowStorageForm::Three(stages) => (
                 stages.len(),
                 stages
                     .iter()
@@ -183,12 +183,12 @@ impl LowStorage {
         {
             return Err(TableauError::Registers { method: name, stages, weights });
         }
-        let rows = match &registers {
-            Registers::Two { a, b } => {
+        let rows = match &form {
+            LowStorageForm::Two { a, b } => {
                 let lines: Vec<Vec<f64>> = a.iter().zip(b).map(|(&a, &b)| vec![a, b]).collect();
                 two(&lines)
             }
-            Registers::Three(stages) => three(stages),
+            LowStorageForm::Three(stages) => three(stages),
         };
         let tableau = Tableau::from_increments(name, source, rows, b_hat);
         let rows: Vec<&[f64]> = tableau.rows.iter().map(Vec::as_slice).collect();
@@ -203,7 +203,7 @@ impl LowStorage {
         if let Some(fault) = parts.faults().into_iter().next() {
             return Err(fault);
         }
-        Ok(Self { registers, tableau, controller })
+        Ok(Self { form, tableau, controller })
     }
 }
 
@@ -244,8 +244,8 @@ impl LowStorage {
     }
 
     /// The registers that pass from stage to stage.
-    pub fn registers(&self) -> &Registers {
-        &self.registers
+    pub fn form(&self) -> &LowStorageForm {
+        &self.form
     }
 
     /// β of the controller that its authors optimised for it, of the errors of

@@ -28,7 +28,7 @@ pub use error::TableauError;
 
 use check::Parts;
 
-pub use low_storage::{LowStorage, Registers, Three};
+pub use low_storage::{LowStorage, LowStorageForm, Three};
 pub use order::MAX_ORDER;
 pub use stabilised::{Family, Recurrence, Stabilised, Stages};
 pub use text::printable;

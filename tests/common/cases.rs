@@ -193,7 +193,7 @@ fn momentum() -> impl Strategy<Value = Momentum> {
         3 => Just(Momentum::none()),
         1 => (0.1f64..0.95).prop_map(Momentum::heavy_ball),
         1 => (0.1f64..0.95).prop_map(Momentum::nesterov),
-        1 => (0.1f64..0.95).prop_map(Momentum::average),
+        1 => (0.1f64..0.95).prop_map(Momentum::ema),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kutta::batching::{Accumulated, PerStage};
 use kutta::checkpoint::Checkpoint;
 use kutta::{
-    Batches, Error, Evaluation, Gpu, GradientSource, Optimizer, ParamLayout, Purpose, Report,
+    BatchesFrom, Error, Evaluation, Gpu, GradientSource, Optimizer, ParamLayout, Purpose, Report,
     SourceError, Storage,
 };
 
@@ -46,7 +46,7 @@ impl GradientSource for Passed<'_> {
         }
     }
 
-    fn batches(&self) -> Batches {
+    fn batches(&self) -> BatchesFrom {
         self.inner.batches()
     }
 

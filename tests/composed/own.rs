@@ -7,7 +7,7 @@ use kutta::device::{Access, Kernel};
 use kutta::source::CONTROL_WGSL;
 use kutta::source::{BatchTicket, EvaluationKey};
 use kutta::{
-    Batches, Error, Evaluation, Gpu, GradientSource, ParamLayout, Purpose, SourceError, wgpu,
+    BatchesFrom, Error, Evaluation, Gpu, GradientSource, ParamLayout, Purpose, SourceError, wgpu,
 };
 
 use crate::recipe::{Case, Factor as F};
@@ -198,11 +198,11 @@ impl GradientSource for Own {
         Ok(())
     }
 
-    fn batches(&self) -> Batches {
+    fn batches(&self) -> BatchesFrom {
         match self.drawn {
-            Some(_) => Batches::Host,
-            None if self.one => Batches::One,
-            None => Batches::Device,
+            Some(_) => BatchesFrom::Host,
+            None if self.one => BatchesFrom::One,
+            None => BatchesFrom::Device,
         }
     }
 

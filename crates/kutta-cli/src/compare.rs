@@ -89,7 +89,7 @@ fn recipes() -> Vec<Recipe> {
     let ball = Ingredients { momentum: Momentum::heavy_ball(0.9), ..plain };
     let adam = Ingredients {
         preconditioner: Preconditioner::adam(0.999, 1e-8),
-        momentum: Momentum::average(0.9),
+        momentum: Momentum::ema(0.9),
         ..plain
     };
     let adagrad = Ingredients { preconditioner: Preconditioner::adagrad_rescaled(), ..plain };

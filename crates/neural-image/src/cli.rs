@@ -85,7 +85,7 @@ pub struct Args {
     pub preconditioner: Preconditioner,
 
     /// heavy-ball:0.9, nesterov:0.9, ema:0.9 (Adam's) or none
-    #[arg(long, default_value_t = Momentum::average(0.9))]
+    #[arg(long, default_value_t = Momentum::ema(0.9))]
     pub momentum: Momentum,
 
     /// Seed of the initial values and of the batches

@@ -21,7 +21,7 @@ type Row = (&'static str, &'static str, Preconditioner, Momentum, f64);
 
 fn rows() -> [Row; 5] {
     let adam = |eps| Preconditioner::adam(0.99, eps);
-    let average = Momentum::average(0.9);
+    let average = Momentum::ema(0.9);
     [
         ("Adam (Euler)", "euler", adam(1e-8), average, 0.03),
         ("Heun + Adam's D and average", "heun", adam(1e-6), average, 0.04),

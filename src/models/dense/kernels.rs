@@ -27,7 +27,7 @@ wgsl_struct! {
 
 wgsl_struct! {
     /// Extents of a weight matrix and its copies.
-    pub struct Weights {
+    pub struct WeightShape {
         pub rows: u32,
         pub columns: u32,
         pub stride: u32,
@@ -117,16 +117,16 @@ pub const SCORE: Kernel = Kernel {
     structs: &[Totals::LAYOUT],
 };
 
-/// Weights in rows of whole vec4.
+/// WeightShape in rows of whole vec4.
 pub const PACK_WEIGHTS: Kernel = Kernel {
     name: "pack_weights",
     text: shader!("pack_weights"),
     bindings: &[("shape", Access::Uniform), ("weights", Access::Read), ("packed", Access::Write)],
     vectors: &[],
-    structs: &[Weights::LAYOUT],
+    structs: &[WeightShape::LAYOUT],
 };
 
-/// Weights with the output feature outermost.
+/// WeightShape with the output feature outermost.
 pub const TRANSPOSE_WEIGHTS: Kernel = Kernel {
     name: "transpose_weights",
     text: shader!("transpose_weights"),
@@ -136,7 +136,7 @@ pub const TRANSPOSE_WEIGHTS: Kernel = Kernel {
         ("transposed", Access::Write),
     ],
     vectors: &[],
-    structs: &[Weights::LAYOUT],
+    structs: &[WeightShape::LAYOUT],
 };
 
 /// Column sums of dz.
@@ -154,7 +154,7 @@ pub const NARROW_GRADIENT: Kernel = Kernel {
     text: shader!("narrow_gradient"),
     bindings: &[("shape", Access::Uniform), ("values", Access::Read), ("gradient", Access::Write)],
     vectors: &["gradient"],
-    structs: &[Weights::LAYOUT],
+    structs: &[WeightShape::LAYOUT],
 };
 
 /// Gives the constants of a gradient whose binding begins with so many vec4s of other tensors.

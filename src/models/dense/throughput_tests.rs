@@ -396,7 +396,7 @@ fn training_step<S: GradientSource>(
     let steps: Vec<Step> = seen(false);
     let mut optimizer = Optimizer::builder(Tableau::euler())
         .preconditioner(Preconditioner::adam(0.999, 1e-8))
-        .momentum(Momentum::average(0.9))
+        .momentum(Momentum::ema(0.9))
         .step_size(StepSize::constant(1e-4))
         .build(gpu, layout, start)
         .unwrap();

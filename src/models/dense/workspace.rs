@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::choose::{Method, predicted};
 use super::form::{Choice, Form};
-use super::kernels::{BatchSchedule, BiasGradient, LossShape, Weights};
+use super::kernels::{BatchSchedule, BiasGradient, LossShape, WeightShape};
 use super::product::{Kind, LayerSums, MOST_LAYERS, Shape, quads};
 use super::tail::{Tail, TailLayer, TailShape};
 use crate::device::{Gpu, GpuError};
@@ -454,7 +454,7 @@ impl Layer {
                 Tiled::new(gpu, Choice::whole(Form::Register, samples), kind, shape, 0)
             }
         };
-        let weights = Weights {
+        let weights = WeightShape {
             rows: inputs as u32,
             columns: outputs as u32,
             stride: quads(outputs) as u32,

@@ -31,7 +31,7 @@ use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::models::dense::kernels::BatchSchedule;
 use crate::models::dense::{Evaluated, Network, Rows, Step, Steps};
-use crate::source::{BatchTicket, Batches, Evaluation, GradientSource, SourceError};
+use crate::source::{BatchTicket, BatchesFrom, Evaluation, GradientSource, SourceError};
 use encode::Encoder;
 use points::{Batch, Surroundings};
 
@@ -58,7 +58,7 @@ const ROWS: usize = 8192;
 ///     .build(&gpu, &image)?;
 /// let mut optimizer = Optimizer::builder(Method::rk4())
 ///     .preconditioner(Preconditioner::adam(0.99, 1e-12))
-///     .momentum(Momentum::average(0.9))
+///     .momentum(Momentum::ema(0.9))
 ///     .step_size(StepSize::constant(0.01))
 ///     .build(&gpu, field.layout(), &field.initial(1))?;
 /// optimizer.run(&mut field, 1000)?;
@@ -230,10 +230,10 @@ impl GradientSource for NeuralField {
         true
     }
 
-    fn batches(&self) -> Batches {
+    fn batches(&self) -> BatchesFrom {
         match self.points {
-            Points::All => Batches::One,
-            Points::Texels(_) | Points::Anywhere(_) => Batches::Device,
+            Points::All => BatchesFrom::One,
+            Points::Texels(_) | Points::Anywhere(_) => BatchesFrom::Device,
         }
     }
 

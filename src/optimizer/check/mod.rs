@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::format::Storage;
 use crate::layout::{ParamLayout, Tensor};
 use crate::plan::Purpose;
-use crate::source::{BatchTicket, Batches, GradientSource};
+use crate::source::{BatchTicket, BatchesFrom, GradientSource};
 pub use outcome::{Outcome, SourceCheck, SourceFault, SourceTest, TensorCheck};
 
 /// The value of elements before they are written; no gradient would be that.
@@ -382,16 +382,16 @@ impl<'a, S: GradientSource> Check<'a, S> {
             ),
         };
         faults.extend(self.apart(&later.gradient, &next.gradient, &what));
-        if self.source.batches() == Batches::One && differs {
+        if self.source.batches() == BatchesFrom::One && differs {
             let what = format!(
-                "on batch {there}, where the source says that there is one (`Batches::One`)"
+                "on batch {there}, where the source says that there is one (`BatchesFrom::One`)"
             );
             faults.extend(self.apart(&next.gradient, &once.gradient, &what));
         }
-        if self.source.batches() != Batches::One && !differs {
+        if self.source.batches() != BatchesFrom::One && !differs {
             self.done.notes.push(format!(
                 "batches {here} and {there} have the same gradient; a source of one batch can say \
-                 so (`Batches::One`), one of several is to look at the control block's `batch`"
+                 so (`BatchesFrom::One`), one of several is to look at the control block's `batch`"
             ));
         }
         self.report("batches", faults);

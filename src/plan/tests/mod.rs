@@ -48,12 +48,8 @@ fn recipes() -> Vec<Ingredients> {
         Preconditioner::adam(0.99, 1e-6),
         Preconditioner::amsgrad(0.9, 1e-6),
     ];
-    let momenta = [
-        Momentum::None,
-        Momentum::heavy_ball(0.9),
-        Momentum::nesterov(0.8),
-        Momentum::average(0.9),
-    ];
+    let momenta =
+        [Momentum::None, Momentum::heavy_ball(0.9), Momentum::nesterov(0.8), Momentum::ema(0.9)];
     let mut recipes = Vec::new();
     for preconditioner in preconditioners {
         for momentum in momenta {

@@ -124,7 +124,7 @@ fn no_plan_moves_more_than_the_direct_form() {
 fn words_with_ingredients() {
     let adam = Ingredients {
         preconditioner: Preconditioner::adam(0.999, 1e-8),
-        momentum: Momentum::average(0.9),
+        momentum: Momentum::ema(0.9),
         ..Ingredients::default()
     };
     let paper = Ingredients {
@@ -217,7 +217,7 @@ fn more_bindings_and_sums_without_theta() {
 fn bytes_with_narrow_storage() {
     let adam = Ingredients {
         preconditioner: Preconditioner::adam(0.999, 1e-8),
-        momentum: Momentum::average(0.9),
+        momentum: Momentum::ema(0.9),
         ..Ingredients::default()
     };
     let judged = Ingredients { adaptive: Some(Adaptive::new(1e-3, 1e-6)), ..Default::default() };

@@ -3,7 +3,7 @@
 //! registers by theirs, all others by their coefficients.
 
 use kutta::Method;
-use kutta::tableau::{Family, LowStorage, Registers, Stabilised, Stages};
+use kutta::tableau::{Family, LowStorage, LowStorageForm, Stabilised, Stages};
 
 /// A step as its gradients come in.
 pub enum Scheme {
@@ -125,9 +125,9 @@ impl Scheme {
     }
 
     fn registers(low: &LowStorage) -> Self {
-        match low.registers() {
-            Registers::Two { a, b } => Self::Two { a: a.clone(), b: b.clone() },
-            Registers::Three(stages) => {
+        match low.form() {
+            LowStorageForm::Two { a, b } => Self::Two { a: a.clone(), b: b.clone() },
+            LowStorageForm::Three(stages) => {
                 let t = low.tableau();
                 let b_hat = t.b_hat().unwrap_or(t.b());
                 let error = t.b().iter().zip(b_hat).map(|(b, hat)| b - hat).collect();

@@ -110,7 +110,7 @@ impl Course for Network {
         };
         let adam = Ingredients {
             preconditioner: Preconditioner::adam(0.999, 1e-8),
-            momentum: Momentum::average(0.9),
+            momentum: Momentum::ema(0.9),
             ..plain
         };
         let ball = Ingredients { momentum: Momentum::heavy_ball(0.9), ..plain };

@@ -123,7 +123,7 @@ impl Course for Quadratic {
         let adam = |h: f64| {
             let ingredients = Ingredients {
                 preconditioner: Preconditioner::adam(0.999, 1e-8),
-                momentum: Momentum::average(0.9),
+                momentum: Momentum::ema(0.9),
                 ..plain
             };
             constant(format!("h = {h}"), ingredients, h)

@@ -309,7 +309,7 @@ fn case(method: &Method, part: Part) -> Option<Wanted> {
         Part::Error => ("error", Ingredients { adaptive: Some(adaptive?), ..plain }),
         Part::Full => {
             let preconditioner = Preconditioner::adam(0.999, 1e-8);
-            let momentum = Momentum::average(0.9);
+            let momentum = Momentum::ema(0.9);
             ("full", Ingredients { preconditioner, momentum, adaptive, ..plain })
         }
     };

@@ -40,7 +40,7 @@ fn controls(ui: &mut Ui, session: &mut Session) {
     pick(ui, "preconditioner", &mut choice.preconditioner, &preconditioners);
     let momenta = [
         ("no momentum", Momentum::none()),
-        ("average 0.9", Momentum::average(0.9)),
+        ("average 0.9", Momentum::ema(0.9)),
         ("nesterov 0.9", Momentum::nesterov(0.9)),
         ("heavy ball 0.9", Momentum::heavy_ball(0.9)),
     ];

@@ -33,10 +33,10 @@ const MOST_PATIENCE: u32 = 256;
 /// The least share of an attempt for a frame, where one does not fit even alone.
 const LEAST: f64 = 1.0 / 16.0;
 
-/// Paces the attempts of one optimizer. Costs and shares are in gradients, for methods
-/// whose stages vary.
+/// Finds how many attempts of one optimizer fit the time of a frame. Costs and shares are in
+/// gradients, for methods whose stages vary.
 #[derive(Clone, Debug)]
-pub(crate) struct Pacer {
+pub(crate) struct FrameBudget {
     /// Seconds of a gradient, newest last.
     costs: VecDeque<f64>,
     /// Gradients of the newest of them.
@@ -67,7 +67,7 @@ struct Frames {
     missed: bool,
 }
 
-impl Pacer {
+impl FrameBudget {
     pub(crate) fn new() -> Self {
         Self {
             costs: VecDeque::with_capacity(COSTS),
@@ -114,7 +114,7 @@ impl Pacer {
         1
     }
 
-    /// Takes in what was recorded, where that is less than [`Pacer::next`] said.
+    /// Takes in what was recorded, where that is less than [`FrameBudget::next`] said.
     pub(crate) fn recorded(&mut self, attempts: u32) {
         self.last = f64::from(attempts) * self.per_attempt;
     }
@@ -252,17 +252,17 @@ mod tests {
         per_attempt: u32,
         mut took: impl FnMut(usize, u32) -> f64,
     ) -> Vec<u32> {
-        let mut pacer = Pacer::new();
+        let mut budgeted = FrameBudget::new();
         let mut late = VecDeque::new();
         let mut all = Vec::new();
         for frame in 0..frames {
-            let n = pacer.next(ms(budget), per_attempt, 1024);
+            let n = budgeted.next(ms(budget), per_attempt, 1024);
             all.push(n);
             late.push_back((n * per_attempt, took(frame, n)));
             if late.len() > 2
                 && let Some((gradients, took)) = late.pop_front()
             {
-                pacer.measured(gradients, ms(took));
+                budgeted.measured(gradients, ms(took));
             }
         }
         all
@@ -280,15 +280,15 @@ mod tests {
 
     #[test]
     fn attempts_of_more_stages_are_fewer_at_once() {
-        let mut pacer = Pacer::new();
+        let mut budgeted = FrameBudget::new();
         for _ in 0..8 {
-            pacer.next(ms(4.0), 4, 1024);
-            pacer.measured(40, ms(4.0));
+            budgeted.next(ms(4.0), 4, 1024);
+            budgeted.measured(40, ms(4.0));
         }
-        assert_eq!(pacer.next(ms(4.0), 4, 1024), 9);
-        assert_eq!(pacer.next(ms(4.0), 12, 1024), 3);
-        assert_eq!(pacer.next(ms(8.0), 4, 1024), 18);
-        assert_eq!(pacer.next(ms(8.0), 4, 10), 10);
+        assert_eq!(budgeted.next(ms(4.0), 4, 1024), 9);
+        assert_eq!(budgeted.next(ms(4.0), 12, 1024), 3);
+        assert_eq!(budgeted.next(ms(8.0), 4, 1024), 18);
+        assert_eq!(budgeted.next(ms(8.0), 4, 10), 10);
     }
 
     #[test]
@@ -339,10 +339,10 @@ mod tests {
 
     #[test]
     fn no_budget_no_attempts() {
-        let mut pacer = Pacer::new();
-        assert_eq!(pacer.next(Duration::ZERO, 1, 1024), 0);
-        assert_eq!(pacer.next(ms(1.0), 1, 1024), 1);
-        assert_eq!(pacer.next(ms(1.0), 1, 0), 0);
+        let mut budgeted = FrameBudget::new();
+        assert_eq!(budgeted.next(Duration::ZERO, 1, 1024), 0);
+        assert_eq!(budgeted.next(ms(1.0), 1, 1024), 1);
+        assert_eq!(budgeted.next(ms(1.0), 1, 0), 0);
     }
 
     /// Attempts and times of frames of a host whose own work takes `own`, and that waits
@@ -353,13 +353,13 @@ mod tests {
         display: f64,
         mut cost: impl FnMut(usize, u32) -> f64,
     ) -> Vec<(u32, f64)> {
-        let mut pacer = Pacer::new();
+        let mut budgeted = FrameBudget::new();
         let mut all = Vec::new();
         for frame in 0..frames {
-            let n = pacer.next(ms(budget), 1, 1024);
+            let n = budgeted.next(ms(budget), 1, 1024);
             let busy = cost(frame, n);
             let took = if display > 0.0 { (busy / display).ceil() * display } else { busy };
-            pacer.frame(ms(took));
+            budgeted.frame(ms(took));
             all.push((n, took));
         }
         all
