@@ -3,6 +3,7 @@
 //! Metal and DX12.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -20,7 +21,10 @@ use crate::kernels::{average, decay, operations, pack, padding, verdict};
 use crate::method::Method;
 use crate::plan::{Fusion, Guard, Options, Plan};
 
-/// Every kernel with every override set it is used with.
+/// Every kernel with every override set it is used with. To find them, thousands of plans
+/// are made, once for all tests.
+static ALL: LazyLock<Vec<(Kernel, Vec<Constants>)>> = LazyLock::new(kernels);
+
 fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     // With those whose text follows the operation, by their names.
     let mut launched: BTreeMap<&str, (Kernel, Vec<Constants>)> = BTreeMap::new();
@@ -173,7 +177,7 @@ fn validated(kernel: &Kernel, format: Format) -> (Module, ModuleInfo) {
 fn every_file_has_a_kernel_and_a_header() {
     // `product.register` and `product.workgroup` are two builds of one file.
     let file = |kernel: &Kernel| kernel.name.split('.').next().unwrap_or_default().to_owned();
-    let registered: BTreeSet<String> = kernels().iter().map(|(k, _)| file(k)).collect();
+    let registered: BTreeSet<String> = ALL.iter().map(|(k, _)| file(k)).collect();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
     let mut files = BTreeSet::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -215,8 +219,8 @@ fn every_shared_file_is_in_the_library_and_used() {
 
 #[test]
 fn bindings_agree_with_rust() {
-    for (kernel, _) in kernels() {
-        let (module, _) = validated(&kernel, Format::default());
+    for (kernel, _) in ALL.iter() {
+        let (module, _) = validated(kernel, Format::default());
         for name in kernel.vectors {
             assert!(kernel.bindings.iter().any(|(b, _)| b == name), "{}: {name}", kernel.name);
         }
@@ -250,8 +254,8 @@ fn bindings_agree_with_rust() {
 
 #[test]
 fn structs_agree_with_rust() {
-    for (kernel, _) in kernels() {
-        let (module, _) = validated(&kernel, Format::default());
+    for (kernel, _) in ALL.iter() {
+        let (module, _) = validated(kernel, Format::default());
         for layout in kernel.structs {
             let what = format!("struct {} of {}", layout.name, kernel.name);
             let (_, ty) = module
@@ -285,8 +289,8 @@ fn the_limits_asked_for_are_those_of_the_kernels() {
         storage_buffers: 0,
         bindings: 0,
     };
-    for (kernel, _) in kernels() {
-        let (module, _) = validated(&kernel, Format::default());
+    for (kernel, _) in ALL.iter() {
+        let (module, _) = validated(kernel, Format::default());
         let bytes_in = |space: AddressSpace| {
             let variables = module.global_variables.iter().filter(move |(_, v)| v.space == space);
             variables.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
@@ -324,11 +328,11 @@ fn formats() -> Vec<Format> {
 #[test]
 fn every_override_set_compiles_for_every_backend() {
     let mut compiled = 0;
-    for (kernel, sets) in kernels() {
+    for (kernel, sets) in ALL.iter() {
         assert!(!sets.is_empty(), "{} is used with no override set", kernel.name);
         let formats = if kernel.vectors.is_empty() { vec![Format::default()] } else { formats() };
         for (i, format) in formats.into_iter().enumerate() {
-            let (module, info) = validated(&kernel, format);
+            let (module, info) = validated(kernel, format);
             // The sets differ in how much is read, not in how: some will do.
             let sets = sets.iter().step_by(if i == 0 { 1 } else { sets.len().div_ceil(8) });
             for set in sets {

@@ -47,10 +47,8 @@ fn tableau() -> impl Strategy<Value = Tableau> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(1500)
-    })]
+    // Other ones every time; PROPTEST_CASES asks for more.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_plan_is_the_textbook(tableau in tableau(), kind in 0usize..4) {
