@@ -3,9 +3,6 @@
 // Called at the end of a gradient evaluation on a GPU, after all partial sums.
 //: use traversal batch
 
-// The layers that one dispatch can do.
-const MOST = 16u;
-
 struct LayerSums {
     // Of W.
     rows: u32,

@@ -4,8 +4,6 @@
 // Called by a gradient evaluation on a GPU in place of a layer's kernels, where layers are narrow.
 //: use activation batch row_loss
 
-const MOST = 8u;
-
 struct TailLayer {
     inputs: u32,
     outputs: u32,
@@ -32,6 +30,7 @@ struct TailShape {
     unused0: u32,
     unused1: u32,
     unused2: u32,
+    // As many as there may be.
     layer: array<TailLayer, MOST>,
 }
 

@@ -108,6 +108,35 @@ codes! {
     }
 }
 
+/// Lists of numbers with a fraction: their Rust is f64, their WGSL has a type by its use.
+macro_rules! decimals {
+    ($($(#[$meta:meta])* $list:ident { $($(#[$doc:meta])* $name:ident = $number:literal),* $(,)? })*) => {$(
+        $(#[$meta])*
+        pub(crate) mod $list {
+            $($(#[$doc])* pub(crate) const $name: f64 = $number;)*
+            pub(crate) const WGSL: &str =
+                concat!($("const ", stringify!($name), " = ", stringify!($number), ";\n"),*);
+        }
+    )*};
+}
+
+decimals! {
+    /// What a step-size controller is bound by.
+    controller {
+        /// Bounds of one attempt's factor.
+        SHRINK = 0.2,
+        GROW = 10.0,
+        /// Errors in the history count as at least this.
+        FLOOR = 1e-4,
+    }
+    /// GELU by tanh: Hendrycks, Gimpel 2016.
+    gelu {
+        /// sqrt(2 / π).
+        GELU_SCALE = 0.7978845608028654,
+        GELU_CUBIC = 0.044715,
+    }
+}
+
 const LINE: [&[u8]; 3] = [b"const ", b": u32 = ", b"u;\n"];
 
 const fn digits(number: u32) -> usize {
@@ -169,5 +198,7 @@ mod tests {
         let lines = lines.into_iter().chain(["ALL: u32 = 4294967295u"]);
         let expected: String = lines.map(|line| format!("const {line};\n")).collect();
         assert_eq!(text, expected);
+        let text = "const SHRINK = 0.2;\nconst GROW = 10.0;\nconst FLOOR = 1e-4;\n";
+        assert_eq!(super::controller::WGSL, text);
     }
 }

@@ -1,8 +1,5 @@
 // Step sizes from an error estimate. Twin: src/ingredients/adaptive.rs.
-//: use control settings rules failures
-const SHRINK = 0.2;
-const GROW = 10.0;
-const FLOOR = 1e-4;
+//: use control settings rules failures controllers
 
 // What h is multiplied with, for an error that is finite.
 fn factor(error: f32) -> f32 {

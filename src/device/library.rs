@@ -28,9 +28,11 @@ pub(crate) const LIBRARY: Library = shared! {
 /// Numbers that Rust and shaders share, as texts.
 pub(crate) const NUMBERS: Library = &[
     ("activations", codes::activation::WGSL),
+    ("controllers", codes::controller::WGSL),
     ("curves", codes::curve::WGSL),
     ("failures", codes::failure::WGSL),
     ("fallbacks", codes::fallback::WGSL),
+    ("gelu", codes::gelu::WGSL),
     ("lanes", codes::lane::WGSL),
     ("limits", codes::limit::WGSL),
     ("momenta", codes::momentum::WGSL),

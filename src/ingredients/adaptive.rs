@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{IngredientError, check_positive};
+use crate::codes::controller::{FLOOR, GROW, SHRINK};
 use crate::method::Method;
 
 /// h by the embedded error estimate of the method: an attempt whose error is
@@ -113,13 +114,8 @@ impl Default for History {
     }
 }
 
-/// Bounds of one attempt's factor.
-const SHRINK: f64 = 0.2;
-const GROW: f64 = 10.0;
 /// The relative size of rounding to f32: no tolerance is below it.
 const ROUNDING: f64 = 1.0 / (1u32 << 24) as f64;
-/// Errors in the history count as at least this.
-const FLOOR: f64 = 1e-4;
 
 impl Controller {
     /// Kennedy, Carpenter, Lewis 2000.

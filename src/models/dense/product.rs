@@ -16,6 +16,7 @@
 use super::form::{Choice, Form};
 use super::kernels::behind;
 use super::options::Activation;
+use crate::codes::wgsl;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::fold;
@@ -339,7 +340,7 @@ const PARTIALS_WORKGROUP: Kernel = partials!("dense_weight_partials.workgroup", 
 /// Partial sums of several layers added up, and the mean loss.
 pub const GRADIENT: Kernel = Kernel {
     name: "dense_gradient",
-    text: shader!("dense_gradient"),
+    text: shader!("dense_gradient", numbers: wgsl!(MOST = MOST_LAYERS as u32)),
     bindings: &[
         ("shape", Access::Uniform),
         ("rows", Access::Read),

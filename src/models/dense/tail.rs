@@ -3,6 +3,7 @@
 
 use super::options::{Activation, Loss};
 use super::product::quads;
+use crate::codes::wgsl;
 use crate::device::kernel::{Access, Constants, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 
@@ -95,7 +96,7 @@ impl Tail {
 /// The tail of a network.
 pub const TAIL: Kernel = Kernel {
     name: "dense_tail",
-    text: shader!("dense_tail"),
+    text: shader!("dense_tail", numbers: wgsl!(MOST = MOST_LAYERS as u32)),
     bindings: &[
         ("shape", Access::Uniform),
         ("rows", Access::Read),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::NeuralField;
 use super::encode::{Encoder, Grid};
+use crate::codes::gelu::{GELU_CUBIC, GELU_SCALE};
 use crate::device::template::expand;
 use crate::layout::Tensor;
 use crate::models::dense::{Activation, quads};
@@ -153,9 +154,10 @@ fn activation(text: &mut String, activation: Activation) {
         Activation::Relu => "max(z, vec4<f32>(0.0))".into(),
         Activation::Tanh => "tanh(clamp(z, vec4<f32>(-15.0), vec4<f32>(15.0)))".into(),
         Activation::Gelu => {
-            "0.5 * z * (1.0 + tanh(clamp(0.7978845608028654 * (z + 0.044715 * z * z * z), \
-             vec4<f32>(-15.0), vec4<f32>(15.0))))"
-                .into()
+            format!(
+                "0.5 * z * (1.0 + tanh(clamp({GELU_SCALE} * (z + {GELU_CUBIC} * z * z * z), \
+                 vec4<f32>(-15.0), vec4<f32>(15.0))))"
+            )
         }
         Activation::Sine { omega } => format!("kutta_sin({} * z)", number(omega)),
     };
