@@ -7,6 +7,7 @@ mod adapters;
 mod compare;
 mod curve;
 mod flow;
+mod hashes;
 mod methods;
 mod numbers;
 mod plot;
@@ -37,6 +38,7 @@ enum Command {
     Race(race::Args),
     Methods(methods::Args),
     Roofline(roofline::Args),
+    Hashes(hashes::Args),
     /// Lists the adapters of this machine and says which one kutta takes
     ///
     /// Ends with 1 if there is no adapter at all, and with 2 if there are some, but none that
@@ -70,6 +72,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Race(args) => race::run(&args),
         Command::Methods(args) => methods::run(&args),
         Command::Roofline(args) => roofline::run(&args),
+        Command::Hashes(args) => hashes::run(&args),
         Command::Adapters => adapters::run(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod faults_of_use;
 mod flow;
+mod hashes;
 mod own_methods;
 mod roofline;
 mod train;
@@ -50,7 +51,9 @@ fn the_program_says_what_it_is() {
     let help = kutta(&["--help"]);
     assert_eq!((alone.status.code(), help.status.code()), (Some(2), Some(0)));
     for said in [text(&alone.stderr), text(&help.stdout)] {
-        for name in ["train", "flow", "compare", "race", "methods", "roofline", "adapters"] {
+        for name in
+            ["train", "flow", "compare", "race", "methods", "roofline", "hashes", "adapters"]
+        {
             assert!(said.contains(&format!("\n  {name} ")), "{name} is not in {said}");
         }
     }
