@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::recipe::{Case, FACTORS, Factor};
+use crate::recipe::{Case, FACTORS};
 
 /// Numbers by a seed: xorshift64*.
 pub struct Random(u64);
@@ -36,7 +36,7 @@ const TRIES: usize = 4000;
 const CHOICE: usize = 24;
 
 fn pairs(case: &Case) -> impl Iterator<Item = Pair> + '_ {
-    let has = |i: usize| case.has(FACTORS[i].0) && FACTORS[i].0 != Factor::Fault;
+    let has = |i: usize| case.has(FACTORS[i].0);
     let level = |i: usize| (i, case.levels[i]);
     (0..FACTORS.len()).filter(move |i| has(*i)).flat_map(move |i| {
         (i + 1..FACTORS.len()).filter(move |j| has(*j)).map(move |j| [level(i), level(j)])
@@ -45,10 +45,7 @@ fn pairs(case: &Case) -> impl Iterator<Item = Pair> + '_ {
 
 fn any(random: &mut Random, fixed: &[(usize, u8)]) -> Case {
     let mut case = Case { levels: [0; FACTORS.len()], seed: random.next() >> 48 };
-    for (i, (factor, _, levels)) in FACTORS.iter().enumerate() {
-        if *factor == Factor::Fault {
-            continue;
-        }
+    for (i, (_, _, levels)) in FACTORS.iter().enumerate() {
         // What is plain is as likely as all else together: most pairs are legal beside it.
         let n = levels.len();
         case.levels[i] = if random.below(3) == 0 { 0 } else { random.below(n) as u8 };
@@ -64,14 +61,12 @@ fn any(random: &mut Random, fixed: &[(usize, u8)]) -> Case {
     case
 }
 
-/// A legal case, any; every other one with a fault, where that is legal.
+/// A legal case, any.
 pub fn one(random: &mut Random) -> Case {
     loop {
-        let plain = any(random, &[]);
-        if plain.is_legal() {
-            let mut case = plain;
-            case.levels[Factor::Fault as usize] = [0, 0, 1, 2][(plain.seed % 4) as usize];
-            return if case.is_legal() { case } else { plain };
+        let case = any(random, &[]);
+        if case.is_legal() {
+            return case;
         }
     }
 }
@@ -80,10 +75,8 @@ pub fn one(random: &mut Random) -> Case {
 pub fn all(seed: u64) -> (Vec<Case>, usize) {
     let mut random = Random::new(seed);
     let mut open = Vec::new();
-    // Faults have cases of their own.
-    let factors = || FACTORS.iter().enumerate().filter(|(_, (f, ..))| *f != Factor::Fault);
-    for (i, (_, _, some)) in factors() {
-        for (j, (_, _, others)) in factors().skip(i + 1) {
+    for (i, (_, _, some)) in FACTORS.iter().enumerate() {
+        for (j, (_, _, others)) in FACTORS.iter().enumerate().skip(i + 1) {
             for a in 0..some.len() as u8 {
                 open.extend((0..others.len() as u8).map(|b| [(i, a), (j, b)]));
             }
