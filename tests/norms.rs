@@ -465,3 +465,42 @@ fn a_gradient_of_1e20_is_clipped_to_1() {
     assert_near(optimizer.params().read().unwrap()[0].into(), 1e-5, 1e-3, "θ");
     assert_near(reports[1].grad_norm.unwrap().into(), 1e25 * (0.1 - 1e-5), 1e-5, "norm");
 }
+
+/// With L2 a norm is of the gradient that is followed, ∇L + λθ, and a loss is the source's: of
+/// attempts and of `measure`, whatever the gradient is stored in.
+#[test]
+fn under_l2_norms_have_its_term_and_losses_do_not() {
+    let (n, lambda) = (300, 0.7);
+    let problem = quadratic(n, 1.0);
+    let theta = f64s(&start(n));
+    let (loss, gradient) = (problem.loss(&theta), problem.gradient(&theta));
+    let followed = norm(gradient.iter().zip(&theta).map(|(g, x)| g + lambda * x));
+    // Else nothing would be told apart.
+    assert!(followed > 1.5 * norm(gradient.iter().copied()));
+    let stored = |gradients| Stored { gradients, ..Stored::default() };
+    for name in METHODS {
+        for (stored, within) in [(Storage::F32, 1e-5), (Storage::Bf16, 4e-3)]
+            .map(|(storage, within)| (stored(storage), within))
+        {
+            let mut source = Analytic::new(gpu(), &problem, n).unwrap();
+            let mut optimizer = Optimizer::builder(method(name))
+                .step_size(StepSize::constant(0.01))
+                .l2(lambda)
+                .storage(stored)
+                .build(gpu(), source.layout(), &start(n))
+                .unwrap();
+            let measured = optimizer.measure(&mut source).unwrap();
+            let attempted = reports(&mut optimizer, &mut source, 1)[0].clone();
+            for (what, report) in [("measured", measured), ("attempted", attempted)] {
+                let what = format!("{name}, {stored}, {what}");
+                assert_near(f64::from(report.loss.unwrap()), loss, 1e-5, &what);
+                // Not every plan takes it.
+                if let Some(found) = report.grad_norm {
+                    assert_near(f64::from(found), followed, within, &what);
+                } else {
+                    assert!(!what.contains("measured"), "{what}: no norm");
+                }
+            }
+        }
+    }
+}

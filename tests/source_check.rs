@@ -235,6 +235,23 @@ impl GradientSource for Rows {
     }
 }
 
+/// A source without a layout or a device of which it would tell.
+struct Untold(Rows);
+
+impl GradientSource for Untold {
+    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+        self.0.evaluate(at)
+    }
+
+    fn keeps_padding(&self) -> bool {
+        self.0.keeps_padding()
+    }
+
+    fn batches(&self) -> BatchesFrom {
+        self.0.batches()
+    }
+}
+
 fn optimizer(layout: &ParamLayout, start: &[f32]) -> Optimizer {
     Optimizer::builder(Method::heun())
         .step_size(StepSize::constant(0.01))
@@ -328,6 +345,12 @@ fn a_right_source_is_clean_and_its_optimizer_stays_as_it_was() {
     let mut source = Rows { claims: false, ..Rows::new(Fault::Padding) };
     let check = checked(&mut source, &layout(), &start);
     assert!(check.is_sound() && check.notes().iter().any(|n| n.contains("behind `a`")), "{check}");
+    // So is one that does not say what it is made for.
+    let mut untold = Untold(Rows::new(Fault::None));
+    let check = checked(&mut untold, &layout(), &start);
+    let noted = |what: &str| check.notes().iter().any(|note| note.contains(what));
+    assert!(check.is_sound() && noted("GradientSource::layout"), "{check}");
+    assert!(noted("GradientSource::gpu"), "{check}");
     // `check_source_async` is the same.
     let check = pollster::block_on(optimizer.check_source_async(&mut Rows::new(Fault::Sign)));
     assert!(!check.unwrap().is_sound());
