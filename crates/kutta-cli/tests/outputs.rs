@@ -186,3 +186,14 @@ fn rows_are_there_as_they_come() {
     assert!(rows.finish());
     assert_eq!(fs::read_to_string(&path).unwrap(), "new\n");
 }
+
+/// Who it is does not matter there: not even root makes files among processes.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_takes_no_file_is_found_before_the_work() {
+    let mut outputs = Outputs::default();
+    let fault = outputs.file("--csv", Path::new("/proc/kutta.csv")).err().unwrap().to_string();
+    assert!(fault.contains("--csv") && fault.contains("/proc/kutta.csv"), "{fault}");
+    let fault = outputs.folder("--out", Path::new("/proc")).err().unwrap().to_string();
+    assert!(fault.contains("--out") && fault.contains("/proc"), "{fault}");
+}
