@@ -13,6 +13,8 @@ mod numbers;
 mod plot;
 mod race;
 mod roofline;
+mod samples;
+mod study;
 mod train;
 
 use std::error::Error;
@@ -36,6 +38,7 @@ enum Command {
     Flow(Box<flow::Options>),
     Compare(compare::Args),
     Race(race::Args),
+    Study(study::Options),
     Methods(methods::Args),
     Roofline(roofline::Args),
     Hashes(hashes::Args),
@@ -70,6 +73,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Flow(options) => flow::run(&options),
         Command::Compare(args) => compare::run(&args),
         Command::Race(args) => race::run(&args),
+        Command::Study(options) => study::run(&options),
         Command::Methods(args) => methods::run(&args),
         Command::Roofline(args) => roofline::run(&args),
         Command::Hashes(args) => hashes::run(&args),

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use kutta::data::{Idx, Inputs, Samples, Targets};
+use kutta::data::Idx;
 use kutta::models::{Mlp, Resident};
 use kutta::tableau::Stabilised;
 use kutta::{
     Adaptive, Error, Gpu, Ingredients, Method, Momentum, Optimizer, Preconditioner, StepSize,
 };
+
+use crate::samples::part;
 
 use super::course::{Contender, Course, Fault, Point, Setting, reported};
 
@@ -25,19 +27,6 @@ const CHUNK: u64 = 12;
 /// Samples of a look, of the training set.
 const SAMPLES: usize = 8192;
 
-/// The first of them.
-fn first(samples: &Samples, count: usize) -> Result<Samples, Error> {
-    let (Inputs::Bytes(inputs), Targets::Labels { labels, classes }) =
-        (samples.inputs(), samples.targets())
-    else {
-        return Ok(samples.clone());
-    };
-    let count = count.min(samples.len());
-    let inputs = Inputs::Bytes(inputs[..count * samples.width()].to_vec());
-    let targets = Targets::Labels { labels: labels[..count].to_vec(), classes: *classes };
-    Ok(Samples::new(inputs, samples.width(), targets)?)
-}
-
 /// The data set, if it has enough for a batch.
 pub fn data(folder: &Path) -> Result<Idx, Error> {
     let data = Idx::open(folder)?;
@@ -48,7 +37,7 @@ pub fn data(folder: &Path) -> Result<Idx, Error> {
 impl Network {
     pub fn new(gpu: &Gpu, data: Idx, quick: bool) -> Result<Self, Error> {
         let batches = data.train(BATCH)?.seed(SEED);
-        let shown = first(batches.samples(), SAMPLES)?;
+        let shown = part(batches.samples(), 0..SAMPLES)?;
         let layers = [batches.samples().width(), 128, data.classes()];
         let mlp = Mlp::classifier(gpu, &layers, batches)?;
         let looked_at = mlp.upload(&shown)?;

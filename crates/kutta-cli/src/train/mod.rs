@@ -21,8 +21,8 @@ use kutta::models::{Loss, Mlp};
 use kutta::{Findings, Gpu};
 
 pub use self::cli::Args;
-use self::saving::Saving;
-use self::training::Trainer;
+pub use self::saving::{Saving, identity};
+pub use self::training::{Epoch, Trainer};
 use crate::curve::Run;
 use crate::numbers::grouped;
 use crate::plot::curves;
@@ -68,7 +68,8 @@ pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
     let test = mlp.upload(&data.test())?;
 
-    let mut trainer = Trainer { gpu: &gpu, mlp: &mut mlp, test: &test, args: &args, epoch };
+    let mut trainer =
+        Trainer { gpu: &gpu, mlp: &mut mlp, test: &test, args: &args, epoch, quiet: false };
     let mut runs = Vec::new();
     for (method, label) in methods.iter().zip(labels) {
         let mut run = Run::new(label.clone());

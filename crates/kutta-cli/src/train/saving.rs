@@ -155,7 +155,7 @@ fn of_its_kind(method: &Method) -> String {
 }
 
 /// The same for the same samples, wherever their files are and however they are packed.
-fn identity(samples: &Samples) -> String {
+pub fn identity(samples: &Samples) -> String {
     let mut hash = Sha256::new();
     match samples.inputs() {
         Inputs::Bytes(values) => hash.update(values),

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use kutta::batching::{Accumulated, PerStage};
-use kutta::models::{Mlp, Resident};
+use kutta::models::{Evaluated, Mlp, Resident};
 use kutta::{
     Draws, Error, Evaluation, Gpu, GradientSource, Method, Optimizer, ParamLayout, SourceError,
     Storage, Verdict,
@@ -20,6 +20,8 @@ use crate::curve::{Before, Run, Step, Test};
 const CHUNK: Duration = Duration::from_millis(250);
 /// Most attempts in a chunk, so that no report is overwritten unread.
 const MOST_ATTEMPTS: u64 = 256;
+/// Attempts in a chunk of a quiet training.
+const QUIET_CHUNK: u64 = 64;
 
 /// The size of one pass through the training set.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -35,6 +37,9 @@ pub struct Trainer<'a> {
     pub test: &'a Resident,
     pub args: &'a Args,
     pub epoch: Epoch,
+    /// Says nothing on the way, and takes chunks of one size, so that tests of methods whose
+    /// costs vary come at the same steps however fast the machine is.
+    pub quiet: bool,
 }
 
 impl Trainer<'_> {
@@ -61,6 +66,20 @@ impl Trainer<'_> {
         saving: &mut Saving,
         run: &mut Run,
     ) -> Result<(), Error> {
+        self.train_then(method, saving, run, None).map(|_| ())
+    }
+
+    /// The same, and at the end one test on samples that were not looked at before.
+    ///
+    /// # Errors
+    /// As [`Trainer::train`].
+    pub fn train_then(
+        &mut self,
+        method: &Method,
+        saving: &mut Saving,
+        run: &mut Run,
+        unseen: Option<&Resident>,
+    ) -> Result<Option<Evaluated>, Error> {
         let args = self.args;
         let (layout, start) = (Mlp::layout(self.mlp).clone(), self.mlp.initial(args.seed));
         let network = Network::new(self.gpu, self.mlp, args, &layout)?;
@@ -80,16 +99,22 @@ impl Trainer<'_> {
                 return Err(saving.at_the_end());
             }
         }
-        let progress = Progress::new(&method.to_string(), schedule.total, schedule.unit());
-        let mut training = Training { optimizer, network, schedule, progress, test: self.test };
+        let progress = (!self.quiet)
+            .then(|| Progress::new(&method.to_string(), schedule.total, schedule.unit()));
+        let test = self.test;
+        let mut training = Training { optimizer, network, schedule, progress, test };
         let trained = training.run(saving, run);
-        training.progress.finish();
+        if let Some(progress) = training.progress.take() {
+            progress.finish();
+        }
         saving.finish(&mut training.optimizer);
         trained?;
         if let Some(average) = training.optimizer.average() {
             run.average = training.network.plain().evaluate(average, self.test)?.accuracy;
         }
-        Ok(())
+        let Training { optimizer, network, .. } = &mut training;
+        let tested = unseen.map(|unseen| network.plain().evaluate(optimizer.params(), unseen));
+        Ok(tested.transpose()?)
     }
 }
 
@@ -98,7 +123,8 @@ struct Training<'a> {
     optimizer: Optimizer,
     network: Network<'a>,
     schedule: Schedule,
-    progress: Progress,
+    /// None for a quiet training, whose chunks are all alike.
+    progress: Option<Progress>,
     test: &'a Resident,
 }
 
@@ -107,7 +133,7 @@ impl Training<'_> {
     fn run(&mut self, saving: &mut Saving, run: &mut Run) -> Result<(), Error> {
         self.test(run)?;
         let mut recent = Recent::default();
-        let mut chunk = 1;
+        let mut chunk = if self.progress.is_some() { 1 } else { QUIET_CHUNK };
         // The batches that this process drew.
         let mut drawn: Option<Range<u64>> = None;
         while let Some(attempts) = self.schedule.next(chunk.min(saving.due_in(&self.optimizer))) {
@@ -140,14 +166,21 @@ impl Training<'_> {
             self.schedule.advance(attempts, cursor, run.evaluations, costs);
             let samples = drawn.clone().map_or(0, |drawn| self.network.samples_in(drawn));
             run.samples = samples as f64;
-            chunk = next_chunk(attempts, took);
+            chunk = match self.progress {
+                Some(_) => next_chunk(attempts, took),
+                None => QUIET_CHUNK,
+            };
             saving.tick(&mut self.optimizer);
 
             let (done, speed) = (self.schedule.done(), run.samples_per_second());
-            self.progress.update(done, recent.loss, speed);
+            if let Some(progress) = &self.progress {
+                progress.update(done, recent.loss, speed);
+            }
             if self.schedule.test_is_due() {
                 let test = self.test(run)?;
-                self.progress.test(done, recent.loss, speed, &test);
+                if let Some(progress) = &self.progress {
+                    progress.test(done, recent.loss, speed, &test);
+                }
             }
         }
         Ok(())
