@@ -97,17 +97,19 @@ pub fn follow(
         }
         // Whoever has its optimum on an edge looks beyond it; the others over a range that
         // has grown as much, half on either side.
-        let before = (ranges.clone(), drawn_from.clone());
+        let before = ranges.clone();
         let mut grew = false;
         for (i, best) in best.iter().enumerate() {
-            for (knob, range) in before.0[i].clone() {
+            for (knob, range) in before[i].clone() {
                 let [low, high] = range;
-                let on_edge = state.on_edge[i].contains(&knob);
-                let is_low = best.knobs[&knob] < (low * high).sqrt();
-                let (wider, draw) = match (on_edge, is_low) {
-                    (true, true) => ([low / DECADE, high], [low / DECADE, low]),
-                    (true, false) => ([low, high * DECADE], [high, high * DECADE]),
-                    (false, _) => {
+                let side = side(best, &tried[i], &knob);
+                let on_edge = side.is_some();
+                // Also what was not tried between the best and the end of the range.
+                let value = best.knobs[&knob];
+                let (wider, draw) = match side {
+                    Some(Side::Low) => ([low / DECADE, high], [low / DECADE, value]),
+                    Some(Side::High) => ([low, high * DECADE], [value, high * DECADE]),
+                    None => {
                         let half = [low / DECADE.sqrt(), high * DECADE.sqrt()];
                         (half, half)
                     }
@@ -151,15 +153,27 @@ fn best<'a>(tried: &'a [Wanted], seen: impl Fn(&Wanted) -> Option<Seen>) -> Opti
     best.map(|(one, _)| one)
 }
 
-/// Knobs for which nothing was tried beyond the best, on one of its sides.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Side {
+    Low,
+    High,
+}
+
+/// The side of the best value of a knob on which nothing was tried.
+fn side(best: &Wanted, tried: &[Wanted], knob: &str) -> Option<Side> {
+    let value = best.knobs[knob];
+    if !tried.iter().any(|one| one.knobs[knob] > value) {
+        Some(Side::High)
+    } else if !tried.iter().any(|one| one.knobs[knob] < value) {
+        Some(Side::Low)
+    } else {
+        None
+    }
+}
+
+/// The knobs whose best value lies on the edge of what was tried.
 fn edges(best: &Wanted, tried: &[Wanted]) -> Vec<String> {
-    let is_edge = |knob: &&String| {
-        let value = best.knobs[*knob];
-        let below = tried.iter().any(|one| one.knobs[*knob] < value);
-        let above = tried.iter().any(|one| one.knobs[*knob] > value);
-        !(below && above)
-    };
-    best.knobs.keys().filter(is_edge).cloned().collect()
+    best.knobs.keys().filter(|knob| side(best, tried, knob).is_some()).cloned().collect()
 }
 
 /// A number of [0, 1) that belongs to one knob of one trial, whatever else is in the file.
@@ -220,7 +234,7 @@ mod tests {
         let beyond = |i, h: f64| {
             state.trials.iter().filter(|o| o.optimizer == i && o.knobs["h"] > h).count()
         };
-        assert_eq!(beyond(1, 1.0), 8);
+        assert!(beyond(1, 1.0) >= 4, "{} beyond", beyond(1, 1.0));
         assert!(beyond(0, 10f64.sqrt()) == 0 && state.chosen[1]["h"] > 1.0);
         assert!(state.on_edge.iter().all(Vec::is_empty));
         // An end to it; the table then says that it is an edge.

@@ -5,6 +5,7 @@ mod flow;
 mod hashes;
 mod own_methods;
 mod roofline;
+mod study;
 mod train;
 
 use std::fs;
@@ -51,9 +52,8 @@ fn the_program_says_what_it_is() {
     let help = kutta(&["--help"]);
     assert_eq!((alone.status.code(), help.status.code()), (Some(2), Some(0)));
     for said in [text(&alone.stderr), text(&help.stdout)] {
-        for name in
-            ["train", "flow", "compare", "race", "methods", "roofline", "hashes", "adapters"]
-        {
+        let names = "train flow compare race study methods roofline hashes adapters";
+        for name in names.split(' ') {
             assert!(said.contains(&format!("\n  {name} ")), "{name} is not in {said}");
         }
     }
