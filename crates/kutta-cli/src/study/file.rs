@@ -347,9 +347,12 @@ impl Recipe {
         let mut fill = |text: &str| {
             let mut text = text.to_owned();
             for (knob, value) in knobs {
-                for (hole, value) in
-                    [(format!("{{{knob}}}"), *value), (format!("{{1-{knob}}}"), 1.0 - value)]
-                {
+                // A step size of 0 is none: a cosine ends at a thousandth.
+                for (hole, value) in [
+                    (format!("{{{knob}}}"), *value),
+                    (format!("{{1-{knob}}}"), 1.0 - value),
+                    (format!("{{{knob}/1000}}"), value / 1000.0),
+                ] {
                     if text.contains(&hole) {
                         used.push(knob.clone());
                         text = text.replace(&hole, &value.to_string());
@@ -416,6 +419,6 @@ impl Recipe {
         let warm = (setting.warm_up * steps as f64).round() as u64;
         let rest = steps.saturating_sub(warm).max(1);
         let warm = if warm > 0 { format!(",warm-up={warm}") } else { String::new() };
-        Ok(format!("cosine:from={{h}},to=0,steps={rest}{warm}"))
+        Ok(format!("cosine:from={{h}},to={{h/1000}},steps={rest}{warm}"))
     }
 }
