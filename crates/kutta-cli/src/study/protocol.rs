@@ -139,7 +139,7 @@ pub fn follow(
 }
 
 /// The highest accuracy, then the lowest loss, then the first; none before all have ended.
-fn best<'a>(tried: &'a [Wanted], seen: impl Fn(&Wanted) -> Option<Seen>) -> Option<&'a Wanted> {
+fn best(tried: &[Wanted], seen: impl Fn(&Wanted) -> Option<Seen>) -> Option<&Wanted> {
     let mut best: Option<(&Wanted, Seen)> = None;
     for one in tried {
         let new = seen(one)?;

@@ -114,7 +114,7 @@ impl Trainer<'_> {
         }
         let Training { optimizer, network, .. } = &mut training;
         let tested = unseen.map(|unseen| network.plain().evaluate(optimizer.params(), unseen));
-        Ok(tested.transpose()?)
+        tested.transpose()
     }
 }
 
