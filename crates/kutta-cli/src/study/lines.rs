@@ -30,6 +30,9 @@ pub struct Line {
     pub samples: f64,
     pub seconds: f64,
     pub adapter: String,
+    /// What ended the run early: steps that lead nowhere. It counts as one that learnt nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// Gradients, and the loss on the held-out images after them.
     pub curve: Vec<(u64, Option<f64>)>,
 }

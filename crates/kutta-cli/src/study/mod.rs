@@ -380,7 +380,8 @@ impl Progress {
             self.start.elapsed().div_f64(done as f64).mul_f64(all.saturating_sub(done) as f64);
         let (who, knobs) = (&line.optimizer, report::knobs(&line.knobs));
         let left = HumanDuration(left);
-        note!("{done} of {all} runs, {left} left: {who}, {knobs}, seed {}", line.seed);
+        let failed = line.failure.as_ref().map_or(String::new(), |why| format!("; failed: {why}"));
+        note!("{done} of {all} runs, {left} left: {who}, {knobs}, seed {}{failed}", line.seed);
     }
 }
 

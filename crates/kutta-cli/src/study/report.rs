@@ -49,15 +49,29 @@ impl Row {
         self.finals.iter().filter_map(|run| run.test_accuracy).collect()
     }
 
+    /// How many seeds stand behind the accuracy, and how many runs led nowhere.
+    fn seeds(&self) -> String {
+        let (all, good) = (self.finals.len(), self.accuracies().len());
+        if good == all { all.to_string() } else { format!("{good}, and {} failed", all - good) }
+    }
+
     fn mean(&self, of: impl Fn(&Line) -> f64) -> f64 {
         mean(self.finals.iter().map(of))
     }
 
-    fn accuracy(&self) -> (f64, f64) {
+    /// The mean, and the standard deviation in points.
+    fn accuracy(&self) -> String {
         let all = self.accuracies();
         let mean = mean(all.iter().copied());
         let squares: f64 = all.iter().map(|a| (a - mean).powi(2)).sum();
-        (mean, (squares / (all.len() as f64 - 1.0)).sqrt())
+        match all.len() {
+            0 => "none".into(),
+            1 => per_cent(mean),
+            n => {
+                let spread = (squares / (n as f64 - 1.0)).sqrt();
+                format!("{} ± {:.2}", per_cent(mean), 100.0 * spread)
+            }
+        }
     }
 
     /// Decades between the smallest and the largest h, around the best, whose trials are
@@ -136,18 +150,16 @@ pub fn markdown(all: &[Results], against: &[&str]) -> String {
             results.setting
         );
         for row in &results.rows {
-            let (mean, spread) = row.accuracy();
             let edge = match row.on_edge.as_slice() {
                 [] => String::new(),
                 edges => format!(" (on the edge: {})", edges.join(", ")),
             };
             text += &format!(
-                "| {} | {}{edge} | {} ± {:.2} | {} | {} | {} | {} | {} |\n",
+                "| {} | {}{edge} | {} | {} | {} | {} | {} | {} |\n",
                 row.name,
                 knobs(&row.chosen),
-                per_cent(mean),
-                100.0 * spread,
-                row.finals.len(),
+                row.accuracy(),
+                row.seeds(),
                 grouped(row.mean(|run| run.steps as f64)),
                 grouped(row.mean(|run| run.gradients as f64)),
                 grouped(row.mean(|run| run.samples)),
@@ -177,8 +189,7 @@ pub fn markdown(all: &[Results], against: &[&str]) -> String {
     text
 }
 
-/// What each costs: points above a tenth per step, gradient and sample are for readers to
-/// divide; here are the means and the seconds.
+/// The table of one setting for a terminal: accuracies, what they took on average, and the time.
 pub fn terminal(results: &Results) -> String {
     let wide = results.rows.iter().map(|row| row.name.chars().count()).fold(10, usize::max);
     let mut text = format!(
@@ -186,17 +197,20 @@ pub fn terminal(results: &Results) -> String {
         results.setting, "", "test accuracy", "steps", "gradients", "samples", "seconds"
     );
     for row in &results.rows {
-        let (mean, spread) = row.accuracy();
         text += &format!(
             "{:wide$} {:>16} {:>10} {:>10} {:>12} {:>9.1}  {}{}\n",
             row.name,
-            format!("{} ± {:.2}", per_cent(mean), 100.0 * spread),
+            row.accuracy(),
             grouped(row.mean(|run| run.steps as f64)),
             grouped(row.mean(|run| run.gradients as f64)),
             grouped(row.mean(|run| run.samples)),
             row.mean(|run| run.seconds),
             knobs(&row.chosen),
-            if row.on_edge.is_empty() { "" } else { " (on the edge)" },
+            match (row.on_edge.is_empty(), row.accuracies().len() == row.finals.len()) {
+                (true, true) => String::new(),
+                (false, true) => " (on the edge)".into(),
+                (_, false) => format!(" ({} seeds)", row.seeds()),
+            },
         );
     }
     text
@@ -207,7 +221,7 @@ pub fn runs_csv(all: &[Results]) -> String {
     let mut text = String::from(
         "setting,optimizer,part,seed,knobs,held_out_accuracy,held_out_loss,test_accuracy,steps,\
          gradients,samples,seconds,microseconds_per_step,microseconds_per_gradient,\
-         microseconds_per_sample\n",
+         microseconds_per_sample,failure\n",
     );
     let some = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for results in all {
@@ -216,7 +230,7 @@ pub fn runs_csv(all: &[Results]) -> String {
             for (part, run) in parts.iter().flat_map(|(p, runs)| runs.iter().map(move |r| (p, r))) {
                 let each = |count: f64| 1e6 * run.seconds / count.max(1.0);
                 text += &format!(
-                    "{},{},{part},{},{},{},{},{},{},{},{},{:.3},{:.3},{:.3},{:.3}\n",
+                    "{},{},{part},{},{},{},{},{},{},{},{},{:.3},{:.3},{:.3},{:.3},{}\n",
                     cell(&results.setting),
                     cell(&row.name),
                     run.seed,
@@ -231,6 +245,7 @@ pub fn runs_csv(all: &[Results]) -> String {
                     each(run.steps as f64),
                     each(run.gradients as f64),
                     each(run.samples),
+                    cell(run.failure.as_deref().unwrap_or_default()),
                 );
             }
         }

@@ -167,9 +167,15 @@ impl Worker {
         let mut trainer =
             Trainer { gpu: &self.gpu, mlp, test: held_out, args, epoch: *epoch, quiet: true };
         let unseen = job.is_final.then_some(&*test);
-        let tested = trainer.train_then(&method, &mut Saving::default(), &mut run, unseen)?;
+        let trained = trainer.train_then(&method, &mut Saving::default(), &mut run, unseen);
+        let (tested, failure) = match trained {
+            Ok(tested) => (tested, None),
+            // Another try would end the same way.
+            Err(Error::Optimizer(error)) => (None, Some(error.to_string())),
+            Err(error) => return Err(error.into()),
+        };
         let finite = |loss: f64| Some(loss).filter(|loss| loss.is_finite());
-        let last = run.last_test();
+        let last = run.last_test().filter(|_| failure.is_none());
         Ok(Line {
             id: job.id.clone(),
             setting: setting.name(),
@@ -184,6 +190,7 @@ impl Worker {
             samples: run.samples,
             seconds: run.seconds,
             adapter: self.gpu.info().name.clone(),
+            failure,
             curve: run.tests.iter().map(|test| (test.evaluations, finite(test.loss))).collect(),
         })
     }

@@ -136,6 +136,31 @@ fn a_cut_line_is_made_again_and_an_arm_may_be_added() {
 }
 
 #[test]
+fn a_run_that_leads_nowhere_is_a_result() {
+    let place = Place::new();
+    let stuck = r#"
+[[optimizer]]
+name = "stuck"
+options = { method = "bs3", adaptive = "rtol={r},atol=1e-6,h-min=100" }
+search = { r = [0.0001, 0.01] }
+"#;
+    place.write(&(arms(place.data.path()) + stuck));
+    let output = place.run("out");
+    fine(&output);
+    let said = text(&output.stderr);
+    assert!(said.contains("failed: ") && said.contains("h_min"), "{said}");
+    let table = place.read("out/study.md");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| stuck |")).collect();
+    assert_eq!(rows.len(), 2, "{table}");
+    assert!(rows.iter().all(|row| row.contains("| none | 0, and 2 failed |")), "{table}");
+    assert!(!table.contains("stuck − SGD") && table.contains("fresh − SGD"), "{table}");
+    // It would end the same way again.
+    let total = lines(&place.out.path().join("out/runs.jsonl"));
+    fine(&place.run("out"));
+    assert_eq!(lines(&place.out.path().join("out/runs.jsonl")), total);
+}
+
+#[test]
 fn what_is_wrong_is_said_by_file_and_line_before_anything_is_trained() {
     let place = Place::new();
     let good = arms(place.data.path());
