@@ -15,19 +15,29 @@ pub struct Axis {
     step: f64,
     /// Values are logarithms to the base of ten.
     powers: bool,
+    /// Where labels stand, if not at round numbers.
+    at: Vec<f64>,
 }
 
 impl Axis {
     /// With about `most` labels and no more.
     pub fn linear(low: f64, high: f64, most: usize) -> Self {
-        Self { low, high, step: step((high - low) / most as f64), powers: false }
+        Self { low, high, step: step((high - low) / most as f64), powers: false, at: Vec::new() }
     }
 
     /// The same for logarithms, labelled at whole ones alone; where there are
     /// hardly any, at those of 1, 2 and 5 times them.
     pub fn powers(low: f64, high: f64, most: usize) -> Self {
         let step = step((high - low) / most as f64).max(1.0);
-        Self { low, high, step, powers: true }
+        Self { low, high, step, powers: true, at: Vec::new() }
+    }
+
+    /// Logarithms of few whole numbers, which are labelled themselves.
+    pub fn at(numbers: &[usize]) -> Self {
+        let at: Vec<f64> = numbers.iter().map(|&n| (n as f64).log10()).collect();
+        let ends = at.iter().fold((f64::MAX, f64::MIN), |(l, h), &x| (l.min(x), h.max(x)));
+        let room = 0.1 * (ends.1 - ends.0).max(1.0);
+        Self { low: ends.0 - room, high: ends.1 + room, step: 1.0, powers: true, at }
     }
 
     fn is_short(&self) -> bool {
@@ -37,6 +47,7 @@ impl Axis {
     fn label(&self, value: f64) -> String {
         let value = if value == 0.0 { 0.0 } else { value }; // no −0
         match self.powers {
+            _ if !self.at.is_empty() => grouped(10f64.powf(value)),
             false => decimals(value),
             true if self.is_short() => {
                 let text = format!("{:.4}", 10f64.powf(value));
@@ -65,6 +76,9 @@ impl Ranged for Axis {
     }
 
     fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
+        if !self.at.is_empty() {
+            return self.at.clone();
+        }
         let (first, last) = (self.low / self.step, self.high / self.step);
         if self.is_short() {
             let powers = self.low.floor() as i32..=self.high.ceil() as i32;
@@ -107,5 +121,6 @@ mod tests {
         assert_eq!(labels(&Axis::powers(1.2, 4.3, 8)), ["100", "1,000", "10,000"]);
         assert_eq!(labels(&Axis::powers(-1.1, 0.4, 8)), ["0.1", "0.2", "0.5", "1", "2"]);
         assert_eq!(labels(&Axis::powers(-13.5, 0.5, 8)).first().unwrap(), "1e-12");
+        assert_eq!(labels(&Axis::at(&[16, 1024])), ["16", "1,024"]);
     }
 }

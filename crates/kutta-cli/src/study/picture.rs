@@ -34,9 +34,9 @@ impl Figure {
             let best = extent(&lines, |point| point.1)?.1;
             // Where nothing is learnt no difference can be seen.
             let low = extent(&lines, |point| point.1)?.0.max(best - 20.0);
-            let clipped = clip(lines, low);
             let y = Axis::linear(low - 0.05 * (best - low), best + 0.1 * (best - low).max(0.1), 8);
-            Some(panel(results.setting.clone(), clipped, "h", "held-out accuracy, %", y))
+            let lines = marked(clip(lines, low), &y);
+            Some(panel(results.setting.clone(), lines, "h", "held-out accuracy, %", y))
         };
         Self { panels: all.iter().filter_map(panel).collect() }
     }
@@ -52,6 +52,7 @@ impl Figure {
             let (low, high) = extent(&lines, |point| point.1)?;
             let title = format!("{}, to a loss of {}", results.setting, short(target));
             let y = Axis::powers(low - 0.1, high + 0.1, 8);
+            let lines = marked(lines, &y);
             Some(panel(title, lines, "h", "gradients", y))
         };
         Self { panels: all.iter().filter_map(panel).collect() }
@@ -88,7 +89,10 @@ impl Figure {
             let (low, high) = (low.min(-0.2), high.max(0.2));
             let y = Axis::linear(1.1 * low, 1.1 * high, 8);
             let mut made = panel((*family).into(), lines, "batch", "difference, points", y);
-
+            let mut batches: Vec<usize> = all.iter().filter(of).map(|one| one.batch).collect();
+            batches.sort_unstable();
+            batches.dedup();
+            made.1 = Axis::at(&batches);
             let (left, right) = (made.1.low, made.1.high);
             made.0.behind = [-0.15, 0.0, 0.15].map(|y| vec![(left, y), (right, y)]).to_vec();
             Some(made)
@@ -112,7 +116,18 @@ fn lines(
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         Line { label: row.name.clone(), pieces: vec![points], areas: Vec::new(), width: 2 }
     })
+    .filter(|line| !line.pieces[0].is_empty())
     .collect()
+}
+
+/// A mark at every trial.
+fn marked(mut lines: Vec<Line>, y: &Axis) -> Vec<Line> {
+    let reach = 0.012 * (y.high - y.low);
+    for line in &mut lines {
+        let points: Points = line.pieces.iter().flatten().copied().collect();
+        line.pieces.extend(points.iter().map(|&(x, y)| vec![(x, y - reach), (x, y + reach)]));
+    }
+    lines
 }
 
 /// Points below are drawn at the foot.
