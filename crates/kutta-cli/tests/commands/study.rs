@@ -126,13 +126,47 @@ fn a_cut_line_is_made_again_and_an_arm_may_be_added() {
     let cut = format!("runs.jsonl:{}: no whole run", runs.matches('\n').count());
     assert!(said.contains(&cut) && said.contains("1 of 1 runs"), "{said}");
     assert_eq!(place.read("out/study.md"), table);
-    // What has ended is not made again.
+    // What has ended is not made again, nor what was made in the place of the cut line.
+    let third = place.run("out");
+    fine(&third);
+    assert!(!text(&third.stderr).contains(" of 1 runs"), "{}", text(&third.stderr));
     place.write(&arms(place.data.path()).replace("epochs = [2]", "epochs = [2, 1]"));
     let grown = place.run("out");
     fine(&grown);
     assert!(place.read("out/study.md").contains(table.trim_start_matches("# Study").trim_end()));
     let kept = place.read("out/runs.jsonl");
     assert!(runs.lines().take(5).all(|line| kept.matches(line).count() == 1));
+}
+
+/// Trials, as far as selection may know of them.
+fn trials(runs: &str) -> Vec<String> {
+    let line = |line: &str| -> Option<String> {
+        let run: serde_json::Value = serde_json::from_str(line).unwrap();
+        let of = |key: &str| run[key].to_string();
+        let keys = ["setting", "optimizer", "knobs", "seed", "accuracy", "loss", "curve"];
+        run["test_accuracy"].is_null().then(|| keys.map(of).join(" "))
+    };
+    runs.lines().filter_map(line).collect()
+}
+
+#[test]
+fn what_is_chosen_does_not_depend_on_test_images() {
+    let place = Place::new();
+    fine(&place.run("out"));
+    let test = place.data.path().join("t10k-images-idx3-ubyte");
+    let bytes = fs::read(&test).unwrap();
+    let others: Vec<u8> =
+        bytes.iter().enumerate().map(|(i, b)| b ^ (7 * u8::from(i >= 16))).collect();
+    fs::write(&test, others).unwrap();
+    // The runs are other ones, since some of them are tested on other images.
+    let again = place.run("out");
+    fine(&again);
+    assert!(text(&again.stderr).contains(" runs, "), "{}", text(&again.stderr));
+    let runs = place.read("out/runs.jsonl");
+    let all = trials(&runs);
+    assert!(all.len() >= 24, "{} trials", all.len());
+    let (before, after) = all.split_at(all.len() / 2);
+    assert_eq!(before, after);
 }
 
 #[test]
