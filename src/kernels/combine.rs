@@ -128,7 +128,7 @@ fn constants(linear: &Linear, kinds: Kinds, walk: &Traversal) -> Constants {
     constants.extend([
         ("TIMES_H", flag(linear.scale != Scale::One)),
         ("PROBE", flag(matches!(linear.scale, Scale::Probe | Scale::Direction))),
-        ("AFTER", flag(linear.after)),
+        ("AFTER", flag(linear.after())),
         ("CHECK", f64::from(check)),
         ("NORM", norm as f64),
         ("UPDATE", flag(update)),

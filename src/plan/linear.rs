@@ -34,8 +34,6 @@ pub struct Linear<V = Operand> {
     /// Takes ‖k₁‖ on the way.
     pub norm: bool,
     pub diagonal: Diagonal,
-    /// Comes after the verdict, and moves nothing if that refused: the target is θ.
-    pub after: bool,
     /// Partial sums of the same inputs, written by the same kernel.
     pub also: Vec<Also<V>>,
 }
@@ -68,8 +66,8 @@ impl<V: Copy> Linear<V> {
         });
         let also = also.collect();
         let (scale, checks, room) = (self.scale, self.checks.clone(), self.room);
-        let (norm, diagonal, after) = (self.norm, self.diagonal, self.after);
-        Linear { target, base, points, gradients, scale, checks, room, norm, diagonal, after, also }
+        let (norm, diagonal) = (self.norm, self.diagonal);
+        Linear { target, base, points, gradients, scale, checks, room, norm, diagonal, also }
     }
 
     /// Partial sums are left for the verdict.
@@ -79,6 +77,11 @@ impl<V: Copy> Linear<V> {
 }
 
 impl Linear {
+    /// Comes after the verdict, and moves nothing if that refused: what makes θ does.
+    pub fn after(&self) -> bool {
+        self.target.name == Name::Theta
+    }
+
     /// Distinct vectors read.
     pub fn reads(&self) -> usize {
         self.bases().len() + self.points.len() + self.gradients.len()

@@ -131,7 +131,7 @@ impl Scan {
     /// An operation in its buffers.
     fn place(&mut self, at: usize, step: &Step) -> Op {
         let op = match step {
-            Op::Combine(linear) if linear.after => {
+            Op::Combine(linear) if linear.after() => {
                 // θ must be the base if it is read at all: it is bound for writing.
                 let linear = based_by(linear, |w, name| (name == Name::Theta, w));
                 self.as_it_is(&Op::Combine(linear))

@@ -270,7 +270,7 @@ impl Op {
     /// Comes after the verdict, and moves nothing if that refused.
     pub fn is_conditional(&self) -> bool {
         match self {
-            Op::Combine(linear) => linear.after,
+            Op::Combine(linear) => linear.after(),
             Op::Commit { .. } | Op::Average => true,
             Op::Finish(finish) => finish.target.name == Name::Theta,
             Op::Registers(registers) => registers.after,

@@ -446,7 +446,7 @@ fn guarded(mut steps: Vec<Step>, tableau: &Tableau, shape: Shape, guard: Guard) 
         steps.iter().any(|step| match step {
             Op::Guard { stage, .. } => name == Name::Gradient(*stage),
             Op::Registers(step) => name == Name::Gradient(step.checks),
-            Op::Combine(linear) if linear.room && !linear.after => {
+            Op::Combine(linear) if linear.room && !linear.after() => {
                 linear.base == Some(name) || linear.gradients.iter().any(|&(_, g)| g == name)
             }
             _ => false,

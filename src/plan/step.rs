@@ -20,19 +20,13 @@ impl Linear<Name> {
         gradients: Vec<(f64, Name)>,
         scale: Scale,
     ) -> Self {
-        Self {
-            target,
-            base,
-            points,
-            gradients,
-            scale,
-            checks: vec![],
-            room: true,
-            norm: false,
-            diagonal: Diagonal::None,
-            after: target == Name::Theta,
-            also: vec![],
-        }
+        let (checks, room, norm, diagonal, also) = (vec![], true, false, Diagonal::None, vec![]);
+        Self { target, base, points, gradients, scale, checks, room, norm, diagonal, also }
+    }
+
+    /// As that of a [`Linear`] in its buffers.
+    pub(super) fn after(&self) -> bool {
+        self.target == Name::Theta
     }
 }
 
@@ -126,7 +120,7 @@ pub(super) fn checked_once(steps: &mut [Step]) {
             Op::Guard { stage, .. } => {
                 checked.insert(*stage);
             }
-            Op::Combine(linear) if linear.room && !linear.after => {
+            Op::Combine(linear) if linear.room && !linear.after() => {
                 let stages = read.into_iter().filter_map(|name| match name {
                     Name::Gradient(stage) => Some(stage),
                     _ => None,

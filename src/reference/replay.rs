@@ -168,8 +168,8 @@ impl<'p> Replay<'p> {
     /// `after` the verdict the attempt's own state is the accepted one.
     fn linear(&mut self, linear: &Linear, h: f64) {
         let preconditioner = self.plan.ingredients().preconditioner;
-        let half = if linear.after { self.half } else { 1 - self.half };
-        let t = self.accepted + u64::from(!linear.after);
+        let half = if linear.after() { self.half } else { 1 - self.half };
+        let t = self.accepted + u64::from(!linear.after());
         let scale = match linear.scale {
             Scale::One => 1.0,
             Scale::StepSize => h * self.clip,
