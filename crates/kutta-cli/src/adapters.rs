@@ -7,7 +7,7 @@ use std::error::Error;
 
 use kutta::error::GpuError;
 use kutta::{Gpu, device, wgpu};
-use kutta_cli::output;
+use kutta_cli::{names, output};
 
 pub fn run() -> Result<(), Box<dyn Error>> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
@@ -38,6 +38,5 @@ fn describe(info: &wgpu::AdapterInfo) -> String {
         wgpu::DeviceType::Cpu => "software",
         wgpu::DeviceType::Other => "other",
     };
-    let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
-    format!("{} ({kind}, {}, driver {})", info.name, info.backend, driver.trim())
+    format!("{} ({kind}, {}, driver {})", info.name, info.backend, names::driver(info))
 }

@@ -4,8 +4,8 @@
 use std::error::Error;
 use std::path::Path;
 
-use kutta::Method;
 pub use kutta::tableau::printable;
+use kutta::{Method, wgpu};
 
 use crate::output;
 
@@ -30,6 +30,11 @@ pub fn load(name_or_path: &str) -> Result<Named, Box<dyn Error>> {
         name += &format!(" ({})", printable(&file.to_string_lossy()));
     }
     Ok(Named { method, name })
+}
+
+/// The driver of an adapter, and which one of those that have its name.
+pub fn driver(info: &wgpu::AdapterInfo) -> String {
+    format!("{} {}", info.driver, info.driver_info).trim().to_owned()
 }
 
 /// Text as one cell of a CSV, in quotes where it must be: RFC 4180.

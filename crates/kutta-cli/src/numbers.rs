@@ -13,6 +13,11 @@ pub fn grouped(value: f64) -> String {
     if value < 0.0 && digits != "0" { format!("-{text}") } else { text }
 }
 
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A fraction as per cent: 0.9712 → "97.12 %".
 pub fn per_cent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)

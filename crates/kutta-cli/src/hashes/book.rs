@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use kutta::wgpu;
+use kutta_cli::names;
 
 const HEAD: &str = "\
 # SHA-256 of θ after each recipe of `kutta hashes`, by adapter and driver: [name, backend,
@@ -14,8 +15,7 @@ const HEAD: &str = "\
 
 /// What of an adapter its bits may depend on.
 pub fn adapter(info: &wgpu::AdapterInfo) -> String {
-    let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
-    format!("{}, {}, {}", info.name, info.backend, driver.trim())
+    format!("{}, {}, {}", info.name, info.backend, names::driver(info))
 }
 
 /// Hashes by recipe, by adapter.

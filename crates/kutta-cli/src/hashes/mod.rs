@@ -1,8 +1,8 @@
 //! SHA-256 of θ after fixed trainings: what "the same bits" means, in figures to quote.
 //!
 //! ```sh
-//! cargo run --release -p kutta-cli -- hashes                                  # compares with the file
-//! cargo run --release -p kutta-cli -- hashes --add docs/results/hashes.txt    # adds this adapter's
+//! cargo run --release -p kutta-cli -- hashes --against docs/results/hashes.txt
+//! cargo run --release -p kutta-cli -- hashes --add docs/results/hashes.txt
 //! ```
 
 mod book;

@@ -13,6 +13,8 @@ use kutta::reference::Problem;
 use kutta::{Gpu, GradientSource, Method, Optimizer, ParamLayout};
 use sha2::{Digest, Sha256};
 
+use crate::numbers::hex;
+
 pub const ATTEMPTS: u64 = 100;
 
 /// One training, by the words that `kutta train` and `kutta flow` know.
@@ -96,7 +98,7 @@ impl Recipe {
         let in_this = |e: Box<dyn Error>| format!("{}: {e}", self.name);
         let theta = self.theta(gpu).map_err(in_this)?;
         let digest = Sha256::digest(theta.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&digest))
     }
 
     fn theta(&self, gpu: &Gpu) -> Result<Vec<f32>, Box<dyn Error>> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::SystemTime;
 
 use kutta::Gpu;
+use kutta_cli::names;
 use serde::{Deserialize, Serialize};
 
 /// What stands beside every figure.
@@ -48,10 +49,9 @@ impl Machine {
             (None, Some(bytes)) => (bytes, "from the system"),
             (None, None) => (ASSUMED, "assumed"),
         };
-        let driver = format!("{} {}", info.driver, info.driver_info);
         Self {
             adapter: info.name.clone(),
-            driver: driver.trim().into(),
+            driver: names::driver(info),
             backend: format!("{:?}", info.backend),
             kind: match info.device_type {
                 kutta::wgpu::DeviceType::DiscreteGpu => "discrete",

@@ -298,32 +298,44 @@ impl Study {
     pub fn settings(&self) -> Vec<Setting> {
         let mut all: Vec<Setting> = Vec::new();
         for arm in &self.arm {
-            for data in arm.data.get_ref() {
-                for &schedule in arm.schedule.get_ref() {
-                    for &epochs in arm.epochs.get_ref() {
-                        for hidden in arm.hidden.get_ref() {
-                            for &batch in arm.batch.get_ref() {
-                                let setting = Setting {
-                                    data: data.clone(),
-                                    images: arm.images,
-                                    held_out: *self.held_out.get_ref(),
-                                    batch,
-                                    epochs,
-                                    schedule,
-                                    warm_up: arm.warm_up,
-                                    hidden: hidden.clone(),
-                                };
-                                if !all.contains(&setting) {
-                                    all.push(setting);
-                                }
-                            }
-                        }
-                    }
+            let mut made = vec![Setting {
+                data: PathBuf::new(),
+                images: arm.images,
+                held_out: *self.held_out.get_ref(),
+                batch: 0,
+                epochs: 0,
+                schedule: Schedule::Constant,
+                warm_up: arm.warm_up,
+                hidden: Vec::new(),
+            }];
+            made = times(&made, &arm.data, |made, data| made.data.clone_from(data));
+            made = times(&made, &arm.schedule, |made, schedule| made.schedule = *schedule);
+            made = times(&made, &arm.epochs, |made, epochs| made.epochs = *epochs);
+            made = times(&made, &arm.hidden, |made, hidden| made.hidden.clone_from(hidden));
+            made = times(&made, &arm.batch, |made, batch| made.batch = *batch);
+            for setting in made {
+                if !all.contains(&setting) {
+                    all.push(setting);
                 }
             }
         }
         all
     }
+}
+
+/// Every setting with every value.
+fn times<T>(
+    made: &[Setting],
+    values: &Spanned<Vec<T>>,
+    put: impl Fn(&mut Setting, &T),
+) -> Vec<Setting> {
+    let with = |setting: &Setting, value: &T| {
+        let mut setting = setting.clone();
+        put(&mut setting, value);
+        setting
+    };
+    let all = |setting| values.get_ref().iter().map(move |value| (setting, value));
+    made.iter().flat_map(all).map(|(setting, value)| with(setting, value)).collect()
 }
 
 impl Recipe {

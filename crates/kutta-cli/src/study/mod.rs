@@ -13,13 +13,13 @@ mod report;
 mod statistics;
 mod work;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar};
 use sha2::{Digest, Sha256};
 
 use self::file::{Knobs, Setting, Study, Text};
@@ -28,8 +28,9 @@ use self::picture::Figure;
 use self::protocol::{Numbers, Searched, Seen, State, Wanted};
 use self::report::{Results, Row};
 use self::work::{AllData, Data, Job};
-use crate::numbers::grouped;
+use crate::numbers::{grouped, hex};
 use crate::plot::canvas;
+use crate::train::bar;
 use kutta_cli::notice::Notice;
 use kutta_cli::output::{Output, Outputs, usage};
 
@@ -207,7 +208,7 @@ impl Plan<'_> {
         }
         let text = format!("1\n{all}\n{methods:?}\n{data}\n{is_final}");
         let hash = Sha256::digest(text);
-        let id = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let id = hex(&hash[..16]);
         let (optimizer, knobs) = (recipe.name().to_owned(), knobs.clone());
         Ok(Job { id, setting, optimizer, knobs, args, is_final: *is_final })
     }
@@ -356,28 +357,28 @@ impl Files {
 
 /// How far the runs that are known to be needed have come.
 struct Progress {
-    bar: ProgressBar,
+    all: u64,
+    done: Cell<u64>,
+    bar: Option<ProgressBar>,
     start: Instant,
 }
 
 impl Progress {
     fn new(runs: usize) -> Self {
-        let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} runs, {eta} left, {msg}");
-        let target = ProgressDrawTarget::stderr();
-        let bar = ProgressBar::with_draw_target(Some(runs as u64), target);
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, start: Instant::now() }
+        let (all, done) = (runs as u64, Cell::new(0));
+        let bar = bar("{wide_bar} {pos}/{len} runs, {eta} left, {msg}", all);
+        Self { all, done, bar, start: Instant::now() }
     }
 
     fn ended(&self, line: &Line) {
-        self.bar.inc(1);
-        let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
-        if !self.bar.is_hidden() {
-            self.bar.set_message(line.optimizer.clone());
+        let (done, all) = (self.done.get() + 1, self.all);
+        self.done.set(done);
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            bar.set_message(line.optimizer.clone());
             return;
         }
-        let left =
-            self.start.elapsed().div_f64(done as f64).mul_f64(all.saturating_sub(done) as f64);
+        let left = self.start.elapsed().mul_f64((all - done) as f64 / done as f64);
         let (who, knobs) = (&line.optimizer, report::knobs(&line.knobs));
         let left = HumanDuration(left);
         let failed = line.failure.as_ref().map_or(String::new(), |why| format!("; failed: {why}"));
@@ -387,6 +388,8 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }

@@ -21,6 +21,7 @@ use kutta::models::{Loss, Mlp};
 use kutta::{Findings, Gpu};
 
 pub use self::cli::Args;
+pub use self::progress::bar;
 pub use self::saving::{Saving, identity};
 pub use self::training::{Epoch, Trainer};
 use crate::curve::Run;

@@ -14,18 +14,20 @@ pub struct Progress {
     bar: Option<ProgressBar>,
 }
 
+/// A bar on the terminal, if there is one.
+pub fn bar(template: &str, total: u64) -> Option<ProgressBar> {
+    std::io::stderr().is_terminal().then(|| {
+        let style = ProgressStyle::with_template(template);
+        ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    })
+}
+
 impl Progress {
     /// `total` counts the given unit.
     pub fn new(method: &str, total: u64, unit: &'static str) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template(
-                "{prefix} {wide_bar} {human_pos}/{human_len} {msg}, {eta} left",
-            );
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_prefix(method.to_owned());
-            bar
-        });
+        let bar = bar("{prefix} {wide_bar} {human_pos}/{human_len} {msg}, {eta} left", total)
+            .map(|bar| bar.with_prefix(method.to_owned()));
         Self { method: method.into(), total, unit, bar }
     }
 

@@ -8,6 +8,7 @@ use kutta::{Method, Optimizer};
 use sha2::{Digest, Sha256};
 
 use super::cli::{Args, TRAINING};
+use crate::numbers::hex;
 use kutta_cli::output::{self, usage};
 
 /// The note that tells the data apart.
@@ -165,7 +166,7 @@ pub fn identity(samples: &Samples) -> String {
         Targets::Labels { labels, .. } => hash.update(labels),
         Targets::Dense { values, .. } => values.iter().for_each(|x| hash.update(x.to_le_bytes())),
     }
-    let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&hash.finalize());
     let [n, inputs, outputs] = [samples.len(), samples.width(), samples.targets().width()];
     format!("{n} samples of {inputs} inputs and {outputs} outputs, SHA-256 {hash}")
 }
