@@ -501,9 +501,9 @@ impl Evaluation<'_> {
     }
 
     /// The number of the batch to see, where the host knows it: under
-    /// [`Pace::Wait`](crate::Pace::Wait), in `run` and its like. A source of [`BatchesFrom::Host`] draws
-    /// that batch, which is the same again after a refusal. The control block has its low
-    /// 32 bits.
+    /// [`Pace::Wait`](crate::Pace::Wait), in `run` and its like. A source of
+    /// [`BatchesFrom::Host`] draws that batch, which is the same again after a refusal. The
+    /// control block has its low 32 bits.
     pub fn batch(&self) -> Option<u64> {
         self.cursor.map(|cursor| cursor.batch)
     }

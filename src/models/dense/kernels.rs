@@ -117,7 +117,7 @@ pub const SCORE: Kernel = Kernel {
     structs: &[Totals::LAYOUT],
 };
 
-/// WeightShape in rows of whole vec4.
+/// Weights in rows of whole vec4.
 pub const PACK_WEIGHTS: Kernel = Kernel {
     name: "pack_weights",
     text: shader!("pack_weights"),
@@ -126,7 +126,7 @@ pub const PACK_WEIGHTS: Kernel = Kernel {
     structs: &[WeightShape::LAYOUT],
 };
 
-/// WeightShape with the output feature outermost.
+/// Weights with the output feature outermost.
 pub const TRANSPOSE_WEIGHTS: Kernel = Kernel {
     name: "transpose_weights",
     text: shader!("transpose_weights"),
