@@ -17,8 +17,9 @@ need_rust
 export KUTTA_EVERYTHING=yes
 # Builds programs and examples too, which tests run as their users do.
 need_adapter
-# The software adapter takes every core by itself: more than two tests at once
-# only wait for each other.
+# llvmpipe wakes a thread a core for every dispatch, which takes longer than the tests' small
+# ones do; with none of its own each test has one core.
+export LP_NUM_THREADS="${LP_NUM_THREADS:-0}"
 cargo test --release --workspace "$@" -- --test-threads=2
 if [ -n "$long" ]; then
     cargo test --release --workspace "$@" -- --ignored --nocapture --test-threads=1
