@@ -1,8 +1,8 @@
 // a_l = f(W_l a_{l−1} + b_l), the loss, dz_{l−1} = f'(z_{l−1}) W_lᵀ dz_l, and of each workgroup's
 // samples the partial sums dW_l = a_{l−1} dz_lᵀ and db_l: the last layers of a network.
 // Reads the tail's inputs and weights once per workgroup, writes a partial gradient of each.
-// Called by a gradient evaluation on a GPU in place of a layer's kernels, where layers are narrow.
-//: use activation batch row_loss
+// Called by a gradient evaluation on a GPU in place of a layer's kernels, where layers are narrow; FORWARD_ONLY by evaluations and inferences.
+//: use activation batch narrow_layer row_loss
 
 struct TailLayer {
     inputs: u32,
@@ -40,6 +40,8 @@ override BY_FEATURE: bool = false;
 override BY_SAMPLE: bool = false;
 override SLOPED: bool = false;
 override CROSS_ENTROPY: bool = false;
+// The outputs alone, by feature; nobody wants a loss.
+override FORWARD_ONLY: bool = false;
 
 @group(0) @binding(0) var<uniform> shape: TailShape;
 @group(0) @binding(1) var<storage, read> rows: BatchRows;
@@ -52,6 +54,33 @@ override CROSS_ENTROPY: bool = false;
 @group(0) @binding(8) var<storage, read_write> by_sample: array<vec4<f32>>;
 
 var<workgroup> lanes: array<vec4<f32>, 1024>;
+//: if kept
+// What is between the layers of the workgroup's own samples: `values` and `dz` of `TailLayer` are
+// places in it, but for the last layer's.
+var<workgroup> kept: array<vec4<f32>, KEPT>;
+//: end
+
+// The first of the rows that `between` holds.
+var<private> first_between: u32;
+
+// Values and gradients of all layers but the last.
+fn between(at: u32) -> vec4<f32> {
+//: if kept
+    return kept[at];
+//: end
+//: if stored
+    return partials[at];
+//: end
+}
+
+fn put_between(at: u32, value: vec4<f32>) {
+//: if kept
+    kept[at] = value;
+//: end
+//: if stored
+    partials[at] = value;
+//: end
+}
 
 // The products of a layer.
 const FORWARD = 0u;
@@ -78,31 +107,17 @@ fn store_gradient(row: u32, j: u32, dz: f32) {
     lanes[(row - first_row) * quads(shape.outputs) + j / 4u][j % 4u] = dz;
 }
 
-// W[row, column .. column + 3], with zeros for what is not in W.
-fn weight_quad(layer: TailLayer, row: u32, column: u32) -> vec4<f32> {
-    if (row >= layer.inputs) {
-        return vec4<f32>();
-    }
-    if (layer.outputs % 4u == 0u) {
-        return theta[layer.weight + (row * layer.outputs + column) / 4u];
-    }
-    var quad = vec4<f32>();
-    let left = min(layer.outputs - column, 4u);
-    let e = row * layer.outputs + column;
-    quad.x = theta[layer.weight + e / 4u][e % 4u];
-    if (left > 1u) { quad.y = theta[layer.weight + (e + 1u) / 4u][(e + 1u) % 4u]; }
-    if (left > 2u) { quad.z = theta[layer.weight + (e + 2u) / 4u][(e + 2u) % 4u]; }
-    if (left > 3u) { quad.w = theta[layer.weight + (e + 3u) / 4u][(e + 3u) % 4u]; }
-    return quad;
+// For shaders/shared/narrow_layer.wgsl.
+fn kutta_quad(at: u32) -> vec4<f32> {
+    return theta[at];
+}
+
+fn kutta_element(e: u32) -> f32 {
+    return theta[e / 4u][e % 4u];
 }
 
 fn weight_block(layer: TailLayer, row: u32, column: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(
-        weight_quad(layer, row, column),
-        weight_quad(layer, row + 1u, column),
-        weight_quad(layer, row + 2u, column),
-        weight_quad(layer, row + 3u, column),
-    );
+    return kutta_weight_block(layer.weight, layer.inputs, layer.outputs, row, column);
 }
 
 // Four samples of four inputs of layer l, a column a sample.
@@ -117,21 +132,32 @@ fn input_block(l: u32, row: u32, quad: u32) -> mat4x4<f32> {
             inputs[at + 3u * stride],
         );
     }
-    return partial_block(shape.layer[l - 1u].values + row * stride + quad, stride);
+    return between_block(shape.layer[l - 1u].values, row, stride, quad);
 }
 
-fn partial_block(at: u32, stride: u32) -> mat4x4<f32> {
+fn between_block(start: u32, row: u32, stride: u32, quad: u32) -> mat4x4<f32> {
+    let at = start + (row - first_between) * stride + quad;
+    return mat4x4<f32>(
+        between(at),
+        between(at + stride),
+        between(at + 2u * stride),
+        between(at + 3u * stride),
+    );
+}
+
+fn dz_block(l: u32, row: u32, quad: u32) -> mat4x4<f32> {
+    let layer = shape.layer[l];
+    let stride = quads(layer.outputs);
+    if (l + 1u < shape.layers) {
+        return between_block(layer.dz, row, stride, quad);
+    }
+    let at = layer.dz + row * stride + quad;
     return mat4x4<f32>(
         partials[at],
         partials[at + stride],
         partials[at + 2u * stride],
         partials[at + 3u * stride],
     );
-}
-
-fn dz_block(layer: TailLayer, row: u32, quad: u32) -> mat4x4<f32> {
-    let stride = quads(layer.outputs);
-    return partial_block(layer.dz + row * stride + quad, stride);
 }
 
 // One slice of a block of 4×4 and, of WEIGHT, of its bias.
@@ -180,9 +206,9 @@ fn slice_of(kind: u32, l: u32, first: u32, size: Extents, index: u32, slice: u32
             block.sum += weight_block(layer, 4u * t, 4u * p) * input_block(l, first + 4u * q, t);
         } else if (kind == INPUT) {
             let turned = transpose(weight_block(layer, 4u * p, 4u * t));
-            block.sum += turned * dz_block(layer, first + 4u * q, t);
+            block.sum += turned * dz_block(l, first + 4u * q, t);
         } else {
-            let dz = dz_block(layer, first + 4u * t, p);
+            let dz = dz_block(l, first + 4u * t, p);
             block.sum += dz * transpose(input_block(l, first + 4u * t, q));
             block.bias += (dz[0] + dz[1]) + (dz[2] + dz[3]);
         }
@@ -191,13 +217,21 @@ fn slice_of(kind: u32, l: u32, first: u32, size: Extents, index: u32, slice: u32
 }
 
 // Before its activation, of four features of a sample.
-fn put_value(layer: TailLayer, last: bool, at: u32, z: vec4<f32>) {
+fn put_value(layer: TailLayer, last: bool, row: u32, quad: u32, z: vec4<f32>) {
+    let stride = quads(layer.outputs);
     if (last) {
-        partials[layer.dz + at] = z;
+        partials[layer.dz + row * stride + quad] = z;
         return;
     }
-    partials[layer.values + at] = activate(z);
-    partials[layer.dz + at] = slope_at(z);
+    let at = (row - first_between) * stride + quad;
+    put_between(layer.values + at, activate(z));
+    if (!FORWARD_ONLY) {
+        put_between(layer.dz + at, slope_at(z));
+    }
+}
+
+fn multiply_between(at: u32, factor: vec4<f32>) {
+    put_between(at, between(at) * factor);
 }
 
 fn slopes(at: u32) -> mat4x4<f32> {
@@ -214,20 +248,38 @@ fn slopes(at: u32) -> mat4x4<f32> {
     );
 }
 
+// Four features of four samples, a column a feature.
+fn put_by_feature(to: u32, values: mat4x4<f32>) {
+    by_feature[to] = values[0];
+    by_feature[to + shape.sample_quads] = values[1];
+    by_feature[to + 2u * shape.sample_quads] = values[2];
+    by_feature[to + 3u * shape.sample_quads] = values[3];
+}
+
 // What becomes of a finished block.
 fn finish(kind: u32, l: u32, first: u32, group: u32, size: Extents, index: u32, block: Block) {
     let layer = shape.layer[l];
     let p = index % size.across;
     let q = index / size.across;
     let stride = size.across;
-    let here = (first + 4u * q) * stride + p;
+    let row = first + 4u * q;
     if (kind == FORWARD) {
         let bias = theta[layer.bias + p];
         let last = l + 1u == shape.layers;
-        put_value(layer, last, here, block.sum[0] + bias);
-        put_value(layer, last, here + stride, block.sum[1] + bias);
-        put_value(layer, last, here + 2u * stride, block.sum[2] + bias);
-        put_value(layer, last, here + 3u * stride, block.sum[3] + bias);
+        if (FORWARD_ONLY && last) {
+            let z = transpose(mat4x4<f32>(
+                block.sum[0] + bias,
+                block.sum[1] + bias,
+                block.sum[2] + bias,
+                block.sum[3] + bias,
+            ));
+            put_by_feature(4u * p * shape.sample_quads + first / 4u + q, z);
+            return;
+        }
+        put_value(layer, last, row, p, block.sum[0] + bias);
+        put_value(layer, last, row + 1u, p, block.sum[1] + bias);
+        put_value(layer, last, row + 2u, p, block.sum[2] + bias);
+        put_value(layer, last, row + 3u, p, block.sum[3] + bias);
         return;
     }
     if (kind == WEIGHT) {
@@ -244,11 +296,11 @@ fn finish(kind: u32, l: u32, first: u32, group: u32, size: Extents, index: u32, 
         return;
     }
     if (l > 0u) {
-        let at = shape.layer[l - 1u].dz + here;
-        partials[at] *= block.sum[0];
-        partials[at + stride] *= block.sum[1];
-        partials[at + 2u * stride] *= block.sum[2];
-        partials[at + 3u * stride] *= block.sum[3];
+        let at = shape.layer[l - 1u].dz + (row - first_between) * stride + p;
+        multiply_between(at, block.sum[0]);
+        multiply_between(at + stride, block.sum[1]);
+        multiply_between(at + 2u * stride, block.sum[2]);
+        multiply_between(at + 3u * stride, block.sum[3]);
         return;
     }
     // A column a feature.
@@ -262,12 +314,10 @@ fn finish(kind: u32, l: u32, first: u32, group: u32, size: Extents, index: u32, 
         turned[3] * f[3],
     );
     if (BY_FEATURE) {
-        by_feature[to] = dz[0];
-        by_feature[to + shape.sample_quads] = dz[1];
-        by_feature[to + 2u * shape.sample_quads] = dz[2];
-        by_feature[to + 3u * shape.sample_quads] = dz[3];
+        put_by_feature(to, dz);
     }
     if (BY_SAMPLE) {
+        let here = row * stride + p;
         let straight = transpose(dz);
         by_sample[here] = straight[0];
         by_sample[here + stride] = straight[1];
@@ -372,11 +422,17 @@ fn main(
     }
     let first = 4u * first_quad;
     let samples = min(shape.group_quads, shape.sample_quads - first_quad);
+//: if kept
+    first_between = first;
+//: end
     let layers = min(shape.layers, MOST);
     for (var l = 0u; l < layers; l++) {
         multiply(FORWARD, l, first, samples, group, lane);
         storageBarrier();
         workgroupBarrier();
+    }
+    if (FORWARD_ONLY) {
+        return;
     }
     var loss = loss_of(first, 4u * samples, lane);
     workgroupBarrier();

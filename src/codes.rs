@@ -129,12 +129,6 @@ decimals! {
         /// Errors in the history count as at least this.
         FLOOR = 1e-4,
     }
-    /// GELU by tanh: Hendrycks, Gimpel 2016.
-    gelu {
-        /// sqrt(2 / π).
-        GELU_SCALE = 0.7978845608028654,
-        GELU_CUBIC = 0.044715,
-    }
 }
 
 const LINE: [&[u8]; 3] = [b"const ", b": u32 = ", b"u;\n"];

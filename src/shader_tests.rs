@@ -289,7 +289,8 @@ fn the_limits_asked_for_are_those_of_the_kernels() {
         storage_buffers: 0,
         bindings: 0,
     };
-    for (kernel, _) in ALL.iter() {
+    // Those that keep more in workgroup memory are chosen where a device has it.
+    for (kernel, _) in ALL.iter().filter(|(kernel, _)| !kernel.name.contains(".kept")) {
         let (module, _) = validated(kernel, Format::default());
         let bytes_in = |space: AddressSpace| {
             let variables = module.global_variables.iter().filter(move |(_, v)| v.space == space);

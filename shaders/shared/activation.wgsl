@@ -1,9 +1,13 @@
 // Activations and their slopes at the pre-activation z.
 // Rust twin: src/models/dense/options.rs.
-//: use sine activations gelu
+//: use sine activations
 override ACTIVATION: u32 = 0u;
 // ω of the sine.
 override OMEGA: f32 = 1.0;
+
+// GELU by tanh: Hendrycks, Gimpel 2016. The first is sqrt(2 / π).
+const GELU_SCALE = 0.7978845608028654;
+const GELU_CUBIC = 0.044715;
 
 // Some drivers compute tanh from exponentials that overflow; beyond ±15 it is
 // ±1 in f32 anyway.

@@ -20,7 +20,7 @@ macro_rules! shared {
 
 pub(crate) const LIBRARY: Library = shared! {
     account activation batch bf16 control controller f16 finite gather grid grid_shape
-    left_elements left_quads loss moments momentum noise partials prepare product product_parts
+    left_elements left_quads loss moments momentum narrow_layer noise partials prepare product product_parts
     product_register product_sliced product_workgroup put_roots record row_loss row_sum rules
     scaled_sum settings shuffle sine take_roots traversal wave weights workgroup_sum
 };
@@ -32,7 +32,6 @@ pub(crate) const NUMBERS: Library = &[
     ("curves", codes::curve::WGSL),
     ("failures", codes::failure::WGSL),
     ("fallbacks", codes::fallback::WGSL),
-    ("gelu", codes::gelu::WGSL),
     ("lanes", codes::lane::WGSL),
     ("limits", codes::limit::WGSL),
     ("momenta", codes::momentum::WGSL),

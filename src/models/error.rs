@@ -19,7 +19,7 @@ pub enum ModelError {
     Omega { omega: f32 },
     #[error("{what}: {found}; there can be {least} to {most}")]
     Encoding { what: &'static str, found: f64, least: f64, most: f64 },
-    #[error("a batch of {rows} points; choose one of 1 to {most}")]
+    #[error("a batch of {rows} rows; choose one of 1 to {most}")]
     Rows { rows: usize, most: usize },
     #[error("an extent of {found} dimensions for a field of {wanted}")]
     Dimensions { found: usize, wanted: usize },
@@ -33,6 +33,11 @@ pub enum ModelError {
          {widths:?}. `Products::Auto` fuses what it can"
     )]
     NotFused { widths: Vec<usize>, layers: usize, width: usize, inputs: usize },
+    #[error(
+        "products in registers are for software adapters, and no time on a GPU is predicted for \
+         them; use `Products::Auto` or a form for GPUs"
+    )]
+    NotPredicted,
     #[error("cross-entropy wants labels, and these targets are dense; use `Loss::MeanSquare`")]
     DenseTargets,
     #[error(

@@ -8,6 +8,9 @@ mod field;
 #[cfg(test)]
 mod harness;
 mod mlp;
+mod prediction;
+#[cfg(test)]
+mod prediction_tests;
 
 pub use error::ModelError;
 
@@ -18,6 +21,7 @@ pub(crate) use bind_cache::{BindCache, MOST_CONTROLS, Recent};
 pub use dense::{Activation, Evaluated, Loss, Products};
 pub use field::{Encoding, FieldBuilder, HashGrid, Inference, NeuralField, Points, Target};
 pub use mlp::{Mlp, MlpBuilder, Resident};
+pub use prediction::{PredictedDispatch, Prediction};
 
 /// Gives the formats in which a kernel writes its `gradient`.
 pub(crate) fn written(gradient: &Vector) -> Formats {

@@ -1,5 +1,6 @@
 //! Chooses the form that computes a product, by a model of how long each would take.
 
+use super::cost::{DISPATCH, MOVED, PROCESSORS, together};
 use super::form::{Choice, Form};
 use super::options::Products;
 use super::product::{Kind, Shape};
@@ -25,8 +26,8 @@ impl Method {
         Self { products }
     }
 
-    /// Makes products that do not depend on the adapter, for tests.
-    #[cfg(test)]
+    /// Makes products that do not depend on the adapter: those of a GPU, where they are to be
+    /// chosen.
     pub fn of(products: Products) -> Self {
         Self { products }
     }
@@ -132,13 +133,6 @@ const fn cost(form: Form) -> Cost {
     Cost { alone, full, alone_end, full_end }
 }
 
-/// A dispatch that depends on the one before.
-const DISPATCH: f64 = 1.83;
-/// Multiprocessors of a large GPU: what the model takes every GPU for.
-const PROCESSORS: f64 = 132.0;
-/// Bytes that are read or written in a microsecond.
-const MOVED: f64 = 2.18e6;
-
 /// Predicted microseconds of a product on a large GPU: those of a dispatch and, of three
 /// times, about the longest: one workgroup's, a multiprocessor's share of all workgroups,
 /// and that of what must be read and written at least.
@@ -154,9 +148,7 @@ pub fn predicted(choice: Choice, shape: &Shape) -> f64 {
         share * (rounds * full + full_end),
         4.0 * moved as f64 / MOVED,
     ];
-    // Smoothly: where two are alike, they get in each other's way.
-    const SHARPNESS: f64 = 1.9;
-    DISPATCH + times.iter().map(|t| t.powf(SHARPNESS)).sum::<f64>().powf(1.0 / SHARPNESS)
+    DISPATCH + together(&times)
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ pub fn behind(first: usize) -> Constants {
 pub fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     let plain = [BATCH_ROWS, CROSS_ENTROPY, MEAN_LOSS, SCORE, PACK_WEIGHTS, TRANSPOSE_WEIGHTS];
     let mut all = super::product::kernels();
-    all.push(super::tail::kernels());
+    all.extend(super::tail::kernels());
     all.extend(plain.map(|kernel| (kernel, vec![vec![]])));
     let behind = [0, 16].map(behind);
     all.extend([BIAS_GRADIENT, NARROW_GRADIENT].map(|kernel| (kernel, behind.to_vec())));

@@ -1,13 +1,16 @@
 //! Dense layers a ← f(W a + b) over a batch: what the networks of this room share.
 
 mod choose;
+mod cost;
 mod evaluate;
 mod form;
 pub mod kernels;
 mod options;
+pub mod predict;
 mod product;
 mod steps;
 mod tail;
+pub mod tail_form;
 #[cfg(test)]
 mod throughput_tests;
 mod workspace;
@@ -18,14 +21,13 @@ pub use evaluate::{Evaluated, Rows, controls};
 pub use options::{Activation, Loss, Products};
 pub use product::quads;
 pub use steps::{Step, Steps};
-pub use workspace::{Workspace, check_binding, storage, uniform};
+pub use workspace::{Need, Workspace, check_binding, storage, uniform};
 
 use crate::device::Gpu;
 use crate::device::vector::Vector;
 use crate::error::Error;
 use crate::layout::{Init, LayoutError, ParamLayout, ParamLayoutBuilder};
 use crate::models::ModelError;
-use workspace::Need;
 
 /// Layers of given widths, and where their parameters lie.
 #[derive(Debug)]
@@ -52,6 +54,7 @@ impl Network {
             method: *method,
             backward,
             trained_inputs: backward && *trained_inputs,
+            workgroup_bytes: self.gpu.limits().max_compute_workgroup_storage_size,
         }
     }
 

@@ -221,7 +221,7 @@ impl Kind {
         constants
     }
 
-    fn kernel(self, form: Form, whole: bool) -> Kernel {
+    pub fn kernel(self, form: Form, whole: bool) -> Kernel {
         use Form::{Register, Sliced, Workgroup};
         match (self, form, whole) {
             (Kind::Forward(_), Register, _) => FORWARD_REGISTER,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::kernels::{self, BatchSchedule};
 use super::product::{self, GradientSums, MOST_LAYERS, quads};
-use super::tail::{self, Below, TAIL, Tail};
+use super::tail::{self, Below, Tail};
 use super::workspace::{Layer, Tiled, Workspace, uniform};
 use super::{Loss, Network};
 use crate::device::kernel::{Kernel, flag};
@@ -125,11 +125,11 @@ impl<'a> Steps<'a> {
         match &self.workspace.tail {
             Some(tail) => {
                 self.forward_through(params, tail.start);
-                self.tail(tail, params, (loss, targets, dense));
+                self.tail(tail, params, Some((loss, targets, dense)));
                 self.backward_from(tail.start, (params, gradient), slots);
             }
             None => {
-                self.forward(params);
+                self.forward_through(params, layers);
                 self.loss(loss, targets, dense);
                 self.backward_from(layers, (params, gradient), slots);
             }
@@ -138,7 +138,13 @@ impl<'a> Steps<'a> {
 
     /// Records the pass from the inputs of the batch to the outputs of the last layer.
     pub fn forward(&mut self, params: &Vector) {
-        self.forward_through(params, self.workspace.layers.len());
+        match &self.workspace.tail {
+            Some(tail) => {
+                self.forward_through(params, tail.start);
+                self.tail(tail, params, None);
+            }
+            None => self.forward_through(params, self.workspace.layers.len()),
+        }
     }
 
     /// The first so many layers.
@@ -269,23 +275,19 @@ impl<'a> Steps<'a> {
         );
     }
 
-    /// The last layers, forward and backward.
-    fn tail(
-        &mut self,
-        tail: &Tail,
-        params: &Vector,
-        (loss, targets, dense): (Loss, &wgpu::Buffer, bool),
-    ) {
+    /// The last layers, forward and backward; without a loss forward alone.
+    fn tail(&mut self, tail: &Tail, params: &Vector, loss: Option<(Loss, &wgpu::Buffer, bool)>) {
         let workspace = self.workspace;
         let layers = workspace.layers.len();
         let below = tail.start.checked_sub(1).map(|i| &workspace.layers[i]);
         let inputs = &below.map_or(&workspace.inputs, |l| &l.values).by_sample;
         let dz = below.map(|l| &l.dz).or(workspace.inputs_gradient.as_ref());
+        let dz = dz.filter(|_| loss.is_some());
         let wanted = Below {
             // Of what is below, a product reads the one and a weight gradient the other.
             by_feature: dz.is_some() && below.is_none_or(|l| l.input_gradient.is_some()),
-            by_sample: below.is_some(),
-            sloped: below.is_some(),
+            by_sample: dz.is_some() && below.is_some(),
+            sloped: dz.is_some() && below.is_some(),
         };
         let first = self.weight_range(tail.start).start;
         let mut shape = tail.shape;
@@ -295,12 +297,19 @@ impl<'a> Steps<'a> {
         }
         let shape = uniform(self.gpu, &shape);
         let unused = &workspace.unused;
-        let dz = dz.unwrap_or(unused);
-        let output = |wanted: bool, there: &'a wgpu::Buffer, else_: &'a wgpu::Buffer| {
-            if wanted { there } else { else_ }.as_entire_binding()
+        // What nobody reads is bound to what is read anyway.
+        let targets = loss.map_or(&workspace.rows, |(_, targets, _)| targets);
+        let by_feature = match (loss, dz) {
+            (None, _) => &workspace.outputs().values.by_feature,
+            (Some(_), Some(dz)) if wanted.by_feature => &dz.by_feature,
+            _ => &unused.by_feature,
         };
+        let by_sample =
+            dz.filter(|_| wanted.by_sample).map_or(&unused.by_sample, |dz| &dz.by_sample);
+        let loss = loss.map(|(loss, _, dense)| (loss, dense));
         self.push(
-            self.gpu.pipeline(&TAIL, &tail::constants(tail.activation, (loss, dense), wanted)),
+            self.gpu
+                .pipeline(tail::kernel(tail.form), &tail::constants(tail.activation, loss, wanted)),
             &[
                 shape.as_entire_binding(),
                 workspace.rows.as_entire_binding(),
@@ -309,8 +318,8 @@ impl<'a> Steps<'a> {
                 inputs.as_entire_binding(),
                 below.map_or(inputs, |l| &l.slope).as_entire_binding(),
                 workspace.sums[tail.sums].partials.as_entire_binding(),
-                output(wanted.by_feature, &dz.by_feature, &unused.by_feature),
-                output(wanted.by_sample, &dz.by_sample, &unused.by_sample),
+                by_feature.as_entire_binding(),
+                by_sample.as_entire_binding(),
             ],
             fold(tail.groups),
         );

@@ -3,6 +3,7 @@
 
 use super::options::{Activation, Loss};
 use super::product::quads;
+use super::tail_form::{self, TailForm};
 use crate::codes::wgsl;
 use crate::device::kernel::{Access, Constants, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
@@ -52,6 +53,7 @@ pub struct Tail {
     /// The one of the workspace's sums that it leaves its own in.
     pub sums: usize,
     pub groups: usize,
+    pub form: TailForm,
     /// The tail's shape, but for where parameters lie.
     pub shape: TailShape,
     pub activation: Activation,
@@ -79,11 +81,6 @@ impl Tail {
         (start < layers).then_some(start)
     }
 
-    /// vec4 of samples that a workgroup does.
-    pub fn group_quads(samples: usize) -> usize {
-        quads(samples).div_ceil(256).next_power_of_two().clamp(2, 32)
-    }
-
     /// vec4s of what the layers put out and their gradients, and of the groups' losses.
     pub fn room(widths: &[usize], start: usize, samples: usize) -> usize {
         let layers = widths.len() - 1;
@@ -93,10 +90,10 @@ impl Tail {
     }
 }
 
-/// The tail of a network.
+/// The tail of a network; what is between its layers lies in a storage buffer.
 pub const TAIL: Kernel = Kernel {
     name: "dense_tail",
-    text: shader!("dense_tail", numbers: wgsl!(MOST = MOST_LAYERS as u32)),
+    text: shader!("dense_tail", "stored", numbers: wgsl!(MOST = MOST_LAYERS as u32)),
     bindings: &[
         ("shape", Access::Uniform),
         ("rows", Access::Read),
@@ -112,6 +109,35 @@ pub const TAIL: Kernel = Kernel {
     structs: &[TailShape::LAYOUT, TailLayer::LAYOUT],
 };
 
+/// The same in 32 KiB of workgroup memory, and in 48: what is between layers stays there.
+const TAIL_KEPT_32: Kernel = Kernel {
+    name: "dense_tail.kept32",
+    text: shader!(
+        "dense_tail",
+        "kept",
+        numbers: wgsl!(MOST = MOST_LAYERS as u32, KEPT = tail_form::KEPT[0] as u32)
+    ),
+    ..TAIL
+};
+const TAIL_KEPT_48: Kernel = Kernel {
+    name: "dense_tail.kept48",
+    text: shader!(
+        "dense_tail",
+        "kept",
+        numbers: wgsl!(MOST = MOST_LAYERS as u32, KEPT = tail_form::KEPT[1] as u32)
+    ),
+    ..TAIL
+};
+
+/// The kernel of a form.
+pub const fn kernel(form: TailForm) -> &'static Kernel {
+    match form.kept {
+        0 => &TAIL,
+        kept if kept == tail_form::KEPT[0] => &TAIL_KEPT_32,
+        _ => &TAIL_KEPT_48,
+    }
+}
+
 /// The use of the gradient by a tail's inputs.
 #[derive(Clone, Copy, Default)]
 pub struct Below {
@@ -120,13 +146,15 @@ pub struct Below {
     pub sloped: bool,
 }
 
-pub fn constants(activation: Activation, (loss, dense): (Loss, bool), below: Below) -> Constants {
+/// Of a tail that goes forward and back; of one that puts out values alone without a loss.
+pub fn constants(activation: Activation, loss: Option<(Loss, bool)>, below: Below) -> Constants {
     let activation = Some(activation);
     vec![
         ("ACTIVATION", f64::from(Activation::code(activation))),
         ("OMEGA", f64::from(Activation::omega(activation))),
-        ("CROSS_ENTROPY", flag(loss == Loss::CrossEntropy)),
-        ("DENSE", flag(dense)),
+        ("CROSS_ENTROPY", flag(matches!(loss, Some((Loss::CrossEntropy, _))))),
+        ("DENSE", flag(matches!(loss, Some((_, true))))),
+        ("FORWARD_ONLY", flag(loss.is_none())),
         ("BY_FEATURE", flag(below.by_feature)),
         ("BY_SAMPLE", flag(below.by_sample)),
         ("SLOPED", flag(below.sloped)),
@@ -135,7 +163,7 @@ pub fn constants(activation: Activation, (loss, dense): (Loss, bool), below: Bel
 
 /// The override sets it is used with.
 #[cfg(test)]
-pub fn kernels() -> (Kernel, Vec<Constants>) {
+pub fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     use Activation::{Gelu, Relu, Sine, Tanh};
     let losses = [(Loss::CrossEntropy, false), (Loss::MeanSquare, false), (Loss::MeanSquare, true)];
     let belows =
@@ -144,11 +172,15 @@ pub fn kernels() -> (Kernel, Vec<Constants>) {
     for activation in [Relu, Tanh, Gelu, Sine { omega: 30.0 }] {
         for loss in losses {
             for (by_feature, by_sample, sloped) in belows {
-                sets.push(constants(activation, loss, Below { by_feature, by_sample, sloped }));
+                let below = Below { by_feature, by_sample, sloped };
+                sets.push(constants(activation, Some(loss), below));
             }
         }
+        sets.push(constants(activation, None, Below::default()));
     }
-    (TAIL, sets)
+    // Overrides do not meet what differs in these.
+    let few: Vec<Constants> = sets.iter().step_by(7).cloned().collect();
+    vec![(TAIL, sets), (TAIL_KEPT_32, few.clone()), (TAIL_KEPT_48, few)]
 }
 
 #[cfg(test)]

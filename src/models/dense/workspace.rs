@@ -9,6 +9,7 @@ use super::form::{Choice, Form};
 use super::kernels::{BatchSchedule, BiasGradient, LossShape, WeightShape};
 use super::product::{Kind, LayerSums, MOST_LAYERS, Shape, quads};
 use super::tail::{Tail, TailLayer, TailShape};
+use super::tail_form::{self, TailForm};
 use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::models::ModelError;
@@ -54,23 +55,37 @@ impl Tiled {
     }
 }
 
+/// A product, its shape, and the form it has.
+pub fn named(kind: Kind, choice: Choice, shape: &Shape) -> String {
+    let name = match kind {
+        Kind::Forward(_) => "forward",
+        Kind::InputGradient { .. } => "input gradient",
+        _ => "weight gradient",
+    };
+    let Shape { steps, rows, columns, .. } = *shape;
+    let (tile_rows, tile_columns, _) = choice.form.tile();
+    let form = match choice.form {
+        Form::Register => {
+            return format!(
+                "{name} {steps} x {rows} x {columns}: {tile_rows}x{tile_columns} in registers"
+            );
+        }
+        Form::Sliced(_) => "sliced",
+        Form::Workgroup(_) => "workgroup",
+    };
+    let chunks = choice.chunks;
+    format!(
+        "{name} {steps} x {rows} x {columns}: {form} {tile_rows}x{tile_columns}, {chunks} chunks"
+    )
+}
+
 impl fmt::Display for Tiled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.kind {
-            Kind::Forward(_) => "forward",
-            Kind::InputGradient { .. } => "input gradient",
-            _ => "weight gradient",
-        };
-        let Shape { steps, rows, columns, .. } = self.shape;
-        let (tile_rows, tile_columns, _) = self.choice.form.tile();
-        write!(f, "{name} {steps} x {rows} x {columns}: ")?;
-        match self.choice.form {
-            Form::Register => return write!(f, "{tile_rows}x{tile_columns} in registers"),
-            Form::Sliced(_) => write!(f, "sliced {tile_rows}x{tile_columns}")?,
-            Form::Workgroup(_) => write!(f, "workgroup {tile_rows}x{tile_columns}")?,
+        f.write_str(&named(self.kind, self.choice, &self.shape))?;
+        if self.choice.form == Form::Register {
+            return Ok(());
         }
-        let (chunks, time) = (self.choice.chunks, predicted(self.choice, &self.shape));
-        write!(f, ", {chunks} chunks, {time:.1} us on a large GPU")
+        write!(f, ", {:.1} us on a large GPU", predicted(self.choice, &self.shape))
     }
 }
 
@@ -86,9 +101,12 @@ impl fmt::Display for Workspace {
         if let Some(tail) = &self.tail {
             let last = self.layers.len() - 1;
             let samples = 4 * tail.shape.group_quads;
+            let bytes = tail_form::LEAST_BYTES as usize + 16 * tail.form.kept;
+            let (memory, at) = (bytes >> 10, "of workgroup memory");
             writeln!(
                 f,
-                "layer{start} to layer{last} in one dispatch, {samples} samples a workgroup"
+                "layer{start} to layer{last} in one dispatch, {samples} samples a workgroup, \
+                 {memory} KiB {at}"
             )?;
         }
         Ok(())
@@ -106,57 +124,120 @@ pub struct Sums {
 }
 
 /// The place of the partial sums of one layer.
-struct Partial {
+pub struct Partial {
     sums: usize,
     first: usize,
-    choice: Choice,
+    pub choice: Choice,
 }
 
 /// The way that the gradients of all layers take, before there are buffers; none where they
 /// are written straight.
 #[derive(Default)]
-struct Plan {
-    rooms: Vec<Room>,
+pub struct Plan {
+    pub rooms: Vec<Room>,
     /// The partial sums of each layer.
-    partials: Vec<Partial>,
-    tail: Option<Tail>,
+    pub partials: Vec<Partial>,
+    pub tail: Option<Tail>,
 }
 
 /// A buffer of partial sums that is being laid out.
-struct Room {
+pub struct Room {
     vec4s: usize,
     /// The number of elements of the gradients that they become.
     elements: usize,
     layers: Range<usize>,
-    shapes: Vec<LayerSums>,
+    pub shapes: Vec<LayerSums>,
     groups: usize,
 }
 
 impl Room {
+    /// One that begins with this layer.
+    fn new(layer: usize) -> Self {
+        Self { vec4s: 0, elements: 0, layers: layer..layer, shapes: Vec::new(), groups: 1 }
+    }
+
+    /// Adds what a tail keeps between its layers behind the partial sums, each layer's from
+    /// `firsts` on.
+    fn tail(
+        &mut self,
+        need: Need<'_>,
+        start: usize,
+        (samples, form): (usize, TailForm),
+        firsts: impl Iterator<Item = usize>,
+    ) -> Tail {
+        let Need { widths, activation, .. } = need;
+        let layers = widths.len() - 1;
+        let TailForm { group_quads, kept } = form;
+        let groups = form.groups(samples);
+        // In workgroup memory.
+        let mut inside = 0;
+        let mut shape = TailShape {
+            layers: (layers - start) as u32,
+            outputs: widths[layers] as u32,
+            sample_quads: quads(samples) as u32,
+            group_quads: group_quads as u32,
+            ..TailShape::default()
+        };
+        for ((layer, to), first) in (start..layers).zip(&mut shape.layer).zip(firsts) {
+            let stays = kept > 0 && layer + 1 < layers;
+            let rows = 4 * if stays { group_quads } else { quads(samples) };
+            let values = rows * quads(widths[layer + 1]);
+            let place = if stays { &mut inside } else { &mut self.vec4s };
+            let from = *place;
+            *place += 2 * values;
+            *to = TailLayer {
+                inputs: widths[layer] as u32,
+                outputs: widths[layer + 1] as u32,
+                values: from as u32,
+                dz: (from + values) as u32,
+                first: first as u32,
+                chunk_stride: partial_stride(widths, layer) as u32,
+                ..TailLayer::default()
+            };
+        }
+        debug_assert!(inside <= kept);
+        // Where a binding may begin.
+        let losses = self.vec4s.next_multiple_of(16);
+        shape.losses = 2 * losses as u32;
+        self.vec4s = losses + groups.div_ceil(2);
+        Tail { start, sums: 0, groups, form, shape, activation }
+    }
+
     fn bytes(&self) -> u64 {
         16 * self.vec4s as u64
     }
 }
 
+/// vec4s of a partial sum of a layer's weights and bias.
+fn partial_stride(widths: &[usize], layer: usize) -> usize {
+    (widths[layer] + 1) * quads(widths[layer + 1])
+}
+
 impl Plan {
     /// Lays the partial sums of all layers out: as many layers to a buffer as one binding
-    /// holds. Those of a tail share one, which also holds what is between them.
-    fn new(gpu: &Gpu, need: Need<'_>, samples: usize) -> Self {
+    /// holds, `most` vec4s. Those of a tail share one, which also holds what is between them.
+    pub fn new(most: usize, need: Need<'_>, samples: usize) -> Self {
         let Need { widths, method, .. } = need;
-        if !need.backward || method.is_register() {
+        if method.is_register() {
             return Self::default();
         }
-        let most = (gpu.limits().max_storage_buffer_binding_size / 16) as usize;
-        let group_quads = Tail::group_quads(samples);
-        let tail_groups = quads(samples).div_ceil(group_quads);
-        let stride = |layer: usize| (widths[layer] + 1) * quads(widths[layer + 1]);
+        if !need.backward {
+            return Self::forward(most, need, samples);
+        }
+        let stride = |layer| partial_stride(widths, layer);
         let layers = widths.len() - 1;
-        let tail_needs = |start: usize| {
-            let partials = (start..layers).map(stride).sum::<usize>() * tail_groups;
+        let needs = |start: usize, form: TailForm| {
+            let partials = (start..layers).map(stride).sum::<usize>() * form.groups(samples);
             partials + Tail::room(widths, start, samples)
         };
-        let start =
-            method.tail(widths).filter(|&start| tail_needs(start) <= most || method.wants_tail());
+        let start = method.tail(widths);
+        let apart = TailForm::apart(samples);
+        let form = start.map_or(apart, |start| need.tail_form(start, samples));
+        // One that keeps more in workgroup memory may have more partial sums.
+        let form = if start.is_some_and(|start| needs(start, form) > most) { apart } else { form };
+        let tail_groups = form.groups(samples);
+        let tail_needs = |start| needs(start, form);
+        let start = start.filter(|&start| tail_needs(start) <= most || method.wants_tail());
 
         let mut rooms: Vec<Room> = Vec::new();
         let mut partials = Vec::new();
@@ -184,8 +265,7 @@ impl Plan {
             };
             let follows = in_tail && Some(layer) != start;
             if !follows && !rooms.last().is_some_and(fits) {
-                let layers = layer..layer;
-                rooms.push(Room { vec4s: 0, elements: 0, layers, shapes: Vec::new(), groups: 1 });
+                rooms.push(Room::new(layer));
             }
             let sums = rooms.len() - 1;
             let room = &mut rooms[sums];
@@ -208,35 +288,31 @@ impl Plan {
         }
         let tail = start.map(|start| {
             let sums = partials[start].sums;
-            let room = &mut rooms[sums];
-            let mut shape = TailShape {
-                layers: (layers - start) as u32,
-                outputs: widths[layers] as u32,
-                sample_quads: quads(samples) as u32,
-                group_quads: group_quads as u32,
-                ..TailShape::default()
-            };
-            for (layer, to) in (start..layers).zip(&mut shape.layer) {
-                let values = 4 * quads(samples) * quads(widths[layer + 1]);
-                *to = TailLayer {
-                    inputs: widths[layer] as u32,
-                    outputs: widths[layer + 1] as u32,
-                    values: room.vec4s as u32,
-                    dz: (room.vec4s + values) as u32,
-                    first: partials[layer].first as u32,
-                    chunk_stride: stride(layer) as u32,
-                    ..TailLayer::default()
-                };
-                room.vec4s += 2 * values;
-            }
-            // Where a binding may begin.
-            let losses = room.vec4s.next_multiple_of(16);
-            shape.losses = 2 * losses as u32;
-            room.vec4s = losses + tail_groups.div_ceil(2);
-            Tail { start, sums, groups: tail_groups, shape, activation: need.activation }
+            let firsts = partials[start..].iter().map(|partial| partial.first);
+            Tail { sums, ..rooms[sums].tail(need, start, (samples, form), firsts) }
         });
         Self { rooms, partials, tail }
     }
+
+    /// A tail that puts out values alone, where layers are narrow; its room holds what is
+    /// between them.
+    fn forward(most: usize, need: Need<'_>, samples: usize) -> Self {
+        let mut plan = Self::default();
+        if let Some(start) = need.method.tail(need.widths)
+            && Tail::room(need.widths, start, samples) <= most
+        {
+            let mut room = Room::new(0);
+            let form = TailForm::apart(samples);
+            plan.tail = Some(room.tail(need, start, (samples, form), std::iter::repeat(0)));
+            plan.rooms.push(room);
+        }
+        plan
+    }
+}
+
+/// vec4s that one binding holds.
+fn binding(gpu: &Gpu) -> usize {
+    (gpu.limits().max_storage_buffer_binding_size / 16) as usize
 }
 
 impl Sums {
@@ -300,9 +376,17 @@ pub struct Need<'a> {
     pub method: Method,
     pub backward: bool,
     pub trained_inputs: bool,
+    /// Workgroup memory that there is.
+    pub workgroup_bytes: u32,
 }
 
 impl Need<'_> {
+    /// The form of a tail that begins with this layer.
+    fn tail_form(&self, start: usize, samples: usize) -> TailForm {
+        let (widths, below) = (&self.widths[start..], start > 0 || self.trained_inputs);
+        TailForm::choose(tail_form::Layers { widths, samples, below }, self.workgroup_bytes)
+    }
+
     /// The storage buffers of a workspace that grow with anything, and their bytes, before
     /// there are any.
     pub fn buffers(&self, gpu: &Gpu, samples: usize) -> Vec<(&'static str, u64)> {
@@ -324,7 +408,7 @@ impl Need<'_> {
             }
         }
         buffers.push((ROW_LOSSES, row_loss_bytes(samples)));
-        let rooms = Plan::new(gpu, *self, samples).rooms;
+        let rooms = Plan::new(binding(gpu), *self, samples).rooms;
         buffers.extend(rooms.iter().map(|room| (PARTIALS, room.bytes())));
         buffers
     }
@@ -363,7 +447,7 @@ fn row_loss_bytes(samples: usize) -> u64 {
 impl Workspace {
     pub fn new(gpu: &Gpu, need: Need<'_>, samples: usize) -> Result<Self, Error> {
         let (first, last) = (need.widths[0], need.widths[need.widths.len() - 1]);
-        let Plan { rooms, partials, tail } = Plan::new(gpu, need, samples);
+        let Plan { rooms, partials, tail } = Plan::new(binding(gpu), need, samples);
         let sums = rooms.into_iter().map(|room| Sums::new(gpu, room)).collect::<Result<_, _>>()?;
         let layers = (1..need.widths.len())
             .map(|i| Layer::new(gpu, need, i, samples, partials.get(i - 1)))
@@ -561,7 +645,9 @@ mod tests {
         for (widths, method) in widths.iter().flat_map(|w| methods.map(|method| (w, method))) {
             for (backward, trained_inputs) in [(false, false), (true, false), (true, true)] {
                 let activation = Activation::Relu;
-                let need = Need { widths, activation, method, backward, trained_inputs };
+                let workgroup_bytes = 16_384;
+                let need =
+                    Need { widths, activation, method, backward, trained_inputs, workgroup_bytes };
                 let made = Workspace::new(gpu(), need, 37).unwrap();
                 let mut found = vec![made.rows.size(), made.row_loss.size()];
                 let both = |both: &Both| [both.by_feature.size(), both.by_sample.size()];

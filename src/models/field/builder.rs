@@ -20,11 +20,11 @@ const ENTRY_BOUND: f32 = 1e-4;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct FieldBuilder {
-    encoding: Encoding,
+    pub(super) encoding: Encoding,
     hidden: Vec<usize>,
-    activation: Activation,
-    points: Points,
-    products: Products,
+    pub(super) activation: Activation,
+    pub(super) points: Points,
+    pub(super) products: Products,
     seed: u64,
 }
 
@@ -73,27 +73,10 @@ impl FieldBuilder {
     /// texels than there are; anything too large for one binding of this device, with both
     /// numbers.
     pub fn build(self, gpu: &Gpu, target: &Target) -> Result<NeuralField, Error> {
-        let Self { encoding, hidden, activation, points, products, seed } = self;
-        let dimensions = target.dimensions();
         gpu.check_limits("the field", 0)?;
-        encoding.check()?;
-        let inputs = encoding.features(dimensions);
-        let widths: Vec<usize> =
-            [inputs].into_iter().chain(hidden).chain([target.channels()]).collect();
-        check_widths(&widths, activation)?;
-        let rows = points.rows(target.texels())?;
-
-        let mut layout = ParamLayout::builder();
-        let mut first = 0;
-        if let Encoding::HashGrid(grid) = encoding {
-            for (level, shape) in grid.levels(dimensions)?.into_iter().enumerate() {
-                let shape = [shape.entries as usize, grid.features as usize];
-                let init = Init::Uniform { bound: ENTRY_BOUND };
-                layout = layout.tensor(format!("grid.level{level}"), &shape, init);
-                first += 1;
-            }
-        }
-        let layout = layers(layout, &widths, activation).build()?;
+        let Shape { widths, layout, first, rows } = self.shape(target)?;
+        let Self { encoding, activation, points, products, seed, .. } = self;
+        let dimensions = target.dimensions();
         let grid = layout.tensors()[..first].last().map_or(0, |tensor| tensor.range().end);
         check_binding(gpu, "a hash grid", Vector::bytes(grid))?;
         let network = Network {
@@ -131,9 +114,46 @@ impl FieldBuilder {
             batch,
             evaluation: None,
             drawn: None,
+            dispatches: None,
             cache: BindCache::default(),
         })
     }
+
+    /// What follows from the options and the target, without a device.
+    pub(super) fn shape(&self, target: &Target) -> Result<Shape, Error> {
+        let Self { encoding, hidden, activation, points, .. } = self;
+        let dimensions = target.dimensions();
+        encoding.check()?;
+        let mut widths = vec![encoding.features(dimensions)];
+        widths.extend(hidden);
+        widths.push(target.channels());
+        check_widths(&widths, *activation)?;
+        let rows = points.rows(target.texels())?;
+
+        let mut layout = ParamLayout::builder();
+        let mut first = 0;
+        if let Encoding::HashGrid(grid) = encoding {
+            for (level, shape) in grid.levels(dimensions)?.into_iter().enumerate() {
+                let shape = [shape.entries as usize, grid.features as usize];
+                let init = Init::Uniform { bound: ENTRY_BOUND };
+                layout = layout.tensor(format!("grid.level{level}"), &shape, init);
+                first += 1;
+            }
+        }
+        let layout = layers(layout, &widths, *activation).build()?;
+        Ok(Shape { widths, layout, first, rows })
+    }
+}
+
+/// The sizes of a field.
+pub(super) struct Shape {
+    /// From the encoding's features to the channels.
+    pub widths: Vec<usize>,
+    pub layout: ParamLayout,
+    /// Tensors before those of the layers.
+    pub first: usize,
+    /// Rows of a batch.
+    pub rows: usize,
 }
 
 impl Points {

@@ -7,6 +7,7 @@ mod encoding;
 mod inference;
 mod kernels;
 mod points;
+mod predict;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -79,6 +80,8 @@ pub struct NeuralField {
     evaluation: Option<Batch>,
     /// The ticket of what `batch` holds.
     drawn: Option<BatchTicket>,
+    /// Of the gradient that was recorded last.
+    dispatches: Option<usize>,
     cache: BindCache<Recorded>,
 }
 
@@ -126,6 +129,12 @@ impl NeuralField {
     /// and columns of the result; form, tile, parts of the sum; what it is predicted to take.
     pub fn products(&self) -> String {
         self.batch.workspace.to_string()
+    }
+
+    /// Dispatches of the gradient that was recorded last, with those that draw its batch;
+    /// `None` before the first.
+    pub fn dispatches(&self) -> Option<usize> {
+        self.dispatches
     }
 
     /// The points at which the rows of a batch lie.
@@ -250,6 +259,7 @@ impl GradientSource for NeuralField {
             self.drawn = Some(ticket);
         }
         recorded.gradient.iter().for_each(|step| step.record(pass));
+        self.dispatches = Some(recorded.draw.len() + recorded.gradient.len());
         self.cache = cache;
         Ok(())
     }

@@ -7,6 +7,7 @@ use super::*;
 use crate::bench::compile;
 use crate::data::shuffle;
 use crate::error::Error;
+use crate::models::dense::testing::seen;
 use crate::models::harness::{
     Device, Numbers, check_gradient, dense_outputs, gpu, off_their_zeros,
 };
@@ -480,6 +481,55 @@ fn the_text_for_hosts_agrees_with_the_kernels() {
     }
 }
 
+/// In one dispatch as layer by layer, and as f64 has it elsewhere: layers of whole and of odd
+/// widths, and of outputs that are no whole vec4.
+#[test]
+fn an_inference_of_narrow_layers_is_one_dispatch() {
+    for (encoding, channels) in encodings().into_iter().zip([3, 1, 4, 3, 2]) {
+        let target = target(&[24, 20], channels);
+        let of = |products| {
+            let builder = NeuralField::builder(encoding).hidden(&[9, 8]).products(products);
+            builder.activation(Activation::Tanh).build_small(&target)
+        };
+        let (apart, fused) = (of(Products::Register), of(Products::Fused));
+        let params = Vector::from_slice(gpu(), "params", &parameters(&fused)).unwrap();
+        seen(true);
+        let found = infer(&fused, &params, &[24, 20]);
+        let names: Vec<&str> = seen(false).iter().map(Step::name).collect();
+        assert_eq!(names.iter().filter(|&&name| name == "dense_tail").count(), 1, "{names:?}");
+        assert!(!names.iter().any(|name| name.starts_with("dense_forward")), "{names:?}");
+        for (i, (a, b)) in infer(&apart, &params, &[24, 20]).iter().zip(&found).enumerate() {
+            assert!((a - b).abs() < 1e-5, "{encoding:?} {i}: {a} and {b}");
+        }
+    }
+}
+
+/// What hosts include has no names but kutta's, and nothing that they would have to set.
+#[test]
+fn the_text_for_hosts_has_names_of_its_own() {
+    for encoding in encodings() {
+        let field = NeuralField::builder(encoding).hidden(&[9, 8]).build_small(&target(&[8, 8], 3));
+        let text = field.wgsl(2, 5);
+        assert!(!text.contains("override") && text.contains("@group(2) @binding(5)"), "{text}");
+        for name in declared_names(&text) {
+            let own = ["kutta_", "KUTTA_", "Grid"].iter().any(|start| name.starts_with(start));
+            assert!(own, "{name}");
+        }
+    }
+}
+
+/// Names that a module declares: of functions, structs, constants and variables.
+fn declared_names(text: &str) -> Vec<&str> {
+    let of = |line: &str| -> Option<usize> {
+        let starts = ["fn ", "struct ", "const "];
+        starts.iter().find_map(|start| line.starts_with(start).then_some(start.len()))
+    };
+    text.lines()
+        .filter_map(|line| Some(&line[of(line)?..]))
+        .map(|rest| &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap()])
+        .collect()
+}
+
 /// A host's compute shader around the text, its θ in group 0, binding 0.
 fn by_text(field: &NeuralField, params: &Vector, extent: &[usize]) -> Vec<f32> {
     let channels = field.widths()[field.widths().len() - 1];
@@ -572,7 +622,7 @@ fn bad_input_is_refused_with_its_numbers() {
         (NeuralField::builder(Encoding::Octaves { octaves: 17 }), "1 to 16"),
         (plain().hidden(&[8, 0]), "width 2"),
         (plain().activation(Activation::Sine { omega: -1.0 }), "-1.0"),
-        (plain().points(Points::Texels(0)), "a batch of 0 points"),
+        (plain().points(Points::Texels(0)), "a batch of 0 rows"),
         (plain().points(Points::Texels(31)), "1 to 30"),
         (plain().points(Points::Anywhere(1 << 25)), "16776960"),
     ];

@@ -4,17 +4,35 @@ use std::fmt::Write;
 
 use super::NeuralField;
 use super::encode::{Encoder, Grid};
-use crate::codes::gelu::{GELU_CUBIC, GELU_SCALE};
 use crate::device::template::expand;
 use crate::layout::Tensor;
 use crate::models::dense::{Activation, quads};
 
-/// The layers' part of the text that never changes. Activations are applied to vec4.
+/// θ as the kernels' own texts want it.
 const THETA: &str = "
-fn kutta_theta4(at: u32) -> vec4<f32> {
-    return vec4<f32>(kutta_theta[at], kutta_theta[at + 1u], kutta_theta[at + 2u], kutta_theta[at + 3u]);
+fn kutta_quad(at: u32) -> vec4<f32> {
+    return kutta_theta[at];
+}
+
+fn kutta_element(e: u32) -> f32 {
+    return kutta_theta[e / 4u][e % 4u];
 }
 ";
+
+/// Names of the shared texts that are as likely to be the host's.
+const CONSTANTS: [&str; 10] = [
+    "ACTIVATION",
+    "OMEGA",
+    "IDENTITY",
+    "RELU",
+    "TANH",
+    "GELU",
+    "SINE",
+    "GELU_SCALE",
+    "GELU_CUBIC",
+    "DIMENSIONS",
+];
+const FUNCTIONS: [&str; 4] = ["activate", "slope_at", "safe_tanh", "gelu_inner"];
 
 impl NeuralField {
     /// A piece of a WGSL module with
@@ -31,29 +49,24 @@ impl NeuralField {
     /// layers in registers, so it is for narrow ones: up to some 64.
     pub fn wgsl(&self, group: u32, binding: u32) -> String {
         let mut text = format!(
-            "@group({group}) @binding({binding}) var<storage, read> kutta_theta: array<f32>;\n"
+            "@group({group}) @binding({binding}) var<storage, read> kutta_theta: array<vec4<f32>>;\n"
         );
         text += THETA;
         let dimensions = self.surroundings.extent.len();
-        let waves = matches!(self.encoder, Encoder::Waves { coordinates: false, .. });
-        let sines = matches!(self.network.activation, Activation::Sine { .. });
-        if waves {
-            text += &expand(&["//: use wave"]);
-        } else if sines {
-            text += &expand(&["//: use sine"]);
-        }
+        let mut uses = vec!["//: use activation narrow_layer"];
         let mut body = String::new();
+        match &self.encoder {
+            Encoder::Waves { coordinates: false, .. } => uses.push("//: use wave"),
+            Encoder::Waves { .. } => {}
+            Encoder::Grid(_) => uses.push("//: use grid"),
+        }
+        text += &shared(&uses, self.network.activation, dimensions);
         match &self.encoder {
             Encoder::Waves { coordinates, frequencies, .. } => {
                 encode_waves(&mut body, *coordinates, dimensions, frequencies);
             }
-            Encoder::Grid(grid) => {
-                text += &expand(&["//: use grid"]).replace("DIMENSIONS", "KUTTA_DIMENSIONS");
-                let _ = writeln!(text, "const KUTTA_DIMENSIONS = {dimensions}u;");
-                encode_grid(&mut text, &mut body, grid);
-            }
+            Encoder::Grid(grid) => encode_grid(&mut text, &mut body, grid),
         }
-        activation(&mut text, self.network.activation);
         // Tensors come in pairs: weight, bias.
         let tensors = &self.network.layout.tensors()[self.network.first..];
         let layers = tensors.len() / 2;
@@ -128,7 +141,7 @@ fn kutta_features(level: GridLevel, point: vec3<f32>) -> array<f32, {features}> 
         let weight = kutta_weight(place, corner);
         let at = level.first + kutta_entry(level, place, corner) * {features}u;
         for (var f = 0u; f < {features}u; f++) {{
-            sums[f] += weight * kutta_theta[at + f];
+            sums[f] += weight * kutta_element(at + f);
         }}
     }}
     return sums;
@@ -149,58 +162,48 @@ fn kutta_features(level: GridLevel, point: vec3<f32>) -> array<f32, {features}> 
     }
 }
 
-fn activation(text: &mut String, activation: Activation) {
-    let value = match activation {
-        Activation::Relu => "max(z, vec4<f32>(0.0))".into(),
-        Activation::Tanh => "tanh(clamp(z, vec4<f32>(-15.0), vec4<f32>(15.0)))".into(),
-        Activation::Gelu => {
-            format!(
-                "0.5 * z * (1.0 + tanh(clamp({GELU_SCALE} * (z + {GELU_CUBIC} * z * z * z), \
-                 vec4<f32>(-15.0), vec4<f32>(15.0))))"
-            )
-        }
-        Activation::Sine { omega } => format!("kutta_sin({} * z)", number(omega)),
+/// The texts that the kernels are made of too, with numbers in place of their overrides and
+/// names that begin with kutta's.
+fn shared(uses: &[&str], activation: Activation, dimensions: usize) -> String {
+    let (code, omega) = (Activation::code(Some(activation)), Activation::omega(Some(activation)));
+    let text = expand(uses)
+        .replace("override ACTIVATION: u32 = 0u;", &format!("const ACTIVATION = {code}u;"))
+        .replace("override OMEGA: f32 = 1.0;", &format!("const OMEGA = {};", number(omega)));
+    let text = format!("{text}const DIMENSIONS = {dimensions}u;\n");
+    let of_kutta = |word: &str| match word {
+        _ if CONSTANTS.contains(&word) => format!("KUTTA_{word}"),
+        _ if FUNCTIONS.contains(&word) => format!("kutta_{word}"),
+        _ => word.to_owned(),
     };
-    let _ = writeln!(
-        text,
-        "\nfn kutta_activate(z: vec4<f32>) -> vec4<f32> {{\n    return {value};\n}}"
-    );
+    let within = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut made = String::new();
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let word = rest.find(|c| !within(c)).unwrap_or(rest.len());
+        made += &of_kutta(&rest[..word]);
+        let between = rest[word..].find(within).unwrap_or(rest.len() - word);
+        made += &rest[word..word + between];
+        rest = &rest[word + between..];
+    }
+    made
 }
 
 /// a{index + 1} = f(W a{index} + b).
 fn layer(body: &mut String, index: usize, weight: &Tensor, bias: &Tensor, last: bool) {
     let (inputs, outputs) = (weight.shape()[0], weight.shape()[1]);
-    let (w, b, next) = (weight.range().start, bias.range().start, index + 1);
-    let whole = outputs / 4;
-    let _ = writeln!(body, "    var a{next}: array<vec4<f32>, {}>;", quads(outputs));
-    if whole > 0 {
-        let _ = writeln!(
-            body,
-            "    for (var q = 0u; q < {whole}u; q++) {{
-        var z = kutta_theta4({b}u + 4u * q);
-        for (var k = 0u; k < {inputs}u; k++) {{
-            z += a{index}[k / 4u][k % 4u] * kutta_theta4({w}u + k * {outputs}u + 4u * q);
+    // Tensors begin at whole vec4.
+    let (w, b, next) = (weight.range().start / 4, bias.range().start / 4, index + 1);
+    let (steps, quads) = (quads(inputs), quads(outputs));
+    let value = if last { "z" } else { "kutta_activate(z)" };
+    let _ = writeln!(
+        body,
+        "    var a{next}: array<vec4<f32>, {quads}>;
+    for (var p = 0u; p < {quads}u; p++) {{
+        var z = kutta_quad({b}u + p);
+        for (var t = 0u; t < {steps}u; t++) {{
+            z += kutta_weight_block({w}u, {inputs}u, {outputs}u, 4u * t, 4u * p) * a{index}[t];
         }}
-        a{next}[q] = {value};
-    }}",
-            value = if last { "z" } else { "kutta_activate(z)" },
-        );
-    }
-    let rest = outputs % 4;
-    if rest > 0 {
-        let from = 4 * whole;
-        let _ = writeln!(
-            body,
-            "    for (var j = 0u; j < {rest}u; j++) {{
-        var z = kutta_theta[{b}u + {from}u + j];
-        for (var k = 0u; k < {inputs}u; k++) {{
-            z += a{index}[k / 4u][k % 4u] * kutta_theta[{w}u + k * {outputs}u + {from}u + j];
-        }}
-        a{next}[{whole}][j] = z;
+        a{next}[p] = {value};
     }}"
-        );
-        if !last {
-            let _ = writeln!(body, "    a{next}[{whole}] = kutta_activate(a{next}[{whole}]);");
-        }
-    }
+    );
 }

@@ -15,10 +15,10 @@ use crate::models::dense::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct MlpBuilder {
-    widths: Vec<usize>,
-    activation: Activation,
-    loss: Loss,
-    products: Products,
+    pub(super) widths: Vec<usize>,
+    pub(super) activation: Activation,
+    pub(super) loss: Loss,
+    pub(super) products: Products,
 }
 
 impl MlpBuilder {
@@ -84,6 +84,7 @@ impl MlpBuilder {
             workspace,
             evaluation: None,
             gathered: None,
+            dispatches: None,
             cache: BindCache::default(),
         })
     }

@@ -4,6 +4,7 @@
 mod builder;
 mod evaluate;
 mod gather;
+mod predict;
 mod resident;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,8 @@ pub struct Mlp {
     evaluation: Option<Workspace>,
     /// The ticket of the batch whose inputs `workspace` holds.
     gathered: Option<BatchTicket>,
+    /// Of the gradient that was recorded last.
+    dispatches: Option<usize>,
     cache: BindCache<Recorded>,
 }
 
@@ -93,6 +96,12 @@ impl Mlp {
     /// and columns of the result; form, tile, parts of the sum; what it is predicted to take.
     pub fn products(&self) -> String {
         self.workspace.to_string()
+    }
+
+    /// Dispatches of the gradient that was recorded last, with those that draw its batch;
+    /// `None` before the first.
+    pub fn dispatches(&self) -> Option<usize> {
+        self.dispatches
     }
 
     /// Widths of the layers, from the inputs to the outputs.
@@ -178,6 +187,7 @@ impl GradientSource for Mlp {
             self.gathered = Some(ticket);
         }
         recorded.gradient.iter().for_each(|step| step.record(pass));
+        self.dispatches = Some(recorded.gather.len() + recorded.gradient.len());
         self.cache = cache;
         Ok(())
     }

@@ -4,6 +4,7 @@
 use super::*;
 use crate::data::{Inputs, shuffle};
 use crate::device::vector::Vector;
+use crate::models::dense::tail_form::{self, TailForm};
 use crate::models::dense::testing::{Form, forced, seen};
 use crate::models::harness::{
     Device, Numbers, check_gradient, dense_outputs, gpu, off_their_zeros,
@@ -451,6 +452,48 @@ fn gradients_are_few_dispatches() {
     }
 }
 
+/// Tails that keep what is between their layers in workgroup memory, where the adapter has 32
+/// KiB: the same sums in the same order as from a storage buffer.
+#[test]
+fn what_a_tail_keeps_changes_no_bit() {
+    let gpu = Gpu::new().unwrap();
+    if gpu.limits().max_compute_workgroup_storage_size < 32_768 {
+        eprintln!("left out: this adapter has too little workgroup memory");
+        return;
+    }
+    // One kernel for all: a driver takes seconds for each.
+    let activation = Activation::Relu;
+    let cases: [(&[usize], usize); 4] =
+        [(&[7, 9, 6, 3], 37), (&[16, 32, 3], 64), (&[5, 64, 64, 1], 65), (&[3, 1, 1, 2], 1)];
+    for (widths, batch) in cases {
+        let outputs = widths[widths.len() - 1];
+        let set = samples(batch + 30, widths[0], outputs, true, true);
+        let of = |kept| {
+            tail_form::forced(Some(TailForm { group_quads: 2, kept }));
+            let mut mlp = Mlp::builder(widths)
+                .activation(activation)
+                .loss(Loss::MeanSquare)
+                .products(Products::Fused)
+                .build(&gpu, Batches::new(set.clone(), batch).unwrap())
+                .unwrap();
+            let theta = parameters(&mlp);
+            seen(true);
+            let device = Device::on(&gpu, theta.len());
+            let (loss, gradient) = device.evaluate(&mut mlp, (0, Purpose::Stage(1)), &theta, 0);
+            let names: Vec<&str> = seen(false).iter().map(|step| step.name()).collect();
+            tail_form::forced(None);
+            let bits: Vec<u32> = gradient.iter().map(|x| x.to_bits()).collect();
+            (loss.to_bits(), bits, names, mlp.products())
+        };
+        let (stored, kept) = (of(0), of(1024));
+        assert_eq!((stored.0, &stored.1), (kept.0, &kept.1), "{widths:?}");
+        assert!(stored.2.contains(&"dense_tail") && kept.2.contains(&"dense_tail.kept32"));
+        assert!(stored.3.contains("16 KiB") && kept.3.contains("32 KiB"), "{}", kept.3);
+        let largest = kept.1.iter().map(|&x| f32::from_bits(x).abs());
+        assert!(largest.fold(0.0, f32::max) > 1e-4, "{widths:?}: nothing but zeros");
+    }
+}
+
 #[test]
 fn a_network_too_wide_for_one_dispatch_is_refused_by_name() {
     for widths in [&[257, 64, 10][..], &[5, 65, 3], &[3; 10]] {
@@ -495,9 +538,14 @@ fn evaluation_agrees_with_the_reference() {
     // More than one batch of an evaluation, the last one short.
     let set = samples(2100, 6, 4, true, false);
     let batches = Batches::new(set.clone(), 50).unwrap();
-    for loss in [Loss::CrossEntropy, Loss::MeanSquare] {
+    let losses = [Loss::CrossEntropy, Loss::MeanSquare];
+    for (loss, products) in losses
+        .into_iter()
+        .zip([Products::Auto; 2])
+        .chain([(Loss::CrossEntropy, Products::Fused), (Loss::MeanSquare, Products::Sliced)])
+    {
         let widths = [6, 10, 4];
-        let mut mlp = network(&widths, Activation::Gelu, loss, Products::Auto, &batches);
+        let mut mlp = network(&widths, Activation::Gelu, loss, products, &batches);
         let theta = parameters(&mlp);
         let layout = mlp.layout().clone();
         let activation = Activation::Gelu;
