@@ -1,5 +1,11 @@
 """What all rivals share: how a time is taken and what a measurement is."""
+import datetime
+import json
+import os
+import platform
+import shlex
 import statistics
+import sys
 import time
 from dataclasses import dataclass
 from typing import Callable
@@ -80,3 +86,67 @@ def measure(rival, n, per_submit, samples, budget):
         "gpu": gpu,
         "wall": summary(walls),
     }
+
+
+def processor():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+            return names[0] if names else platform.processor()
+    except OSError:
+        return platform.processor() or "unknown"
+
+
+def machine(modules):
+    found = [device for module in modules if (device := module.device())]
+    name, driver, backend = found[0] if found else (processor(), "none", "CPU")
+    versions = {k: v for module in modules for k, v in module.versions().items()}
+    return {
+        "adapter": name,
+        "driver": driver,
+        "backend": backend,
+        "kind": "discrete" if found else "cpu",
+        "library": ", ".join(f"{k} {v}" for k, v in versions.items()),
+        "os": f"{platform.system().lower()} {platform.machine()}",
+        "cores": os.cpu_count() or 1,
+        "cache_bytes": 0,
+        "cache_source": "not measured cold",
+        "limits": {
+            "max_buffer_size": 0,
+            "max_storage_buffer_binding_size": 0,
+            "max_storage_buffers_per_shader_stage": 0,
+        },
+    }
+
+
+def head(modules, program, samples):
+    """A run with nothing in it yet."""
+    where = machine(modules)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {
+        "schema": "kutta-roofline",
+        "version": 2,
+        "source": "rivals",
+        "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "command": shlex.join(["python3", f"scripts/rivals/{program}", *sys.argv[1:]]),
+        "machine": where,
+        "protocol": {
+            "samples": samples,
+            "timestamps": where["backend"] != "CPU",
+            "discarded_timestamps": 0,
+        },
+        "measurements": [],
+    }
+
+
+def put(path, run):
+    """Writes the file beside its place and renames it: it is never half of one."""
+    beside = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            json.dump(run, file, indent=2, ensure_ascii=False)
+            file.write("\n")
+        os.replace(beside, path)
+    finally:
+        if os.path.exists(beside):
+            os.remove(beside)

@@ -10,17 +10,13 @@ right-hand sides are a vector that is there already. A package that is missing i
 skipped, and the file says so. The file is that of docs/roofline.md.
 """
 import argparse
-import datetime
 import importlib
-import json
 import os
-import platform
-import shlex
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from common import Unavailable, measure  # noqa: E402
+from common import Unavailable, head, measure, put  # noqa: E402
 
 MODULES = ["torch_rivals", "jax_rivals"]
 
@@ -46,37 +42,6 @@ def options():
     return found
 
 
-def processor():
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-            return names[0] if names else platform.processor()
-    except OSError:
-        return platform.processor() or "unknown"
-
-
-def machine(modules):
-    found = [device for module in modules if (device := module.device())]
-    name, driver, backend = found[0] if found else (processor(), "none", "CPU")
-    versions = {k: v for module in modules for k, v in module.versions().items()}
-    return {
-        "adapter": name,
-        "driver": driver,
-        "backend": backend,
-        "kind": "discrete" if found else "cpu",
-        "library": ", ".join(f"{k} {v}" for k, v in versions.items()),
-        "os": f"{platform.system().lower()} {platform.machine()}",
-        "cores": os.cpu_count() or 1,
-        "cache_bytes": 0,
-        "cache_source": "not measured cold",
-        "limits": {
-            "max_buffer_size": 0,
-            "max_storage_buffer_binding_size": 0,
-            "max_storage_buffers_per_shader_stage": 0,
-        },
-    }
-
-
 def line(row):
     time = row["gpu"] or row["wall"]
     scale = row["bytes"] * row["n"] * 1e-9
@@ -87,26 +52,8 @@ def line(row):
 
 
 def save(found, modules, rows, skipped):
-    where = machine(modules)
-    now = datetime.datetime.now(datetime.timezone.utc)
-    run = {
-        "schema": "kutta-roofline",
-        "version": 1,
-        "source": "rivals",
-        "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "command": shlex.join(["python3", "scripts/rivals/run.py", *sys.argv[1:]]),
-        "machine": where,
-        "protocol": {
-            "samples": found.samples,
-            "timestamps": where["backend"] != "CPU",
-            "discarded_timestamps": 0,
-        },
-        "measurements": rows,
-        "skipped": skipped,
-    }
-    with open(found.json, "w", encoding="utf-8") as file:
-        json.dump(run, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+    run = head(modules, "run.py", found.samples)
+    put(found.json, {**run, "measurements": rows, "skipped": skipped})
 
 
 def main():

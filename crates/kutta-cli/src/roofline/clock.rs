@@ -71,17 +71,47 @@ impl Clock {
         &mut self,
         record: impl FnOnce(&mut wgpu::ComputePass<'_>),
     ) -> Result<Sample, Box<dyn Error>> {
-        let device = self.gpu.device();
         let start = Instant::now();
-        let mut encoder = device.create_command_encoder(&Default::default());
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        let descriptor = self.pass(Some(0), Some(1));
+        record(&mut encoder.begin_compute_pass(&descriptor));
+        self.finish(start, encoder)
+    }
+
+    /// Records whatever goes into an encoder, submits it and waits for it. The device's time is
+    /// that from the end of an empty pass before it to the end of one behind it.
+    ///
+    /// # Errors
+    /// A lost device, and what recording fails with.
+    pub fn time_commands(
+        &mut self,
+        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<(), kutta::Error>,
+    ) -> Result<Sample, Box<dyn Error>> {
+        let start = Instant::now();
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        drop(encoder.begin_compute_pass(&self.pass(None, Some(0))));
+        record(&mut encoder)?;
+        drop(encoder.begin_compute_pass(&self.pass(None, Some(1))));
+        self.finish(start, encoder)
+    }
+
+    /// A pass that writes timestamps where it begins and where it ends.
+    fn pass(&self, begin: Option<u32>, end: Option<u32>) -> wgpu::ComputePassDescriptor<'_> {
         let timestamp_writes =
             self.timestamps.as_ref().map(|timestamps| wgpu::ComputePassTimestampWrites {
                 query_set: &timestamps.queries,
-                beginning_of_pass_write_index: Some(0),
-                end_of_pass_write_index: Some(1),
+                beginning_of_pass_write_index: begin,
+                end_of_pass_write_index: end,
             });
-        let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
-        record(&mut encoder.begin_compute_pass(&descriptor));
+        wgpu::ComputePassDescriptor { label: None, timestamp_writes }
+    }
+
+    fn finish(
+        &mut self,
+        start: Instant,
+        mut encoder: wgpu::CommandEncoder,
+    ) -> Result<Sample, Box<dyn Error>> {
+        let device = self.gpu.device();
         if let Some(Timestamps { queries, resolved, read, .. }) = &self.timestamps {
             encoder.resolve_query_set(queries, 0..2, resolved, 0);
             encoder.copy_buffer_to_buffer(resolved, 0, read, 0, BYTES);

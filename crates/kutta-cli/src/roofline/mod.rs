@@ -5,6 +5,8 @@
 //! cargo run --release -p kutta-cli -- roofline
 //! cargo run --release -p kutta-cli -- roofline --quick
 //! cargo run --release -p kutta-cli -- roofline --json run.json --svg run.svg --against rivals.json
+//! cargo run --release -p kutta-cli -- roofline --training --json steps.json
+//! cargo run --release -p kutta-cli -- roofline --training --predict
 //! ```
 
 mod bars;
@@ -15,6 +17,7 @@ mod protocol;
 mod schema;
 mod statistics;
 mod table;
+mod training;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -34,7 +37,7 @@ use kutta_cli::notice::Notice;
 use kutta_cli::output::{self, Output, Outputs};
 
 /// Times every kernel and whole steps on vectors of several sizes, without a
-/// gradient source.
+/// gradient source; or training steps with one
 #[derive(Debug, Parser)]
 pub struct Args {
     /// Methods by name; without them a few that differ
@@ -62,9 +65,22 @@ pub struct Args {
     /// Memory for buffers, where the system does not tell it
     #[arg(long, value_name = "GIB", value_parser = seconds)]
     memory: Option<f64>,
-    /// Two sizes and two methods: within a minute on two cores
+    /// Two sizes and two methods, or two training cases: within a minute on two cores
     #[arg(long)]
     quick: bool,
+    /// Times training steps, gradients included, of networks with their batches
+    #[arg(long, conflicts_with_all = ["methods", "ingredients", "sizes", "cache", "memory", "from"])]
+    training: bool,
+    /// Training cases by name; without them all, but for those that take minutes on a
+    /// software adapter
+    #[arg(long, value_delimiter = ',', requires = "training")]
+    cases: Vec<String>,
+    /// Measures nothing, and tells what training steps are predicted to take on a large GPU
+    #[arg(long, requires = "training", conflicts_with_all = ["quick", "json", "svg", "against"])]
+    predict: bool,
+    /// Seconds that the samples of a training case may take: fewer are taken then, three or more
+    #[arg(long, default_value_t = 60.0, value_parser = seconds, requires = "training")]
+    limit: f64,
     /// Writes the run
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -123,7 +139,7 @@ impl Files {
         Ok(Self { json, pictures })
     }
 
-    /// What there is of a run, which grows with every size.
+    /// What there is of a run, which grows with every case. The file is never half of one.
     fn keep(&self, run: &Run) {
         if let Some(json) = &self.json {
             json.put(run.text());
@@ -132,25 +148,45 @@ impl Files {
 }
 
 pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    if args.predict {
+        return training::predict(&args.cases);
+    }
     // What is wrong with a file is said before an hour is spent.
     let others = args.against.iter().map(|path| Run::load(path)).collect::<Result<Vec<_>, _>>()?;
     let from = args.from.as_deref().map(Run::load).transpose()?;
-    let wanted = if from.is_none() { wanted(args)? } else { Vec::new() };
+    let steps = match args.training {
+        true => {
+            let amount = (args.samples, args.limit, args.quick);
+            Some(training::Wanted::new(&args.cases, amount)?)
+        }
+        false => None,
+    };
+    let wanted = if from.is_none() && steps.is_none() { wanted(args)? } else { Vec::new() };
     let mut outputs = Outputs::default();
     let files = Files::new(&mut outputs, args)?;
-    let own = match from {
-        Some(run) => {
+    let own = match (from, steps) {
+        (Some(run), _) => {
             output::print(table::head(&run) + &table::rest(&run));
             run
         }
-        None => measured(args, &wanted, &files)?,
+        (None, Some(steps)) => trained(args, &steps, &files)?,
+        (None, None) => measured(args, &wanted, &files)?,
     };
     files.keep(&own);
+    let runs: Vec<Run> = std::iter::once(own).chain(others).collect();
+    if args.from.is_some() || runs.len() > 1 {
+        output::print(training::all(&runs.iter().collect::<Vec<_>>()));
+    }
     if let Some((svg, png)) = &files.pictures {
-        let runs: Vec<Run> = std::iter::once(own).chain(others).collect();
-        let figure = picture::Figure::new(&runs)?;
-        svg.put_made(canvas::to_svg(&figure));
-        png.put_made(canvas::to_png(&figure));
+        let (svg_bytes, png_bytes) = if runs[0].training.is_empty() {
+            let figure = picture::Figure::new(&runs)?;
+            (canvas::to_svg(&figure), canvas::to_png(&figure))
+        } else {
+            let figure = training::Figure::new(&runs)?;
+            (canvas::to_svg(&figure), canvas::to_png(&figure))
+        };
+        svg.put_made(svg_bytes);
+        png.put_made(png_bytes);
     }
     outputs.list();
     Ok(())
@@ -163,11 +199,49 @@ fn device() -> Result<Gpu, Box<dyn Error>> {
     Ok(Gpu::with_options(&wanted).or_else(|_| Gpu::new())?)
 }
 
+/// A run with nothing in it yet.
+fn begun(args: &Args, gpu: &Gpu) -> Run {
+    Run {
+        schema: SCHEMA.into(),
+        version: VERSION,
+        source: format!("kutta {}", env!("CARGO_PKG_VERSION")),
+        date: machine::date(),
+        command: command(std::env::args().skip(1)),
+        protocol: Protocol {
+            samples: args.samples,
+            timestamps: gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY),
+            discarded_timestamps: 0,
+        },
+        machine: Machine::of(gpu, args.cache.map(|mib| mib << 20)),
+        measurements: Vec::new(),
+        fusion: Vec::new(),
+        recording: Vec::new(),
+        checks: Vec::new(),
+        training: Vec::new(),
+        skipped: Vec::new(),
+    }
+}
+
+/// Training steps.
+fn trained(args: &Args, wanted: &training::Wanted, files: &Files) -> Result<Run, Box<dyn Error>> {
+    let notice = Notice::of_kernels();
+    let gpu = device()?;
+    drop(notice);
+    let mut run = begun(args, &gpu);
+    output::print(table::head(&run));
+    wanted.measure(&gpu, &mut run, |run| files.keep(run));
+    output::print(table::rest(&run));
+    if run.training.is_empty() {
+        return Err("nothing was measured: all of it was skipped, for the reasons above".into());
+    }
+    Ok(run)
+}
+
 fn measured(args: &Args, wanted: &[Wanted], files: &Files) -> Result<Run, Box<dyn Error>> {
     let notice = Notice::of_kernels();
     let gpu = device()?;
     drop(notice);
-    let machine = Machine::of(&gpu, args.cache.map(|mib| mib << 20));
+    let run = begun(args, &gpu);
     let memory = match args.memory {
         Some(gib) => Some((gib * f64::from(1 << 30)) as u64),
         // A fifth is left to the rest of the machine.
@@ -179,29 +253,15 @@ fn measured(args: &Args, wanted: &[Wanted], files: &Files) -> Result<Run, Box<dy
         budget: if args.quick { args.budget.min(0.1) } else { args.budget },
         least: if args.quick { 2e-4 } else { 1e-2 },
         memory,
-        cache: machine.cache_bytes,
-    };
-    let run = Run {
-        schema: SCHEMA.into(),
-        version: VERSION,
-        source: format!("kutta {}", env!("CARGO_PKG_VERSION")),
-        date: machine::date(),
-        command: command(std::env::args().skip(1)),
-        protocol: Protocol {
-            samples: args.samples,
-            timestamps: gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY),
-            discarded_timestamps: 0,
-        },
-        machine,
-        measurements: Vec::new(),
-        fusion: Vec::new(),
-        recording: Vec::new(),
-        checks: Vec::new(),
-        skipped: Vec::new(),
+        cache: run.machine.cache_bytes,
     };
     output::print(table::head(&run));
     let mut session = Session::new(&gpu, config, run);
-    let mut said = |run: &Run, first| output::print(table::case(run, first));
+    // What is measured is kept at once: whoever interrupts this has all but the case under way.
+    let mut said = |run: &Run, first| {
+        output::print(table::case(run, first));
+        files.keep(run);
+    };
     for n in sizes(args, gpu.is_software()) {
         let notice = Notice::new(format!("measuring vectors of {n}, kernels compiled first"));
         let measured = session.measure(wanted, n, &mut said);

@@ -11,11 +11,11 @@ use crate::plot::canvas::{Outcome, Picture};
 use crate::plot::panel::{Line, Panel};
 use crate::plot::style::Style;
 
-const WIDTH: i32 = 1200;
+pub const WIDTH: i32 = 1200;
 const TALL: i32 = 470;
 /// Of the head: what surrounds its lines, one of them, and letters that one has room for.
-const HEAD: i32 = 16;
-const LINE: i32 = 20;
+pub const HEAD: i32 = 16;
+pub const LINE: i32 = 20;
 const LETTERS: usize = 150;
 /// Rows of kernels that a picture has room for.
 const MOST_ROWS: usize = 60;
@@ -55,13 +55,8 @@ impl Figure {
             // No power of ten is among the sizes: one on either side, to tell them by.
             (left, right) = (left.floor(), right.ceil());
         }
-        let machine = &first.machine;
-        let heading = [
-            format!("{} ({}), {}", machine.adapter, machine.backend, machine.driver),
-            format!("{}, {}; {}", machine.library, first.date, first.command),
-        ];
         Ok(Self {
-            heading: heading.iter().flat_map(|text| broken(text)).collect(),
+            heading: heading(first),
             panels,
             x: Axis::powers(left - 0.15, right + 0.15, 8),
             y: Axis::powers(low - 0.1, high + 0.1, 8),
@@ -77,6 +72,16 @@ impl Figure {
     fn lower(&self) -> i32 {
         self.fusion.height().max(self.kernels.height())
     }
+}
+
+/// The machine and the command of a run.
+pub fn heading(run: &Run) -> Vec<String> {
+    let machine = &run.machine;
+    let heading = [
+        format!("{} ({}), {}", machine.adapter, machine.backend, machine.driver),
+        format!("{}, {}; {}", machine.library, run.date, run.command),
+    ];
+    heading.iter().flat_map(|text| broken(text)).collect()
 }
 
 /// In lines of so many letters, broken at spaces.

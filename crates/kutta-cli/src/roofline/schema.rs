@@ -11,8 +11,10 @@ use super::machine::Machine;
 use super::statistics::Summary;
 
 pub const SCHEMA: &str = "kutta-roofline";
-/// Grows when a field changes its meaning or goes.
-pub const VERSION: u32 = 1;
+/// Grows when a field changes its meaning or goes, or when files have one that older programs
+/// refuse. Version 1 had no `training`.
+pub const VERSION: u32 = 2;
+const OLDEST: u32 = 1;
 
 /// One run on one machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,8 @@ pub struct Run {
     pub recording: Vec<Recording>,
     #[serde(default)]
     pub checks: Vec<Check>,
+    #[serde(default)]
+    pub training: Vec<Training>,
     #[serde(default)]
     pub skipped: Vec<Skipped>,
 }
@@ -136,6 +140,74 @@ pub struct Check {
     pub worst: f64,
 }
 
+/// Times of training steps, or of gradients alone, of one network with one batch. Seconds are
+/// for one of them, its batch drawn on the device included.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// `mnist-128-b64`, …: docs/roofline.md says which network that is.
+    pub case: String,
+    pub kind: Timed,
+    /// `kutta`; a rival's own name.
+    pub name: String,
+    pub parameters: u64,
+    /// Samples of a batch.
+    pub batch: u64,
+    /// Steps or gradients in one submit.
+    pub per_submit: u32,
+    /// Of one step or gradient, where that is known.
+    #[serde(default)]
+    pub dispatches: Option<u32>,
+    /// What was chosen for each product, where that is known.
+    #[serde(default)]
+    pub form: Vec<String>,
+    /// By timestamps.
+    pub gpu: Option<Summary>,
+    /// On the wall, recording included.
+    pub wall: Option<Summary>,
+    /// Seconds that are predicted on a large GPU, whatever this was measured on.
+    #[serde(default)]
+    pub predicted: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Timed {
+    /// Gradient and optimizer: Euler with Adam.
+    Step,
+    /// Forward and backward alone.
+    Gradient,
+}
+
+impl Training {
+    /// By timestamps where there are any.
+    pub fn seconds(&self) -> Option<Summary> {
+        self.gpu.or(self.wall)
+    }
+
+    /// # Errors
+    /// The first number that cannot be.
+    fn check(&self, i: usize) -> Result<(), String> {
+        let at = |field: &str| format!("training[{i}].{field}");
+        for (field, value) in [
+            ("parameters", self.parameters),
+            ("batch", self.batch),
+            ("per_submit", self.per_submit.into()),
+        ] {
+            if value == 0 {
+                return Err(format!("{} is 0; it must be 1 or more", at(field)));
+            }
+        }
+        if self.seconds().is_none() {
+            return Err(format!("training[{i}] has neither `gpu` nor `wall`"));
+        }
+        for (field, summary) in [("gpu", &self.gpu), ("wall", &self.wall)] {
+            summary.iter().try_for_each(|summary| ordered(summary, || at(field)))?;
+        }
+        self.predicted.iter().try_for_each(|&value| positive(value, || at("predicted")))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Skipped {
@@ -179,9 +251,12 @@ impl Run {
             let found = found("schema");
             return Err(format!("not a run: its `schema` must be \"{SCHEMA}\"; there is {found}"));
         }
-        if value.get("version").and_then(Value::as_u64) != Some(u64::from(VERSION)) {
+        let versions = u64::from(OLDEST)..=u64::from(VERSION);
+        if !value.get("version").and_then(Value::as_u64).is_some_and(|v| versions.contains(&v)) {
             let found = found("version");
-            return Err(format!("`version` {VERSION} of `{SCHEMA}` is read here; this is {found}"));
+            return Err(format!(
+                "`version` {OLDEST} to {VERSION} of `{SCHEMA}` is read here; this is {found}"
+            ));
         }
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let run: Self = serde_path_to_error::deserialize(&mut deserializer)
@@ -214,6 +289,9 @@ impl Run {
                     ordered(summary, || at(field))?;
                 }
             }
+        }
+        for (i, training) in self.training.iter().enumerate() {
+            training.check(i)?;
         }
         for (i, fusion) in self.fusion.iter().enumerate() {
             positive(fusion.predicted, || format!("fusion[{i}].predicted"))?;
@@ -335,15 +413,70 @@ pub mod tests {
                 elements: 5_000_000,
                 worst: 1e-7,
             }],
+            training: Vec::new(),
             skipped: vec![Skipped { what: "1e9".into(), reason: "no memory".into() }],
         }
     }
 
+    /// A run of one training step that took so many seconds, and a gradient half as many.
+    pub fn training_run(name: &str, case: &str, seconds: f64) -> Run {
+        let summary = |x: f64| Summary { median: x, p10: 0.9 * x, p90: 1.1 * x, samples: 21 };
+        let step = Training {
+            case: case.into(),
+            kind: Timed::Step,
+            name: name.into(),
+            parameters: 101_770,
+            batch: 64,
+            per_submit: 10,
+            dispatches: Some(9),
+            form: vec!["layer0 forward".into()],
+            gpu: Some(summary(seconds)),
+            wall: None,
+            predicted: Some(5e-5),
+        };
+        let gradient =
+            Training { kind: Timed::Gradient, gpu: Some(summary(seconds / 2.0)), ..step.clone() };
+        let training = vec![step, gradient];
+        Run { source: name.into(), measurements: Vec::new(), training, ..run() }
+    }
+
     #[test]
     fn a_run_comes_back_as_it_was() {
-        let run = run();
-        let text = serde_json::to_string_pretty(&run).unwrap();
-        assert_eq!(Run::parse(&text), Ok(run));
+        for run in [run(), training_run("kutta", "mnist-128-b64", 2e-4)] {
+            let text = serde_json::to_string_pretty(&run).unwrap();
+            assert_eq!(Run::parse(&text), Ok(run));
+        }
+    }
+
+    #[test]
+    fn files_of_version_1_are_still_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/results");
+        for name in ["roofline-h100.json", "rivals-h100.json", "rivals-cpu.json"] {
+            let old = Run::load(&folder.join(name)).unwrap();
+            assert_eq!(old.version, 1, "{name}");
+            assert!(!old.measurements.is_empty() && old.training.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn training_that_cannot_be_is_refused_by_name() {
+        use serde_json::json;
+        let whole = serde_json::to_value(training_run("kutta", "a", 1.0)).unwrap();
+        for (field, value, expected) in [
+            ("batch", json!(0), "training[1].batch is 0"),
+            ("parameters", json!(0), "training[1].parameters is 0"),
+            ("per_submit", json!(0), "training[1].per_submit is 0"),
+            ("gpu", json!(null), "training[1] has neither"),
+            ("wall", json!({"median": 1, "p10": 2, "p90": 3, "samples": 1}), "training[1].wall"),
+            ("predicted", json!(-1), "training[1].predicted is -1"),
+            ("kind", json!("leap"), "training[1].kind: unknown variant"),
+            ("more", json!(1), "unknown field `more`"),
+        ] {
+            let mut run = whole.clone();
+            run["training"][1][field] = value;
+            let error = Run::parse(&run.to_string()).unwrap_err();
+            assert!(error.contains(expected), "{expected} is not in: {error}");
+        }
     }
 
     #[test]
@@ -379,7 +512,8 @@ pub mod tests {
             ("{}".into(), "`schema` must be \"kutta-roofline\"; there is none"),
             ("{\"schema\": \"other\"}".into(), "there is \"other\""),
             (with(&["schema"], json!(7)), "there is 7"),
-            (with(&["version"], json!(2)), "this is 2"),
+            (with(&["version"], json!(0)), "this is 0"),
+            (with(&["version"], json!(3)), "this is 3"),
             (with(&["version"], json!(null)), "this is null"),
             (with(&["measurements"], json!({})), "measurements: invalid type: map"),
             (with(&["measurements", "0", "n"], json!(-1)), "measurements[0].n: invalid value"),
