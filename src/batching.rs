@@ -221,7 +221,7 @@ impl<S: GradientSource> PerStage<S> {
             let resources = [at.control.as_entire_binding(), stage, control.as_entire_binding()];
             groups.push(pipeline.bind(at.gpu, &resources));
         }
-        at.commands.dispatch(pipeline.pipeline(), &groups[draw], [1, 1, 1]);
+        at.commands.dispatch(&pipeline, &groups[draw], [1, 1, 1]);
         Ok(())
     }
 }
@@ -379,7 +379,7 @@ impl<S: GradientSource> Accumulated<S> {
             };
             (0..*parts).map(group).collect()
         });
-        at.commands.dispatch(pipeline.pipeline(), &groups[index as usize], [1, 1, 1]);
+        at.commands.dispatch(&pipeline, &groups[index as usize], [1, 1, 1]);
     }
 
     fn add(&mut self, last: bool, at: &mut Evaluation<'_>) {
@@ -404,7 +404,7 @@ impl<S: GradientSource> Accumulated<S> {
             Arc::new(walk.chunks(*most).enumerate().map(bind).collect())
         });
         for (bind_group, count) in groups.clone().iter() {
-            at.commands.dispatch(pipeline.pipeline(), bind_group, [*count, 1, 1]);
+            at.commands.dispatch(&pipeline, bind_group, [*count, 1, 1]);
         }
     }
 }

@@ -521,6 +521,33 @@ impl Evaluation<'_> {
         self.samples
     }
 
+    /// Names the part of the source that is recorded from now on, for
+    /// [`Optimizer::profile`](crate::Optimizer::profile): until the next label, or the end of
+    /// this evaluation. An empty one ends it. What has no label counts as `source`. Dispatches
+    /// of kutta's models have names of their own, `label/kernel` under a label. Without a
+    /// profile it does nothing.
+    ///
+    /// ```
+    /// # use kutta::{Evaluation, GradientSource, SourceError};
+    /// # struct Splats;
+    /// # impl Splats {
+    /// #     fn forward(&self, _: &mut kutta::wgpu::ComputePass<'_>) {}
+    /// #     fn backward(&self, _: &mut kutta::wgpu::ComputePass<'_>) {}
+    /// # }
+    /// impl GradientSource for Splats {
+    ///     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+    ///         at.label("splat forward");
+    ///         self.forward(at.pass());
+    ///         at.label("splat backward");
+    ///         self.backward(at.pass());
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn label(&mut self, label: &str) {
+        self.commands.label(label);
+    }
+
     /// The compute pass shared with the optimizer's own kernels.
     pub fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
         self.commands.pass()
@@ -545,7 +572,9 @@ pub(crate) fn recorded<S: GradientSource + ?Sized>(
         let vectors = [Some(at.point), Some(at.gradient), at.direction];
         vectors.map(|vector| vector.map(Vector::keep_from_reads))
     });
+    let label = at.commands.labelled();
     source.evaluate(at)?;
+    at.commands.restore_label(label);
     if at.commands.used() || submits {
         return Ok(());
     }

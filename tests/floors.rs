@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may name those before it, and no others.
 /// Every room's `error.rs` stands on the ground: `error` gathers them.
-const FLOORS: [(usize, &str); 24] = [
+const FLOORS: [(usize, &str); 25] = [
     (0, "codes"),
     (0, "format"),
     (0, "layout"),
@@ -26,6 +26,7 @@ const FLOORS: [(usize, &str); 24] = [
     (4, "params"),
     (4, "state"),
     (4, "reports"),
+    (4, "profile"),
     (4, "recorder"),
     (5, "optimizer"),
     (5, "bench"),

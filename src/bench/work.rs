@@ -38,7 +38,7 @@ impl Work {
 impl From<&Dispatch> for Launch {
     fn from(dispatch: &Dispatch) -> Self {
         Self {
-            pipeline: dispatch.pipeline.clone(),
+            pipeline: dispatch.pipeline.pipeline().clone(),
             bind_group: dispatch.bind_group.clone(),
             groups: [dispatch.groups, 1, 1],
         }

@@ -41,6 +41,14 @@ pub enum GpuError {
          `GradientSource::submits` give true; kutta then submits that first"
     )]
     NotSubmitted,
+    #[error(
+        "a profile takes times by timestamps, and the device on `{adapter}` was opened without \
+         them. Where kutta opens it, ask for `GpuOptions {{ features: \
+         wgpu::Features::TIMESTAMP_QUERY, .. }}`; where it is adopted, put TIMESTAMP_QUERY into \
+         the `required_features` of `request_device`; with TIMESTAMP_QUERY_INSIDE_PASSES too, if \
+         the adapter has that. An adapter without TIMESTAMP_QUERY cannot be profiled"
+    )]
+    NoTimestamps { adapter: String },
     #[error("the device has no memory for {what} ({bytes} bytes)")]
     OutOfMemory { what: String, bytes: u64 },
     #[error(

@@ -6,6 +6,7 @@ pub(crate) mod commands;
 pub(crate) mod error;
 pub(crate) mod kernel;
 pub(crate) mod library;
+pub(crate) mod spans;
 pub(crate) mod template;
 pub(crate) mod timer;
 pub(crate) mod traversal;
@@ -49,8 +50,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// The name of its kernel.
-    #[cfg(test)]
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 

@@ -120,7 +120,7 @@ impl Padding {
         };
         let (pipeline, groups) = &*dispatches;
         for (bind_group, workgroups) in groups {
-            commands.dispatch(pipeline.pipeline(), bind_group, *workgroups);
+            commands.dispatch(pipeline, bind_group, *workgroups);
         }
     }
 

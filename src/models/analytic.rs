@@ -254,7 +254,7 @@ impl GradientSource for Analytic {
             recorded
         });
         for (pipeline, bind_group, groups) in recorded {
-            at.commands.dispatch(pipeline.pipeline(), bind_group, [*groups, 1, 1]);
+            at.commands.dispatch(pipeline, bind_group, [*groups, 1, 1]);
         }
         Ok(())
     }

@@ -493,6 +493,7 @@ impl Builder {
             in_flight: VecDeque::new(),
             frame_budget: FrameBudget::new(),
             timer: Timer::new(gpu)?,
+            profiling: None,
         };
         optimizer.write_settings();
         Ok(optimizer)

@@ -39,6 +39,11 @@ pub enum OptimizerError {
     Initial { index: usize, value: f32, tensor: String },
     #[error("{found} attempts per submit; there can be 1 to {most}")]
     PerSubmit { found: u32, most: u32 },
+    #[error(
+        "a profile of {found} attempts; it can have 1 to {most}, whose medians say as much as those \
+         of more would"
+    )]
+    Profiled { found: u64, most: u64 },
     #[error("{found} attempts in one recording; there can be 1 to {most}")]
     PerRecording { found: u32, most: u32 },
     #[error("an end time of {t_end:?} is not ahead of the present time {now:?}, or not finite")]

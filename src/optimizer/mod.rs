@@ -11,6 +11,7 @@ mod handed;
 mod hosted;
 mod ledger;
 mod measure;
+mod profile;
 mod requirements;
 mod run;
 #[cfg(feature = "checkpoint")]
@@ -41,6 +42,7 @@ use crate::state::State;
 pub use builder::Builder;
 pub use check::{Outcome, SourceCheck, SourceFault, SourceTest, TensorCheck};
 use ledger::Ledger;
+use profile::Profiling;
 pub use requirements::Requirements;
 use waiting::Fence;
 
@@ -91,6 +93,8 @@ pub struct Optimizer {
     /// Chooses how many attempts fit a host frame.
     frame_budget: FrameBudget,
     timer: Option<Timer>,
+    /// While one is taken.
+    profiling: Option<Profiling>,
 }
 
 /// The plan and its recording for one number of stages.

@@ -79,6 +79,15 @@ impl Optimizer {
         waiting: Waiting,
     ) -> Result<(), Error> {
         self.end_drive();
+        self.run_on(source, n, waiting).await
+    }
+
+    pub(super) async fn run_on(
+        &mut self,
+        source: &mut impl GradientSource,
+        n: u64,
+        waiting: Waiting,
+    ) -> Result<(), Error> {
         if self.ledger.end().is_some() {
             self.wait_with(waiting).await?;
             let until = self.reports.progress().attempts.saturating_add(n);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_intrusive::channel::shared::oneshot_channel;
 
 use super::hosted::{Deadline, Recorded, Recording, in_foreign_hands};
+use super::profile::Profiling;
 use super::waiting::Fence;
 use super::{Optimizer, Pace};
 use crate::device::commands::Commands;
@@ -22,16 +23,31 @@ impl Optimizer {
         attempts: u32,
     ) -> Result<(), Error> {
         let _entered = tracing::trace_span!("submit", optimizer = self.id, attempts).entered();
+        let began = self.profiling.as_ref().map(Profiling::now);
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let recording = Recording { attempts, ..Recording::default() };
         let recorded = self.record_attempts(&mut encoder, source, recording)?;
         let Recorded { entry, copy, result } = recorded;
+        if let Some(profiling) = &mut self.profiling {
+            profiling.did("record", began.unwrap_or(0));
+            match result.is_ok() {
+                true => {
+                    let taken = profiling.spans.take(&mut encoder)?;
+                    profiling.submits(taken);
+                }
+                false => profiling.spans.forget(),
+            }
+        }
+        let began = self.profiling.as_ref().map(Profiling::now);
         // After an error too: the attempts before it are whole, and what is
         // there of the failed one touches neither θ nor the control block. With none
         // before it, it is as if nobody had asked.
         if result.is_ok() || entry.attempts() > 0 {
             self.submit_encoder(encoder, copy);
             self.ledger.submitted(entry);
+        }
+        if let (Some(profiling), Some(began)) = (&mut self.profiling, began) {
+            profiling.did("submit", began);
         }
         Ok(result?)
     }
@@ -71,8 +87,11 @@ impl Optimizer {
         let begun = AtomicBool::new(false);
         let timing = self.timer.as_ref().filter(|_| timed);
         let timing = timing.map(|timer| Timing { timer, begun: &begun });
+        // A source's panic takes it along; who takes the profile then knows of the panic.
+        let mut profiling = self.profiling.take();
+        let spans = profiling.as_mut().map(|profiling| &mut profiling.spans);
         let mut pass = None;
-        let mut commands = Commands::new(encoder, &mut pass).timed(timing);
+        let mut commands = Commands::new(encoder, &mut pass).timed(timing).profiled(spans);
         if hosted {
             in_foreign_hands(|| self.recorder().begin(&mut commands))?;
         } else {
@@ -89,6 +108,9 @@ impl Optimizer {
         // Nothing of the optimizer changes until the source has returned: it may panic.
         let mut entry = self.ledger.entry(opening);
         while entry.attempts() < attempts && result.is_ok() {
+            if let Some(spans) = commands.spans() {
+                spans.begin_attempt();
+            }
             let commands = commands.reborrow();
             let (gpu, state) = (&self.gpu, &self.state);
             let context = Context { gpu, optimizer: self.id, state, cursor, commands, source };
@@ -101,6 +123,7 @@ impl Optimizer {
             }
         }
         drop(pass);
+        self.profiling = profiling;
         let recorded = entry.attempts();
         let timing = timing.filter(|_| begun.load(Ordering::Relaxed) && recorded > 0 && !opening);
         let timing =

@@ -3,6 +3,7 @@
 use futures_intrusive::channel::shared::OneshotReceiver;
 use tracing::Instrument as _;
 
+use super::profile::Profiling;
 use super::{Optimizer, OptimizerError};
 use crate::codes::failure;
 use crate::device::GpuError;
@@ -80,8 +81,12 @@ impl Optimizer {
         while self.in_flight.len() > ahead {
             let Some(fence) = self.in_flight.pop_front() else { break };
             let span = tracing::trace_span!("wait", optimizer = self.id);
+            let began = self.profiling.as_ref().map(Profiling::now);
             let done = self.gpu.wait_for(fence.index, fence.done.receive(), waiting);
             done.instrument(span).await.ok_or_else(lost)?;
+            if let (Some(profiling), Some(began)) = (&mut self.profiling, began) {
+                profiling.did("wait", began);
+            }
             if let Some(copy) = fence.copy
                 && self.ledger.listens()
             {

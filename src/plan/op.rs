@@ -1,5 +1,7 @@
 //! The operations of a plan.
 
+use std::fmt;
+
 use super::deciding::{Choice, Dots, DotsOf, Radius};
 use super::ending::{Estimate, Finish, Makes};
 use super::formulas::{coefficient, finished, subscript, sum};
@@ -24,6 +26,18 @@ pub enum Purpose {
     Product,
     /// The extra gradient of an automatic first step size.
     FirstStep,
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stage(stage) => write!(f, "stage {stage}"),
+            Self::Probe => f.write_str("probe"),
+            Self::Power => f.write_str("power iteration"),
+            Self::Product => f.write_str("Hessian-vector product"),
+            Self::FirstStep => f.write_str("first step"),
+        }
+    }
 }
 
 /// One operation of a plan.

@@ -34,18 +34,25 @@ pub(super) enum Loss {
 /// One dispatch, ready to be recorded.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
-    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) pipeline: Pipeline,
     pub(crate) bind_group: wgpu::BindGroup,
     pub(crate) groups: u32,
 }
 
 impl Dispatch {
     pub(super) fn new(pipeline: &Pipeline, bind_group: wgpu::BindGroup, groups: u32) -> Self {
-        Self { pipeline: pipeline.pipeline().clone(), bind_group, groups }
+        Self { pipeline: pipeline.clone(), bind_group, groups }
     }
 
     pub(super) fn record(&self, commands: &mut Commands<'_>) {
         commands.dispatch(&self.pipeline, &self.bind_group, [self.groups, 1, 1]);
+    }
+
+    /// Records it as a source would: no profile sees it by itself.
+    pub(crate) fn record_bare(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(self.pipeline.pipeline());
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(self.groups, 1, 1);
     }
 }
 
@@ -79,6 +86,9 @@ pub(super) fn record(items: &[Item], mut context: Context<'_>) -> Result<(), Sou
             }
         };
         let Context { gpu, optimizer, state, cursor, commands, source } = &mut context;
+        if let Some(spans) = commands.spans() {
+            spans.evaluation(Some(&purpose.to_string()));
+        }
         if source.submits() {
             // Its work comes after what was recorded so far, so that must go first.
             let fresh = gpu.device().create_command_encoder(&Default::default());
@@ -108,6 +118,9 @@ pub(super) fn record(items: &[Item], mut context: Context<'_>) -> Result<(), Sou
         source::recorded(&mut **source, &mut evaluation)?;
         if !source.keeps_padding() {
             state.padding.clear(gpu, gradient, &state.vectors[gradient], commands);
+        }
+        if let Some(spans) = commands.spans() {
+            spans.evaluation(None);
         }
     }
     Ok(())

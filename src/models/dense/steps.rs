@@ -7,6 +7,7 @@ use super::product::{self, GradientSums, MOST_LAYERS, quads};
 use super::tail::{self, Below, Tail};
 use super::workspace::{Layer, Tiled, Workspace, uniform};
 use super::{Loss, Network};
+use crate::device::commands::Commands;
 use crate::device::kernel::{Kernel, flag};
 use crate::device::traversal::fold;
 use crate::device::vector::Vector;
@@ -34,6 +35,17 @@ pub fn seen(begins: bool) -> Vec<Step> {
     SEEN.with(|seen| seen.replace(next)).unwrap_or_default()
 }
 
+impl Step {
+    fn see(&self) {
+        #[cfg(test)]
+        SEEN.with(|seen| {
+            if let Some(steps) = &mut *seen.borrow_mut() {
+                steps.push(self.clone());
+            }
+        });
+    }
+}
+
 #[cfg(test)]
 impl Step {
     pub fn name(&self) -> &'static str {
@@ -46,13 +58,15 @@ impl Step {
 }
 
 impl Step {
+    /// Records it for an evaluation.
+    pub fn dispatch(&self, commands: &mut Commands<'_>) {
+        self.see();
+        commands.dispatch(&self.pipeline, &self.bind_group, self.groups);
+    }
+
+    /// Records it into a pass of somebody's.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        #[cfg(test)]
-        SEEN.with(|seen| {
-            if let Some(steps) = &mut *seen.borrow_mut() {
-                steps.push(self.clone());
-            }
-        });
+        self.see();
         pass.set_pipeline(self.pipeline.pipeline());
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.dispatch_workgroups(self.groups[0], self.groups[1], self.groups[2]);

@@ -253,12 +253,11 @@ impl GradientSource for NeuralField {
         let mut cache = std::mem::take(&mut self.cache);
         let recorded = cache.get(at.key(), || self.record(at));
         let ticket = at.ticket();
-        let pass = at.pass();
         if self.drawn != Some(ticket) {
-            recorded.draw.iter().for_each(|step| step.record(pass));
+            recorded.draw.iter().for_each(|step| step.dispatch(&mut at.commands));
             self.drawn = Some(ticket);
         }
-        recorded.gradient.iter().for_each(|step| step.record(pass));
+        recorded.gradient.iter().for_each(|step| step.dispatch(&mut at.commands));
         self.dispatches = Some(recorded.draw.len() + recorded.gradient.len());
         self.cache = cache;
         Ok(())

@@ -181,12 +181,11 @@ impl GradientSource for Mlp {
             Recorded { gather: gather.steps, gradient: gradient.steps }
         });
         let ticket = at.ticket();
-        let pass = at.pass();
         if self.gathered != Some(ticket) {
-            recorded.gather.iter().for_each(|step| step.record(pass));
+            recorded.gather.iter().for_each(|step| step.dispatch(&mut at.commands));
             self.gathered = Some(ticket);
         }
-        recorded.gradient.iter().for_each(|step| step.record(pass));
+        recorded.gradient.iter().for_each(|step| step.dispatch(&mut at.commands));
         self.dispatches = Some(recorded.gather.len() + recorded.gradient.len());
         self.cache = cache;
         Ok(())
