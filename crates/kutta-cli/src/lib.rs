@@ -2,6 +2,7 @@
 //! print, and what they say while somebody waits. The commands are the program `kutta`.
 
 pub mod names;
+pub mod network;
 pub mod notice;
 #[macro_use]
 pub mod output;

@@ -11,6 +11,7 @@ mod hashes;
 mod methods;
 mod numbers;
 mod plot;
+mod profile;
 mod race;
 mod roofline;
 mod samples;
@@ -40,6 +41,7 @@ enum Command {
     Race(race::Args),
     Study(study::Options),
     Methods(methods::Args),
+    Profile(Box<profile::Args>),
     Roofline(roofline::Args),
     Hashes(hashes::Args),
     /// Lists the adapters of this machine and says which one kutta takes
@@ -75,6 +77,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Race(args) => race::run(&args),
         Command::Study(options) => study::run(&options),
         Command::Methods(args) => methods::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Roofline(args) => roofline::run(&args),
         Command::Hashes(args) => hashes::run(&args),
         Command::Adapters => adapters::run(),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use kutta::{Adaptive, Momentum, Preconditioner, StepSize};
 
-use crate::network::{ActivationName, EncodingName};
 use crate::picture::LEAST_SIDE;
+use kutta_cli::network::{ActivationName, EncodingName};
 
 /// Fits a small network to an image, coordinates in and colour out, with Runge-Kutta
 /// methods: live in a window, or headless into files.

@@ -10,7 +10,6 @@ extern crate kutta_cli;
 
 mod cli;
 mod headless;
-mod network;
 mod picture;
 mod recipe;
 mod table;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::{Debug, Display};
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
@@ -10,12 +9,10 @@ use clap::{ArgMatches, FromArgMatches, Parser, ValueEnum};
 use kutta::checkpoint::Every;
 use kutta::models::Activation;
 use kutta::optimizer::Builder;
-use kutta::{
-    Adaptive, Ingredients, Method, Momentum, Optimizer, Preconditioner, SpectralRadius, StepSize,
-    Stored,
-};
-use serde::{Serialize, Serializer};
+use kutta::{Method, StepSize};
+use serde::Serialize;
 
+use super::recipe::{Recipe, as_debug, positive};
 use kutta_cli::names::{self, Named};
 use kutta_cli::output;
 
@@ -37,66 +34,9 @@ pub struct Args {
     #[arg(long, value_name = "NAME|FILE,...", value_delimiter = ',')]
     pub compare: Vec<String>,
 
-    /// Step size h of the gradient flow, the learning rate: a number; a schedule
-    /// such as cosine:from=0.5,to=0.01,steps=4000,warm-up=200; or a rule such as
-    /// rescaled-dal:c=1,p=1, dal:p=1,from=stages, polyak, sgd-g2:h=0.1,
-    /// stable:fraction=0.9,h-max=1. With --adaptive the first h
-    #[arg(long, value_name = "H", default_value = "0.5", allow_hyphen_values = true)]
-    pub step_size: String,
-
-    /// Step sizes by the error estimate of the method's pair (heun-euler, bs3,
-    /// dp5, rdpk3sp35, rkc2): rtol=1e-3,atol=1e-5,controller=i|pi|pid,h-max=0.5
-    #[arg(long, value_name = "KEY=VALUE,...", value_parser = adaptive)]
-    #[serde(serialize_with = "as_debug")]
-    pub adaptive: Option<Adaptive>,
-
-    /// Where stability bounds steps, what bounds the curvature: a number, or
-    /// estimated
-    #[arg(long, value_name = "RHO", default_value_t = SpectralRadius::Estimated, allow_negative_numbers = true)]
-    #[serde(serialize_with = "as_text")]
-    pub spectral_radius: SpectralRadius,
-
-    /// Largest norm of a step's first gradient; all its gradients are clipped
-    /// alike
-    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
-    pub clip: Option<f64>,
-
-    /// NAME[:key=value,...], such as adagrad_rescaled or adam:beta2=0.999
-    #[arg(long, default_value_t = Preconditioner::none())]
-    #[serde(serialize_with = "as_text")]
-    pub preconditioner: Preconditioner,
-
-    /// heavy-ball:0.9, nesterov:0.9 or ema:0.9 (Adam's)
-    #[arg(long, default_value_t = Momentum::none())]
-    #[serde(serialize_with = "as_text")]
-    pub momentum: Momentum,
-
-    /// f32, f16 or bf16 for gradients, momentum and second moment, or for some:
-    /// f32:gradients=f16,second=bf16,rounding=stochastic
-    #[arg(long, value_name = "FORMAT", default_value_t = Stored::default())]
-    #[serde(serialize_with = "as_text")]
-    pub storage: Stored,
-
-    /// Decoupled weight decay, as in AdamW
-    #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, allow_negative_numbers = true)]
-    pub weight_decay: f64,
-
-    /// L2 decay: LAMBDA times the parameters is added to every gradient
-    #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, allow_negative_numbers = true)]
-    pub l2: f64,
-
-    /// Also tests the moving average of the parameters, which takes in 1 - BETA
-    /// of them at each step
-    #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
-    pub average: Option<f64>,
-
-    /// Micro-batches to a gradient
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub accumulate: u32,
-
-    /// Gives every stage of a step a batch of its own, or --accumulate micro-batches
-    #[arg(long)]
-    pub batch_per_stage: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub recipe: Recipe,
 
     /// Samples in a batch, or in a micro-batch
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
@@ -224,26 +164,6 @@ pub struct Change {
     pub before: String,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
-    match text.trim().parse() {
-        Ok(0) => Err("0 is too small; at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(_) => Err(format!("`{text}` is no whole number")),
-    }
-}
-
-fn adaptive(text: &str) -> Result<Adaptive, String> {
-    text.parse().map_err(|e| format!("{e}"))
-}
-
-fn as_debug<S: Serializer>(value: &impl Debug, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{value:?}"))
-}
-
-fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
 /// What is the same for all methods of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -348,7 +268,7 @@ impl Args {
     fn value(&self, option: &Trained) -> String {
         match (option.id, self.step_size()) {
             ("step_size", Ok(step_size)) => format!("{step_size:?}"),
-            ("step_size", Err(_)) => self.step_size.clone(),
+            ("step_size", Err(_)) => self.recipe.step_size.clone(),
             (id, _) => serde_json::to_value(self)
                 .ok()
                 .and_then(|all| all.get(id).map(ToString::to_string))
@@ -414,37 +334,17 @@ impl Args {
     }
 
     /// # Errors
-    /// A step size that is neither a number nor a schedule.
+    /// As [`Recipe::step_size`].
     pub fn step_size(&self) -> Result<StepSize, kutta::Error> {
-        Ok(self.step_size.parse::<StepSize>()?)
-    }
-
-    /// All but the method and the step size.
-    pub fn ingredients(&self) -> Ingredients {
-        Ingredients {
-            preconditioner: self.preconditioner,
-            momentum: self.momentum,
-            weight_decay: self.weight_decay,
-            l2: self.l2,
-            average: self.average,
-            adaptive: self.adaptive,
-            clip: self.clip,
-            radius: self.spectral_radius,
-            stored: self.storage,
-            ..Ingredients::default()
-        }
+        self.recipe.step_size()
     }
 
     /// How to build an optimizer of one of the methods.
     ///
     /// # Errors
-    /// A step size that is none, or options that do not go together with this method.
+    /// As [`Recipe::builder`].
     pub fn builder(&self, method: &Method) -> Result<Builder, kutta::Error> {
-        let builder = Optimizer::builder(method.clone())
-            .step_size(self.step_size()?)
-            .ingredients(self.ingredients());
-        builder.check()?;
-        Ok(builder)
+        self.recipe.builder(method)
     }
 
     /// Widths of all layers, from inputs to classes.
@@ -487,9 +387,9 @@ mod tests {
         let resumed = |line: &str| parse(line).unwrap().resumed(saved).unwrap();
         let (all, changes) = resumed("--checkpoint x --resume");
         assert_eq!(self::notes(&all), notes);
-        assert!(changes.is_empty() && all.resume && all.batch_per_stage);
+        assert!(changes.is_empty() && all.resume && all.recipe.batch_per_stage);
         assert!(TRAINING.iter().all(|option| !all.is_given(option)));
-        assert_eq!((all.clip, all.hidden.as_slice()), (Some(2.5), &[6, 7][..]));
+        assert_eq!((all.recipe.clip, all.hidden.as_slice()), (Some(2.5), &[6, 7][..]));
 
         // The same in other words is no change; others are, in the order of the table.
         let (_, changes) = resumed(

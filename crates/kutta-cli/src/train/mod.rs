@@ -10,9 +10,11 @@
 mod cli;
 mod files;
 mod progress;
+mod recipe;
 mod saving;
 mod summary;
 mod training;
+mod wrapped;
 
 use std::error::Error;
 
@@ -22,8 +24,10 @@ use kutta::{Findings, Gpu};
 
 pub use self::cli::Args;
 pub use self::progress::bar;
+pub use self::recipe::{Recipe, as_text, positive};
 pub use self::saving::{Saving, identity};
 pub use self::training::{Epoch, Trainer};
+pub use self::wrapped::Wrapped;
 use crate::curve::Run;
 use crate::numbers::grouped;
 use crate::plot::curves;

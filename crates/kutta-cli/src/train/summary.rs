@@ -29,34 +29,34 @@ impl Summary<'_> {
             layers.join("-"),
             self.options.activation,
             self.options.batch,
-            self.options.step_size
+            self.options.recipe.step_size
         )
         .to_lowercase();
-        if self.options.preconditioner != Preconditioner::None {
-            title += &format!(", {}", self.options.preconditioner);
+        if self.options.recipe.preconditioner != Preconditioner::None {
+            title += &format!(", {}", self.options.recipe.preconditioner);
         }
-        if self.options.momentum != Momentum::None {
-            title += &format!(", {}", self.options.momentum);
+        if self.options.recipe.momentum != Momentum::None {
+            title += &format!(", {}", self.options.recipe.momentum);
         }
-        if self.options.storage != Stored::default() {
-            title += &format!(", {}", self.options.storage);
+        if self.options.recipe.storage != Stored::default() {
+            title += &format!(", {}", self.options.recipe.storage);
         }
-        if self.options.weight_decay != 0.0 {
-            title += &format!(", decay {}", self.options.weight_decay);
+        if self.options.recipe.weight_decay != 0.0 {
+            title += &format!(", decay {}", self.options.recipe.weight_decay);
         }
-        if self.options.l2 != 0.0 {
-            title += &format!(", l2 {}", self.options.l2);
+        if self.options.recipe.l2 != 0.0 {
+            title += &format!(", l2 {}", self.options.recipe.l2);
         }
-        if let Some(clip) = self.options.clip {
+        if let Some(clip) = self.options.recipe.clip {
             title += &format!(", clip {clip}");
         }
-        if self.options.adaptive.is_some() {
+        if self.options.recipe.adaptive.is_some() {
             title += ", adaptive";
         }
-        if self.options.accumulate > 1 {
-            title += &format!(", {} micro-batches", self.options.accumulate);
+        if self.options.recipe.accumulate > 1 {
+            title += &format!(", {} micro-batches", self.options.recipe.accumulate);
         }
-        if self.options.batch_per_stage {
+        if self.options.recipe.batch_per_stage {
             title += ", a batch for each stage";
         }
         title
@@ -117,7 +117,7 @@ impl fmt::Display for Summary<'_> {
                 f,
                 "{}: {lost} of {all} steps were not taken, since {}",
                 run.method,
-                match self.options.adaptive {
+                match self.options.recipe.adaptive {
                     Some(_) => "their error was too large or something was not finite",
                     None => {
                         "their loss or gradient was not finite; try a smaller --step-size"

@@ -3,17 +3,14 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use kutta::batching::{Accumulated, PerStage};
 use kutta::models::{Evaluated, Mlp, Resident};
-use kutta::{
-    Draws, Error, Evaluation, Gpu, GradientSource, Method, Optimizer, ParamLayout, SourceError,
-    Storage, Verdict,
-};
+use kutta::{Draws, Error, Gpu, GradientSource, Method, Optimizer, Verdict};
 use serde::Serialize;
 
 use super::cli::{Args, Budget};
 use super::progress::Progress;
 use super::saving::Saving;
+use super::wrapped::Wrapped;
 use crate::curve::{Before, Run, Step, Test};
 
 /// How long a chunk of attempts should take: short enough for a lively bar.
@@ -45,12 +42,13 @@ pub struct Trainer<'a> {
 impl Trainer<'_> {
     /// Of the methods, where each takes as many.
     pub fn steps_per_epoch(&self, methods: &[Method]) -> Option<u64> {
-        let batches = |method: &Method| match self.args.batch_per_stage {
+        let batches = |method: &Method| match self.args.recipe.batch_per_stage {
             true => method.stages() as u64,
             false => 1,
         };
-        let steps =
-            |method| self.epoch.batches.div_ceil(batches(method) * u64::from(self.args.accumulate));
+        let steps = |method| {
+            self.epoch.batches.div_ceil(batches(method) * u64::from(self.args.recipe.accumulate))
+        };
         let (first, others) = methods.split_first()?;
         others.iter().all(|method| steps(method) == steps(first)).then(|| steps(first))
     }
@@ -82,14 +80,14 @@ impl Trainer<'_> {
     ) -> Result<Option<Evaluated>, Error> {
         let args = self.args;
         let (layout, start) = (Mlp::layout(self.mlp).clone(), self.mlp.initial(args.seed));
-        let network = Network::new(self.gpu, self.mlp, args, &layout)?;
+        let network = Network::new(self.gpu, &mut *self.mlp, &args.recipe, &layout)?;
         let builder = args.builder(method)?.source(&network);
         let optimizer = match saving.found() {
             Some(checkpoint) => builder.resume(self.gpu, checkpoint)?,
             None => builder.build(self.gpu, &layout, &start)?,
         };
         let mut schedule =
-            Schedule::new(args.budget, args.epochs, self.epoch, network.costs(&optimizer));
+            Schedule::new(args.budget, args.epochs, self.epoch, Costs::of(&network, &optimizer));
         if let Some(checkpoint) = saving.found() {
             run.evaluations = network.gradients(checkpoint.evaluations());
             run.before = Before { steps: checkpoint.attempts(), evaluations: run.evaluations };
@@ -110,10 +108,11 @@ impl Trainer<'_> {
         saving.finish(&mut training.optimizer);
         trained?;
         if let Some(average) = training.optimizer.average() {
-            run.average = training.network.plain().evaluate(average, self.test)?.accuracy;
+            run.average = Mlp::evaluate(training.network.plain(), average, self.test)?.accuracy;
         }
         let Training { optimizer, network, .. } = &mut training;
-        let tested = unseen.map(|unseen| network.plain().evaluate(optimizer.params(), unseen));
+        let tested =
+            unseen.map(|unseen| Mlp::evaluate(network.plain(), optimizer.params(), unseen));
         tested.transpose()
     }
 }
@@ -162,9 +161,9 @@ impl Training<'_> {
                 run.evaluations = self.network.gradients(report.evaluations);
             }
             // Stabilised methods have changed their mind about what an attempt costs.
-            let costs = self.network.costs(&self.optimizer);
+            let costs = Costs::of(&self.network, &self.optimizer);
             self.schedule.advance(attempts, cursor, run.evaluations, costs);
-            let samples = drawn.clone().map_or(0, |drawn| self.network.samples_in(drawn));
+            let samples = drawn.clone().map_or(0, |drawn| self.network.plain().samples_in(drawn));
             run.samples = samples as f64;
             chunk = match self.progress {
                 Some(_) => next_chunk(attempts, took),
@@ -187,7 +186,7 @@ impl Training<'_> {
     }
 
     fn test(&mut self, run: &mut Run) -> Result<Test, Error> {
-        let evaluated = self.network.plain().evaluate(self.optimizer.params(), self.test)?;
+        let evaluated = Mlp::evaluate(self.network.plain(), self.optimizer.params(), self.test)?;
         let test = Test {
             step: self.schedule.attempts,
             evaluations: run.evaluations,
@@ -201,16 +200,7 @@ impl Training<'_> {
 }
 
 /// The network, with as many batches to a step as asked for.
-struct Network<'a> {
-    source: Wrapped<'a>,
-}
-
-enum Wrapped<'a> {
-    OneBatch(&'a mut Mlp),
-    PerStage(PerStage<&'a mut Mlp>),
-    Accumulated(Accumulated<&'a mut Mlp>),
-    Both(PerStage<Accumulated<&'a mut Mlp>>),
-}
+type Network<'a> = Wrapped<&'a mut Mlp>;
 
 /// What an attempt takes, at most.
 #[derive(Clone, Copy)]
@@ -219,79 +209,13 @@ struct Costs {
     batches: u64,
 }
 
-impl<'a> Network<'a> {
-    fn new(gpu: &Gpu, mlp: &'a mut Mlp, args: &Args, layout: &ParamLayout) -> Result<Self, Error> {
-        let parts = args.accumulate;
-        let source = match (args.batch_per_stage, parts > 1) {
-            (false, false) => Wrapped::OneBatch(mlp),
-            (true, false) => Wrapped::PerStage(PerStage::new(gpu, mlp)?),
-            (false, true) => Wrapped::Accumulated(Accumulated::new(gpu, mlp, layout, parts)?),
-            (true, true) => {
-                let accumulated = Accumulated::new(gpu, mlp, layout, parts)?;
-                Wrapped::Both(PerStage::new(gpu, accumulated)?)
-            }
-        };
-        Ok(Self { source })
-    }
-
-    fn plain(&mut self) -> &mut Mlp {
-        match &mut self.source {
-            Wrapped::OneBatch(mlp) => mlp,
-            Wrapped::PerStage(source) => source.inner_mut(),
-            Wrapped::Accumulated(source) => source.inner_mut(),
-            Wrapped::Both(source) => source.inner_mut().inner_mut(),
-        }
-    }
-
-    fn costs(&self, optimizer: &Optimizer) -> Costs {
+impl Costs {
+    fn of(network: &Network<'_>, optimizer: &Optimizer) -> Self {
         let plan = optimizer.plan();
-        let evaluations = self.gradients(u64::from(plan.evaluations()).max(1));
+        let evaluations = network.gradients(u64::from(plan.evaluations()).max(1));
         let stages = u64::from(plan.stage_gradients()).max(1);
-        let drawn = self.drawn(Draws { batches: 0..1, stages: 0..stages });
-        Costs { evaluations, batches: drawn.end - drawn.start }
-    }
-
-    /// Samples of so many batches of the training.
-    fn samples_in(&mut self, batches: Range<u64>) -> u64 {
-        self.plain().samples_in(batches)
-    }
-}
-
-impl GradientSource for Network<'_> {
-    fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
-        match &mut self.source {
-            Wrapped::OneBatch(mlp) => mlp.evaluate(at),
-            Wrapped::PerStage(source) => source.evaluate(at),
-            Wrapped::Accumulated(source) => source.evaluate(at),
-            Wrapped::Both(source) => source.evaluate(at),
-        }
-    }
-
-    fn drawn(&self, attempt: Draws) -> Range<u64> {
-        match &self.source {
-            Wrapped::OneBatch(mlp) => mlp.drawn(attempt),
-            Wrapped::PerStage(source) => source.drawn(attempt),
-            Wrapped::Accumulated(source) => source.drawn(attempt),
-            Wrapped::Both(source) => source.drawn(attempt),
-        }
-    }
-
-    fn gradients(&self, evaluations: u64) -> u64 {
-        match &self.source {
-            Wrapped::OneBatch(mlp) => mlp.gradients(evaluations),
-            Wrapped::PerStage(source) => source.gradients(evaluations),
-            Wrapped::Accumulated(source) => source.gradients(evaluations),
-            Wrapped::Both(source) => source.gradients(evaluations),
-        }
-    }
-
-    fn writes(&self, storage: Storage) -> bool {
-        match &self.source {
-            Wrapped::OneBatch(mlp) => mlp.writes(storage),
-            Wrapped::PerStage(source) => source.writes(storage),
-            Wrapped::Accumulated(source) => source.writes(storage),
-            Wrapped::Both(source) => source.writes(storage),
-        }
+        let drawn = network.drawn(Draws { batches: 0..1, stages: 0..stages });
+        Self { evaluations, batches: drawn.end - drawn.start }
     }
 }
 

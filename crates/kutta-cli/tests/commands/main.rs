@@ -4,6 +4,7 @@ mod faults_of_use;
 mod flow;
 mod hashes;
 mod own_methods;
+mod profile;
 mod roofline;
 mod study;
 mod train;
@@ -52,7 +53,7 @@ fn the_program_says_what_it_is() {
     let help = kutta(&["--help"]);
     assert_eq!((alone.status.code(), help.status.code()), (Some(2), Some(0)));
     for said in [text(&alone.stderr), text(&help.stdout)] {
-        let names = "train flow compare race study methods roofline hashes adapters";
+        let names = "train flow compare race study methods profile roofline hashes adapters";
         for name in names.split(' ') {
             assert!(said.contains(&format!("\n  {name} ")), "{name} is not in {said}");
         }
