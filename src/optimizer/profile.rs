@@ -61,10 +61,9 @@ impl Profiling {
         self.host.push(HostSpan { what, begin, end });
     }
 
-    /// What an encoder has is about to be submitted.
-    pub(super) fn submits(&mut self, taken: Taken) {
-        let now = self.now();
-        self.taken.push((taken, now));
+    /// What an encoder has is submitted from `begin` on.
+    pub(super) fn submits(&mut self, taken: Taken, begin: u64) {
+        self.taken.push((taken, begin));
     }
 }
 

@@ -28,17 +28,22 @@ impl Optimizer {
         let recording = Recording { attempts, ..Recording::default() };
         let recorded = self.record_attempts(&mut encoder, source, recording)?;
         let Recorded { entry, copy, result } = recorded;
-        if let Some(profiling) = &mut self.profiling {
-            profiling.did("record", began.unwrap_or(0));
+        let submits = match (&mut self.profiling, began) {
+            (Some(profiling), Some(began)) => {
+                profiling.did("record", began);
+                Some(profiling.now())
+            }
+            _ => None,
+        };
+        if let (Some(profiling), Some(submits)) = (&mut self.profiling, submits) {
             match result.is_ok() {
                 true => {
                     let taken = profiling.spans.take(&mut encoder)?;
-                    profiling.submits(taken);
+                    profiling.submits(taken, submits);
                 }
                 false => profiling.spans.forget(),
             }
         }
-        let began = self.profiling.as_ref().map(Profiling::now);
         // After an error too: the attempts before it are whole, and what is
         // there of the failed one touches neither θ nor the control block. With none
         // before it, it is as if nobody had asked.
@@ -46,8 +51,8 @@ impl Optimizer {
             self.submit_encoder(encoder, copy);
             self.ledger.submitted(entry);
         }
-        if let (Some(profiling), Some(began)) = (&mut self.profiling, began) {
-            profiling.did("submit", began);
+        if let (Some(profiling), Some(submits)) = (&mut self.profiling, submits) {
+            profiling.did("submit", submits);
         }
         Ok(result?)
     }
