@@ -80,3 +80,8 @@ pub use wgpu;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// So is that of what profiles are.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/profile.md")]
+pub struct Profiles;

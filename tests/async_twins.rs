@@ -177,6 +177,7 @@ const _: () = {
     shared::<ParamLayout>();
     shared::<Ingredients>();
     shared::<Report>();
+    shared::<kutta::Profile>();
     shared::<Error>();
     shared::<Analytic>();
     shared::<Mlp>();
@@ -193,6 +194,7 @@ fn futures_can_be_sent() {
     sent(&optimizer.run_accepted_async(&mut source, 1));
     sent(&optimizer.run_until_async(&mut source, 1.0));
     sent(&optimizer.measure_async(&mut source));
+    sent(&optimizer.profile_async(&mut source, 1));
     sent(&optimizer.wait_async());
     sent(&optimizer.params().read_async());
     sent(&Gpu::new_async());

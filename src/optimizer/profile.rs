@@ -182,7 +182,11 @@ impl Optimizer {
         self.profiling = Some(Profiling { spans, taken, host, clock: HostClock::start() });
         let mut profiled = Profiled(self);
         profiled.run_on(source, attempts, waiting).await?;
+        let began = profiled.profiling.as_ref().map_or(0, Profiling::now);
         profiled.wait_with(waiting).await?;
+        if let Some(profiling) = &mut profiled.profiling {
+            profiling.did("wait for the last", began);
+        }
         let Some(profiling) = profiled.profiling.take() else {
             unreachable!("nobody else ends a profile")
         };

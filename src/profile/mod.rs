@@ -94,7 +94,7 @@ pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
 
 impl Profile {
     pub(crate) fn new(measured: Measured<'_>) -> Self {
-        let Measured { labels, period, cost, submits, .. } = measured;
+        let Measured { labels, period, submits, .. } = measured;
         let attempts = submits.iter().map(|submit| u64::from(submit.taken.attempts())).sum();
         type Key = (usize, Option<[u32; 3]>);
         let mut rows: Vec<(Key, u64, Vec<f64>)> = Vec::new();
@@ -111,15 +111,21 @@ impl Profile {
                 rows[at].1 += 1;
                 // Of a clock that went backwards there is no time.
                 if let Some(took) = ticks[span.end].checked_sub(ticks[span.begin]) {
-                    rows[at].2.push(((took as f64 * period - cost) * 1e-3).max(0.0));
+                    rows[at].2.push(took as f64 * period * 1e-3);
                 }
             }
         }
+        rows.iter_mut().for_each(|(.., times)| times.sort_by(f64::total_cmp));
+        // No dispatch takes less than nothing: those that were quickest bound what timestamps
+        // cost, where these were dearer when that was measured.
+        let seen = rows.iter().filter(|((_, workgroups), ..)| workgroups.is_some());
+        let cost =
+            seen.map(|(.., times)| quantile(times, 0.1)).fold(measured.cost * 1e-3, f64::min);
         let mut rows: Vec<Row> = rows
             .into_iter()
-            .map(|((label, workgroups), count, mut times)| {
-                times.sort_by(f64::total_cmp);
-                let [p10, median, p90] = [0.1, 0.5, 0.9].map(|part| quantile(&times, part));
+            .map(|((label, workgroups), count, times)| {
+                let of = |part| (quantile(&times, part) - cost).max(0.0);
+                let [p10, median, p90] = [0.1, 0.5, 0.9].map(of);
                 let per_attempt = count as f64 / (attempts as f64).max(1.0);
                 let label = labels[label].clone();
                 Row { label, workgroups, per_attempt, median, p10, p90, share: 0.0 }
@@ -133,7 +139,7 @@ impl Profile {
             adapter: measured.adapter.to_owned(),
             attempts,
             stamps: measured.stamps,
-            cost: cost * 1e-3,
+            cost,
             rows,
             tracks: trace::Tracks::new(labels, period, submits, measured.host),
         }
@@ -155,7 +161,8 @@ impl Profile {
     }
 
     /// What timestamps add to the time of a dispatch, in microseconds: the difference between
-    /// dispatches of one workgroup with and without them. It is subtracted from all times, and
+    /// dispatches of one workgroup with and without them, measured before the profile; and no
+    /// more than the quickest dispatches took with theirs. It is subtracted from all times, and
     /// no time is less than 0.
     pub fn cost(&self) -> f64 {
         self.cost
