@@ -411,8 +411,7 @@ fn a_source_names_its_parts() {
             .map(|(_, times)| times)
             .sum();
         assert!(close(own, optimizer.dispatches_per_attempt() as f64 + 1.0 / 6.0), "{own}");
-        // Three dispatches take longer than none would.
-        assert!(profile.rows().iter().all(|row| row.p90 >= 0.0));
+        assert!(profile.rows().iter().all(|row| !row.label.contains('/')), "{profile}");
         let table = profile.to_string();
         assert!(table.contains("\nsplat \"backward\"\\n "), "{table}");
         trace_is_sound(&profile);
@@ -665,9 +664,12 @@ fn what_cannot_be_profiled_is_an_error_and_leaves_an_optimizer_that_goes_on() {
         assert_eq!(told, found);
     }
     assert_eq!(source.1, 0);
-    // The fourth fails; the three before it are done.
+    // The fourth fails; the three before it are done. Nothing is profiled any more, nor after
+    // a future that was dropped.
     let error = optimizer.profile(&mut source, 6).unwrap_err();
     assert!(error.to_string().contains("no gradient today"), "{error}");
+    let profiled = |optimizer: &Optimizer| !format!("{optimizer:?}").contains("profiling: None");
+    assert!(!profiled(&optimizer));
     optimizer.wait().unwrap();
     assert_eq!(optimizer.accepted(), 3);
     let profile = optimizer.profile(&mut source, 2).unwrap();
@@ -677,6 +679,7 @@ fn what_cannot_be_profiled_is_an_error_and_leaves_an_optimizer_that_goes_on() {
     optimizer.run(&mut source, 2).unwrap();
     optimizer.wait().unwrap();
     assert_eq!(optimizer.accepted(), 7);
+    assert!(!profiled(&optimizer));
     // By a future, and where time ends in between: at 7 · 0.05 + 2.5 · 0.05.
     optimizer.set_end(Some(0.475)).unwrap();
     let profile = pollster(optimizer.profile_async(&mut source, 9)).unwrap();
@@ -687,4 +690,18 @@ fn what_cannot_be_profiled_is_an_error_and_leaves_an_optimizer_that_goes_on() {
     assert_eq!((profile.attempts(), profile.rows().len(), profile.total()), (0, 0, 0.0));
     serde_json::from_str::<Value>(&profile.trace()).unwrap();
     assert!(profile.to_string().starts_with("0 attempts on "), "{profile}");
+    optimizer.set_end(None).unwrap();
+    for looks in 1..200 {
+        let ended = {
+            let mut future = std::pin::pin!(optimizer.profile_async(&mut source, 1));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            (0..looks).any(|_| future.as_mut().poll(&mut context).is_ready())
+        };
+        assert!(!profiled(&optimizer));
+        optimizer.run(&mut source, 1).unwrap();
+        if ended {
+            return;
+        }
+    }
+    panic!("a profile takes more than 200 looks");
 }
