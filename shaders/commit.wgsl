@@ -1,11 +1,7 @@
 // dst ← src, if the verdict accepted
 // Moves two words, or none.
 // Recorded after the verdict: θ ← the candidate, and k₁ ← k_s where the batch stays.
-//: use control traversal
-struct Commit {
-    chunk: Chunk,
-}
-
+//: use control commit_group
 @group(0) @binding(0) var<uniform> control: Control;
 @group(0) @binding(1) var<uniform> commit: Commit;
 @group(0) @binding(2) var<storage, read_write> dst: array<Dst>;
@@ -19,8 +15,5 @@ fn main(
     if control.accept == 0u {
         return;
     }
-    let mine = run_of(commit.chunk, workgroup.x, lane);
-    for (var i = mine.first; i < mine.end; i += RUN) {
-        dst[i] = narrow_dst(wide_src(src[i]));
-    }
+    commit_group(workgroup.x, lane);
 }

@@ -71,6 +71,7 @@ pub use optimizer::{Optimizer, Pace};
 pub use params::Params;
 pub use plan::{Fusion, Guard, Plan, Purpose};
 pub use profile::Profile;
+pub use recorder::Ending;
 pub use reports::{Fallback, NotFinite, Report, Verdict};
 pub use source::{BatchTicket, BatchesFrom, Draws, Evaluation, GradientSource, SourceError};
 pub use tableau::Tableau;

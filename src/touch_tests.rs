@@ -88,7 +88,7 @@ fn plans() -> Vec<Plan> {
 fn part(op: &Op, name: &str) -> Option<What> {
     Some(match name {
         "partials" => What::Partials,
-        "control" => What::Control,
+        "control" | "block" => What::Control,
         "loss" => What::Loss,
         "last_loss" => What::LastLoss,
         "ring" => What::Ring,

@@ -23,7 +23,8 @@ use kutta::models::{
 use kutta::optimizer::Builder;
 use kutta::reference::Problem;
 use kutta::{
-    Fusion, GradientSource, Group, Guard, Init, Method, Optimizer, ParamLayout, SpectralRadius,
+    Ending, Fusion, GradientSource, Group, Guard, Init, Method, Optimizer, ParamLayout,
+    SpectralRadius,
 };
 use own::Chain;
 use sha2::{Digest, Sha256};
@@ -321,6 +322,25 @@ fn differences(wanted: &BTreeMap<String, String>, found: &BTreeMap<String, Strin
     let new = found.keys().filter(|recipe| !wanted.contains_key(*recipe));
     new.for_each(|recipe| writeln!(lines, "{recipe} is not in the file").unwrap());
     lines
+}
+
+/// Of three kinds of advance, with a guard and without, with norms and without.
+#[test]
+fn an_end_in_one_dispatch_is_the_same_to_the_bit() {
+    let mut ended = Vec::new();
+    for (name, text) in RECIPES {
+        let fused = |run: Run| Run { builder: run.builder.ending(Ending::Fused), ..run };
+        let run = fused(Run::new(text));
+        if let Err(error) = run.builder.clone().build(gpu(), &run.layout, &run.start) {
+            assert!(error.to_string().contains("end in no one dispatch"), "{name}: {error}");
+            continue;
+        }
+        let separate = Run::new(text);
+        let separate = Run { builder: separate.builder.ending(Ending::Separate), ..separate };
+        assert_eq!(run.hash(), separate.hash(), "{name}");
+        ended.push(*name);
+    }
+    assert!(ended.len() > 24, "{ended:?}");
 }
 
 #[test]

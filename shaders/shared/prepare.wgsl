@@ -60,16 +60,16 @@ fn half_cosine(x: f32) -> f32 {
     return 0.5 + 0.5 * z * sum;
 }
 
-// The schedule's h of the step that comes after those accepted.
-fn scheduled() -> f32 {
+// The schedule's h of the step that comes after so many accepted ones.
+fn scheduled(accepted: u32) -> f32 {
     var now = 0u;
     for (var i = 1u; i < PIECES; i += 1u) {
-        if settings.schedule[i].start <= control.accepted {
+        if settings.schedule[i].start <= accepted {
             now = i;
         }
     }
     let piece = settings.schedule[now];
-    let x = f32(control.accepted - piece.start) / piece.span;
+    let x = f32(accepted - piece.start) / piece.span;
     switch piece.curve {
         case LINEAR: { return piece.initial + (piece.end - piece.initial) * min(x, 1.0); }
         case COSINE: { return piece.end + (piece.initial - piece.end) * half_cosine(min(x, 1.0)); }
@@ -93,8 +93,14 @@ fn set_h(h: f32) {
 // Sets up the next attempt: its step size, and whether it may do anything.
 fn prepare() {
     let step = f32(control.accepted + 1u);
-    control.second_scale = bias_scale(settings.log_second * step);
-    control.mean_scale = bias_scale(settings.log_mean * step);
+    let scales = vec2(bias_scale(settings.log_second * step), bias_scale(settings.log_mean * step));
+    prepare_with(scales, scheduled(control.accepted));
+}
+
+// The same, where 1 / (1 − β₂ᵗ), 1 / (1 − β₁ᵗ) and the schedule's h are known.
+fn prepare_with(scales: vec2<f32>, h: f32) {
+    control.second_scale = scales.x;
+    control.mean_scale = scales.y;
     let left = time_left();
     let going = left > 0.0 && is_wanted() && control.failure == NO_FAILURE;
     control.alive = select(0u, 1u, going);
@@ -103,7 +109,7 @@ fn prepare() {
     } else if settings.rule != NO_RULE {
         set_h(ruled(control.curvature));
     } else {
-        set_h(scheduled());
+        set_h(h);
     }
     control.clip = 1.0;
 }

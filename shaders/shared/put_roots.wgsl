@@ -8,7 +8,9 @@ fn zero_of(chunk: Chunk) -> u32 {
 // Leaves the roots of SUMS sums, `bank` roots apart.
 fn put_roots(chunk: Chunk, bank: u32, workgroup: u32, lane: u32, own: vec3<f32>) {
     if LANE_PARTIALS {
-        put_root(chunk.first_partial + workgroup * LANES + lane, bank, own);
+        if lane < LANES {
+            put_root(chunk.first_partial + workgroup * LANES + lane, bank, own);
+        }
     } else {
         let all = workgroup_roots(lane, own, zero_of(chunk));
         if lane == 0u {

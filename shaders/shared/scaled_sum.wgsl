@@ -59,7 +59,10 @@ var<workgroup> lane_roots: array<vec3<f32>, LANES>;
 // control flow only. Two barriers instead of eight: sixteen lanes add sixteen values
 // each, and one adds the rest.
 fn workgroup_roots(lane: u32, own: vec3<f32>, zero: u32) -> vec3<f32> {
-    lane_roots[lane] = own;
+    // A workgroup may have more lanes, which have no part in it.
+    if lane < LANES {
+        lane_roots[lane] = own;
+    }
     workgroupBarrier();
     if lane < 16u {
         lane_roots[lane * 16u] = sixteen_roots(lane * 16u, 1u, zero);

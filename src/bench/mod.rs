@@ -50,7 +50,7 @@ use crate::kernels::verdict::{ACCEPTED, Record};
 use crate::layout::ALIGNMENT;
 use crate::method::Method;
 use crate::plan::{Options, Plan};
-use crate::recorder::{Context, Recorder};
+use crate::recorder::{Context, Ending, Recorder};
 use crate::source::{Evaluation, GradientSource, SourceError};
 use crate::state::{RING, State};
 use accepted::{settings, tame};
@@ -126,7 +126,8 @@ impl Bench {
         for _ in 0..sets.max(1) {
             let state = State::new(gpu, &plan, &walk, &theta, Gaps::default(), &[])?;
             gpu.upload(&state.settings, bytemuck::bytes_of(&settings))?;
-            let recorder = Recorder::new(gpu, &plan, &state, walk, gpu.binding_elements())?;
+            let (most, ending) = (gpu.binding_elements(), Ending::Automatic);
+            let recorder = Recorder::new(gpu, &plan, &state, walk, most, ending)?;
             made.push(Set::new(&mut elementwise, &plan, state, &recorder, &pool)?);
             first.get_or_insert(recorder);
         }

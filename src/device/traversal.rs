@@ -63,6 +63,11 @@ impl Traversal {
         Self { run: self.run.min(if self.lane_partials { 4 } else { LANES }), ..self }
     }
 
+    /// Elements of the vectors.
+    pub(crate) fn elements(&self) -> usize {
+        self.len
+    }
+
     /// Partial sums that a norm over the whole vector leaves.
     pub fn partials(&self) -> usize {
         self.groups(self.len) * self.partials_per_group()
@@ -97,6 +102,13 @@ impl Traversal {
             };
             (start..start + elements, chunk, self.groups(elements) as u32)
         })
+    }
+
+    /// The vector as one piece, however long it is.
+    pub(crate) fn whole(&self) -> (Range<usize>, Chunk, u32) {
+        let elements = self.len as u32;
+        let chunk = Chunk { elements, first_partial: 0, span: self.span as u32, first: 0 };
+        (0..self.len, chunk, self.groups(self.len) as u32)
     }
 
     /// Elements of the smallest piece [`Traversal::chunks`] can cut.

@@ -5,7 +5,7 @@ use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::shape::{Binding, INPUTS, OUTPUTS, Template, load};
 use super::stored;
-use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Formats, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::template::Table;
 use crate::device::traversal::{Chunk, Traversal};
@@ -50,7 +50,7 @@ fn own_inputs(linear: &Linear) -> impl Iterator<Item = (usize, Operand)> + '_ {
 }
 
 /// The bindings after the uniforms, in order.
-fn bindings(linear: &Linear) -> Vec<Binding> {
+pub(super) fn bindings(linear: &Linear) -> Vec<Binding> {
     let state = linear.diagonal != Diagonal::None;
     let targets = std::iter::once(linear.target).chain(linear.also.iter().map(|also| also.target));
     let outputs = OUTPUTS.iter().zip(targets).map(|(name, to)| Binding::Output(name, to.slot));
@@ -63,8 +63,8 @@ fn bindings(linear: &Linear) -> Vec<Binding> {
     bindings
 }
 
-/// The kernel for an operation.
-fn kernel(linear: &Linear) -> &'static Kernel {
+/// What the text is told of an operation.
+pub(super) fn table(linear: &Linear) -> Table {
     let inputs: Vec<Operand> = linear.inputs().collect();
     let loads = inputs.iter().enumerate().map(|(n, &input)| match over(linear, input) {
         Some(output) => load(OUTPUTS[output], false),
@@ -97,8 +97,7 @@ fn kernel(linear: &Linear) -> &'static Kernel {
         lists.push((format!("terms{o}"), terms().map(name).collect()));
         lists.push((format!("place{o}"), terms().map(|(j, _)| j.to_string()).collect()));
     }
-    let table = Table { flags: vec![], lists };
-    TEMPLATE.kernel(&bindings(linear), table)
+    Table { flags: vec![], lists }
 }
 
 /// Gives the formats of its vectors.
@@ -158,7 +157,7 @@ pub(crate) fn launch<'a>(linear: &'a Linear, setting: Setting<'a>) -> Launch<'a>
     let mut all = vec![("control", Resource::Control), ("combine", Resource::Uniform)];
     all.extend(bindings(linear).into_iter().map(Binding::held));
     Launch {
-        kernel: kernel(linear),
+        kernel: TEMPLATE.kernel(&bindings(linear), table(linear)),
         formats: formats(linear, kinds),
         constants: constants(linear, kinds, &walk),
         bindings: all,

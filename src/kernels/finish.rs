@@ -5,7 +5,7 @@ use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::{Kinds, Moments};
 use super::shape::{Binding, INPUTS, Template, load};
 use super::stored;
-use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Formats, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::template::Table;
 use crate::device::traversal::{Chunk, Traversal};
@@ -36,7 +36,7 @@ fn judged(finish: &plan::Finish) -> bool {
 }
 
 /// The bindings after the uniforms, in order.
-fn bindings(finish: &plan::Finish, kinds: Kinds) -> Vec<Binding> {
+pub(super) fn bindings(finish: &plan::Finish, kinds: Kinds) -> Vec<Binding> {
     let mut bindings = vec![Binding::Output("dst", finish.target.slot)];
     bindings.extend(kinds.has_mean().then_some(Binding::Mean));
     bindings.extend((finish.diagonal != Diagonal::None).then_some(Binding::Second));
@@ -46,12 +46,12 @@ fn bindings(finish: &plan::Finish, kinds: Kinds) -> Vec<Binding> {
     bindings
 }
 
-/// The kernel for an operation.
-fn kernel(finish: &plan::Finish, kinds: Kinds) -> &'static Kernel {
+/// What the text is told of an operation.
+pub(super) fn table(finish: &plan::Finish) -> Table {
     let terms = INPUTS[..finish.gradients.len()].iter().map(|name| load(name, true));
     let theta = if judged(finish) { "theta[i]" } else { "dst[i]" };
     let lists = vec![("terms".into(), terms.collect()), ("theta".into(), vec![theta.to_owned()])];
-    TEMPLATE.kernel(&bindings(finish, kinds), Table { flags: vec![], lists })
+    Table { flags: vec![], lists }
 }
 
 /// Gives the formats of its vectors.
@@ -69,7 +69,7 @@ fn constants(finish: &plan::Finish, kinds: Kinds, walk: &Traversal) -> Constants
         ("UPDATE", flag(finish.diagonal == Diagonal::Update)),
         ("MOMENTUM", kinds.momentum()),
         ("MEAN_HALVES", kinds.mean_halves()),
-        ("JUDGED", flag(judged(finish))),
+        ("BEFORE", flag(judged(finish))),
     ]);
     constants
 }
@@ -91,7 +91,7 @@ pub(crate) fn launch<'a>(finish: &'a plan::Finish, setting: Setting<'a>) -> Laun
     ];
     all.extend(bindings(finish, kinds).into_iter().map(Binding::held));
     Launch {
-        kernel: kernel(finish, kinds),
+        kernel: TEMPLATE.kernel(&bindings(finish, kinds), table(finish)),
         formats: formats(finish, kinds),
         constants: constants(finish, kinds, &walk),
         bindings: all,

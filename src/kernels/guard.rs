@@ -34,7 +34,7 @@ pub(crate) fn launch<'a>(
     setting: Setting<'a>,
 ) -> Launch<'a> {
     let mut constants = setting.walk.sum_constants();
-    constants.extend([("NORM", flag(norm)), ("SQUARES", flag(squares))]);
+    constants.extend([("TAKES_NORM", flag(norm)), ("SQUARES", flag(squares))]);
     Launch {
         kernel: &KERNEL,
         formats: stored(&["k"], [gradient]),

@@ -17,6 +17,8 @@ pub(crate) enum Resource {
     Settings,
     /// The uniform that the launch itself brings.
     Uniform,
+    /// The one of this number, where it brings several.
+    Part(usize),
     Moments,
     Partials,
     Loss,
@@ -47,6 +49,8 @@ type ChunkUniform<'a> = Box<dyn Fn(&Range<usize>, Chunk) -> Vec<u8> + 'a>;
 pub(crate) enum Work<'a> {
     /// One, of one workgroup, with this uniform if it binds one.
     Once(Vec<u8>),
+    /// One, of one workgroup that walks whole vectors, with these uniforms.
+    Whole(Vec<Vec<u8>>),
     /// One for each chunk, and the uniform of each.
     Chunks(ChunkUniform<'a>),
 }

@@ -8,6 +8,7 @@ pub(crate) mod commit;
 pub(crate) mod control;
 pub(crate) mod decay;
 pub(crate) mod dots;
+pub(crate) mod ending;
 pub(crate) mod estimate;
 pub(crate) mod finish;
 pub(crate) mod fit;

@@ -26,6 +26,10 @@ pub(crate) enum Binding {
     Output(&'static str, Slot),
     /// A vector that is read, in the format that the pipeline is made for.
     Input(&'static str, Slot),
+    /// A vector that is written in the format that the pipeline is made for.
+    Stored(&'static str, Slot),
+    /// A uniform of this type, which the launch brings as one of several.
+    Uniform(&'static str, &'static str, usize),
     /// θ, which is always f32.
     Theta,
     Moments,
@@ -37,7 +41,8 @@ pub(crate) enum Binding {
 impl Binding {
     fn name(self) -> &'static str {
         match self {
-            Self::Output(name, _) | Self::Input(name, _) => name,
+            Self::Output(name, _) | Self::Input(name, _) | Self::Stored(name, _) => name,
+            Self::Uniform(name, ..) => name,
             Self::Theta => "theta",
             Self::Moments => "moments",
             Self::Partials => "partials",
@@ -49,7 +54,7 @@ impl Binding {
     fn access(self) -> Access {
         match self {
             Self::Input(..) | Self::Theta => Access::Read,
-            Self::Moments => Access::Uniform,
+            Self::Moments | Self::Uniform(..) => Access::Uniform,
             _ => Access::Write,
         }
     }
@@ -57,7 +62,10 @@ impl Binding {
     /// Its name and what it holds.
     pub(crate) fn held(self) -> (&'static str, Resource) {
         let resource = match self {
-            Self::Output(_, slot) | Self::Input(_, slot) => Resource::Vector(slot),
+            Self::Output(_, slot) | Self::Input(_, slot) | Self::Stored(_, slot) => {
+                Resource::Vector(slot)
+            }
+            Self::Uniform(_, _, part) => Resource::Part(part),
             Self::Theta => Resource::Vector(0),
             Self::Moments => Resource::Moments,
             Self::Partials => Resource::Partials,
@@ -70,9 +78,11 @@ impl Binding {
     fn declaration(self) -> String {
         match self {
             Self::Output(name, _) => format!("var<storage, read_write> {name}: array<vec4<f32>>"),
-            Self::Input(name, _) => {
-                format!("var<storage, read> {name}: array<{}>", name.to_uppercase())
+            Self::Input(name, _) => format!("var<storage, read> {name}: array<{}>", element(name)),
+            Self::Stored(name, _) => {
+                format!("var<storage, read_write> {name}: array<{}>", element(name))
             }
+            Self::Uniform(name, of, _) => format!("var<uniform> {name}: {of}"),
             Self::Theta => "var<storage, read> theta: array<vec4<f32>>".into(),
             Self::Moments => "var<uniform> moments: Moments".into(),
             Self::Partials => "var<storage, read_write> partials: Partials".into(),
@@ -82,8 +92,14 @@ impl Binding {
     }
 
     fn may_be_narrow(self) -> bool {
-        matches!(self, Self::Input(..) | Self::Second | Self::Mean)
+        matches!(self, Self::Input(..) | Self::Stored(..) | Self::Second | Self::Mean)
     }
+}
+
+/// The name of the type of a vector's elements, as the kernel declares it.
+fn element(name: &str) -> String {
+    let (first, rest) = name.split_at(1);
+    first.to_uppercase() + rest
 }
 
 /// Writes how the text reads an input: a binding of its own, or the output it gives place to.
@@ -108,7 +124,17 @@ static KERNELS: LazyLock<Mutex<HashMap<String, &'static Kernel>>> = LazyLock::ne
 impl Template {
     /// The kernel with these bindings after its uniforms; `table` has what else the
     /// text names.
-    pub(crate) fn kernel(&self, bindings: &[Binding], mut table: Table) -> &'static Kernel {
+    pub(crate) fn kernel(&self, bindings: &[Binding], table: Table) -> &'static Kernel {
+        self.kernel_with(bindings, table, &[])
+    }
+
+    /// The same, with structs that not all its shapes have.
+    pub(crate) fn kernel_with(
+        &self,
+        bindings: &[Binding],
+        mut table: Table,
+        further: &[StructLayout],
+    ) -> &'static Kernel {
         let has = |wanted: Binding| bindings.contains(&wanted);
         table.flags.extend([
             ("partials", has(Binding::Partials)),
@@ -132,7 +158,8 @@ impl Template {
             bindings.iter().filter(|b| b.may_be_narrow()).map(|b| b.name()).collect();
         let name = format!("{}.{}", self.name, kernels.len());
         let has_state = self.stateful_structs.iter().filter(|_| has(Binding::Moments));
-        let structs: Vec<_> = self.structs.iter().chain(has_state).copied().collect();
+        let structs: Vec<_> =
+            self.structs.iter().chain(has_state).chain(further).copied().collect();
         let kernel: &'static Kernel = Box::leak(Box::new(Kernel {
             name: name.leak(),
             text: vec![&*text.clone().leak()].leak(),

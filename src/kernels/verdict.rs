@@ -63,7 +63,7 @@ pub(crate) const VERDICT: Kernel = Kernel {
     name: "verdict",
     text: shader!("verdict"),
     bindings: &[
-        ("control", Access::Write),
+        ("block", Access::Write),
         ("settings", Access::Uniform),
         ("partials", Access::Write),
         ("loss", Access::Write),
@@ -126,7 +126,8 @@ pub(crate) fn launch(plan: &Plan, kind: Kind) -> Launch<'_> {
         formats: vec![],
         constants: constants(kind),
         bindings: [
-            &DECIDING[..],
+            &[("block", Resource::Control)],
+            &DECIDING[1..],
             &[
                 ("ring", Resource::Ring),
                 ("last_loss", Resource::LastLoss),

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ledger::{Ledger, Terms};
 use super::{Optimizer, OptimizerError, Pace, Requirements, Variant};
-use crate::device::Gpu;
 use crate::device::timer::Timer;
 use crate::device::traversal::Traversal;
+use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::format::Storage;
 use crate::frame_budget::FrameBudget;
@@ -20,7 +20,7 @@ use crate::kernels::settings::Settings;
 use crate::layout::ParamLayout;
 use crate::method::Method;
 use crate::plan::{Fusion, Guard, Options, Plan, WEBGPU_BINDINGS};
-use crate::recorder::Recorder;
+use crate::recorder::{Ending, Recorder, ending_buffers};
 use crate::reports::Reports;
 use crate::source::GradientSource;
 use crate::state::{RING, State};
@@ -50,6 +50,9 @@ pub struct Builder {
     pace: Pace,
     most_per_binding: Option<usize>,
     memory: Option<u64>,
+    /// Changes no result: whoever resumes may choose anew.
+    #[cfg_attr(feature = "checkpoint", serde(skip))]
+    ending: Ending,
     /// A checkpoint has what was made of them: `options`.
     #[cfg_attr(feature = "checkpoint", serde(skip))]
     abilities: Option<Abilities>,
@@ -88,6 +91,11 @@ impl Builder {
     /// Keeps what was chosen after [`Builder::build`].
     pub(super) fn set_step_size(&mut self, step_size: &StepSize) {
         self.step_size = Some(step_size.clone());
+    }
+
+    /// How attempts end.
+    pub(super) fn ended(&self) -> Ending {
+        self.ending
     }
 
     /// The ingredients as they were asked for.
@@ -136,6 +144,7 @@ impl Builder {
             pace: Pace::Ahead,
             most_per_binding: None,
             memory: None,
+            ending: Ending::default(),
             abilities: None,
         }
     }
@@ -243,6 +252,13 @@ impl Builder {
     /// [`Guard::On`].
     pub fn guard(mut self, guard: Guard) -> Self {
         self.options.guard = guard;
+        self
+    }
+
+    /// Sets whether an attempt ends in one dispatch or in up to three. Default:
+    /// [`Ending::Automatic`].
+    pub fn ending(mut self, ending: Ending) -> Self {
+        self.ending = ending;
         self
     }
 
@@ -454,14 +470,17 @@ impl Builder {
             }
         }
         let multipliers = builder.multipliers(layout)?;
+        if builder.ending == Ending::Fused {
+            fits_one_dispatch(gpu, &plan, &walk, &builder.method)?;
+        }
         Requirements::of(gpu, &plan, &walk, layout, most)
             .check(gpu, builder.memory.or_else(|| gpu.available_memory()))?;
-        let Self { method, ingredients, per_submit, pace, .. } = builder;
+        let Self { method, ingredients, per_submit, pace, ending, .. } = builder;
         let theta = without_padding(layout, theta);
         let theta = theta.as_ref();
         let gaps = Gaps::of(layout, &walk, most);
         let state = State::new(gpu, &plan, &walk, theta, gaps, &multipliers)?;
-        let recorder = Recorder::new(gpu, &plan, &state, walk, most)?;
+        let recorder = Recorder::new(gpu, &plan, &state, walk, most, ending)?;
         let estimates = !plan.renewing().is_empty();
         let parameters = layout.parameters();
         let settings = Settings::of(&plan, &method, &walk, parameters, &step_size, automatic);
@@ -498,6 +517,28 @@ impl Builder {
         optimizer.write_settings();
         Ok(optimizer)
     }
+}
+
+/// Refuses an ending in one dispatch that there cannot be.
+fn fits_one_dispatch(
+    gpu: &Gpu,
+    plan: &Plan,
+    walk: &Traversal,
+    method: &Method,
+) -> Result<(), Error> {
+    let (found, most) = (walk.elements(), Ending::MOST);
+    if found > most {
+        return Err(OptimizerError::EndingTooLong { found, most }.into());
+    }
+    let Some(buffers) = ending_buffers(plan, walk) else {
+        return Err(OptimizerError::NoEnding { method: method.to_string() }.into());
+    };
+    let (needed, found) = (buffers.into(), gpu.storage_bindings().into());
+    if needed > found {
+        let (what, limit) = ("`Ending::Fused`".into(), "max_storage_buffers_per_shader_stage");
+        return Err(GpuError::LimitTooSmall { what, limit, needed, found }.into());
+    }
+    Ok(())
 }
 
 /// θ with zeros between tensors, whatever was there.

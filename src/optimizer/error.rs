@@ -37,6 +37,16 @@ pub enum OptimizerError {
     NoStepSize,
     #[error("initial value {index} (in `{tensor}`) is {value:?}; all must be finite")]
     Initial { index: usize, value: f32, tensor: String },
+    #[error(
+        "one workgroup was to end attempts for {found} parameters, padding counted; `Ending::Fused` \
+         is for at most {most}. Take `Ending::Automatic`"
+    )]
+    EndingTooLong { found: usize, most: usize },
+    #[error(
+        "attempts of method `{method}` with these ingredients end in no one dispatch; take \
+         `Ending::Automatic` in place of `Ending::Fused`"
+    )]
+    NoEnding { method: String },
     #[error("{found} attempts per submit; there can be 1 to {most}")]
     PerSubmit { found: u32, most: u32 },
     #[error(

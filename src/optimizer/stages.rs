@@ -70,7 +70,9 @@ impl Optimizer {
                 }
                 let plan = plan.laid_out_in(&self.state.storages());
                 self.state.make_room(&self.gpu, &plan)?;
-                let recorder = Recorder::new(&self.gpu, &plan, &self.state, self.walk, self.most)?;
+                let ending = self.given.ended();
+                let (gpu, state) = (&self.gpu, &self.state);
+                let recorder = Recorder::new(gpu, &plan, state, self.walk, self.most, ending)?;
                 Variant { plan, recorder }
             }
         };

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::ending::Ending;
 use super::items::{Dispatch, Item, Loss};
 use crate::device::adopt::KERNELS;
 use crate::device::traversal::Traversal;
@@ -9,8 +10,8 @@ use crate::device::vector::Vector;
 use crate::device::{Gpu, GpuError, Pipeline};
 use crate::kernels::interleaved::{self, Interleaved};
 use crate::kernels::launch::{Launch, Resource, Setting, Work};
-use crate::kernels::operations;
 use crate::kernels::verdict::Kind;
+use crate::kernels::{ending, operations};
 use crate::layout::ALIGNMENT;
 use crate::plan::{Name, Op, Plan, Purpose};
 use crate::state::State;
@@ -53,6 +54,8 @@ pub(super) struct Builder<'a> {
     setting: Setting<'a>,
     state: &'a State,
     most: usize,
+    /// Lanes of the workgroup that ends an attempt in one dispatch, where one does.
+    lanes: Option<u32>,
     uniforms: wgpu::Buffer,
     stride: usize,
     bytes: Vec<u8>,
@@ -65,12 +68,14 @@ impl<'a> Builder<'a> {
         state: &'a State,
         walk: Traversal,
         most: usize,
+        ending: Ending,
     ) -> Result<Self, GpuError> {
         let setting = Setting::new(plan, walk);
         let Uniforms { stride, bytes, most } = Uniforms::of(gpu, plan, &setting.walk, most);
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = gpu.buffer("uniforms", bytes, usage)?;
-        Ok(Self { gpu, setting, state, most, uniforms, stride, bytes: Vec::new() })
+        let lanes = ending.lanes(gpu, &walk);
+        Ok(Self { gpu, setting, state, most, lanes, uniforms, stride, bytes: Vec::new() })
     }
 
     pub(super) fn upload(self) -> Result<(), GpuError> {
@@ -80,7 +85,14 @@ impl<'a> Builder<'a> {
     pub(super) fn items(&mut self, ops: &[Op], kind: Kind) -> Vec<Item> {
         let mut items = Vec::new();
         let mut stages = 0;
-        for op in ops {
+        let mut at = 0;
+        while let Some(op) = ops.get(at) {
+            if let Some((launch, count)) = self.ending(&ops[at..], kind) {
+                items.push(Item::Dispatch(self.once(&launch)));
+                at += count;
+                continue;
+            }
+            at += 1;
             let mut draw = 0;
             if matches!(op, Op::Evaluate { purpose: Purpose::Stage(_), .. }) {
                 draw = stages;
@@ -125,13 +137,23 @@ impl<'a> Builder<'a> {
         items
     }
 
+    /// The one dispatch in place of the first of `ops`, where they are the end of an attempt and
+    /// that is wanted.
+    fn ending<'o>(&self, ops: &'o [Op], kind: Kind) -> Option<(Launch<'o>, usize)>
+    where
+        'a: 'o,
+    {
+        let ending = ending::launch(ops, self.setting, kind, self.lanes?)?;
+        (ending.0.kernel.storage_buffers() <= self.gpu.storage_bindings()).then_some(ending)
+    }
+
     /// The dispatches of an operation: one, or one for each chunk.
     fn launch(&mut self, launch: &Launch<'_>) -> Vec<Dispatch> {
         let Work::Chunks(uniform) = &launch.work else { return vec![self.once(launch)] };
         let pipeline = self.pipeline(launch);
         let (walk, most) = (self.setting.walk, self.most);
         let chunks = walk.chunks(most).map(|(range, chunk, groups)| {
-            let bind_group = self.bind(launch, &pipeline, &uniform(&range, chunk), &range);
+            let bind_group = self.bind(launch, &pipeline, &[uniform(&range, chunk)], &range);
             Dispatch::new(&pipeline, bind_group, groups)
         });
         chunks.collect()
@@ -139,11 +161,13 @@ impl<'a> Builder<'a> {
 
     /// The dispatch of an operation that has one workgroup.
     pub(super) fn once(&mut self, launch: &Launch<'_>) -> Dispatch {
-        let Work::Once(uniform) = &launch.work else {
-            unreachable!("{} walks vectors", launch.kernel.name)
+        let (uniforms, range) = match &launch.work {
+            Work::Once(uniform) => (std::slice::from_ref(uniform), 0..0),
+            Work::Whole(uniforms) => (&uniforms[..], 0..self.setting.walk.elements()),
+            Work::Chunks(_) => unreachable!("{} walks vectors", launch.kernel.name),
         };
         let pipeline = self.pipeline(launch);
-        let bind_group = self.bind(launch, &pipeline, uniform, &(0..0));
+        let bind_group = self.bind(launch, &pipeline, uniforms, &range);
         Dispatch::new(&pipeline, bind_group, 1)
     }
 
@@ -156,14 +180,16 @@ impl<'a> Builder<'a> {
         &mut self,
         launch: &Launch<'_>,
         pipeline: &Pipeline,
-        uniform: &[u8],
+        uniforms: &[Vec<u8>],
         range: &Range<usize>,
     ) -> wgpu::BindGroup {
-        let offset = self.push(uniform);
+        let places: Vec<(u64, usize)> =
+            uniforms.iter().map(|uniform| (self.push(uniform), uniform.len())).collect();
         let resources: Vec<_> = launch
             .resources()
             .map(|resource| match resource {
-                Resource::Uniform => self.uniform(offset, uniform.len()),
+                Resource::Uniform => self.uniform(places[0]),
+                Resource::Part(part) => self.uniform(places[part]),
                 other => self.resource(other, range),
             })
             .collect();
@@ -180,7 +206,7 @@ impl<'a> Builder<'a> {
         offset as u64
     }
 
-    fn uniform(&self, offset: u64, size: usize) -> wgpu::BindingResource<'_> {
+    fn uniform(&self, (offset, size): (u64, usize)) -> wgpu::BindingResource<'_> {
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: &self.uniforms,
             offset,
@@ -194,7 +220,7 @@ impl<'a> Builder<'a> {
         match resource {
             Resource::Control => state.control.as_entire_binding(),
             Resource::Settings => state.settings.as_entire_binding(),
-            Resource::Uniform => self.uniforms.as_entire_binding(),
+            Resource::Uniform | Resource::Part(_) => self.uniforms.as_entire_binding(),
             Resource::Moments => state.moments.as_entire_binding(),
             Resource::Partials => state.partials.as_entire_binding(),
             Resource::Loss => state.loss.as_entire_binding(),

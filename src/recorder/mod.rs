@@ -2,6 +2,7 @@
 //! recording an attempt only replays them.
 
 mod builder;
+mod ending;
 mod items;
 
 use crate::device::Gpu;
@@ -16,6 +17,8 @@ use crate::source::{BatchesFrom, SourceError};
 use crate::state::State;
 use builder::Builder;
 pub(crate) use builder::Uniforms;
+pub use ending::Ending;
+pub(crate) use ending::storage_buffers as ending_buffers;
 pub(crate) use items::{Context, Dispatch};
 use items::{Item, record};
 
@@ -47,9 +50,10 @@ impl Recorder {
         state: &State,
         walk: Traversal,
         most: usize,
+        ending: Ending,
     ) -> Result<Self, Error> {
         let measurement = plan.measurement();
-        let mut builder = Builder::new(gpu, plan, state, walk, most)?;
+        let mut builder = Builder::new(gpu, plan, state, walk, most, ending)?;
         let judged = plan.ingredients().adaptive.is_some();
         let kind = Kind { judged, two: plan.two_errors(), ..Kind::default() };
         let mut attempts = |ops: &[Op]| {
@@ -115,7 +119,8 @@ impl Recorder {
         walk: Traversal,
         ops: &[Op],
     ) -> Result<Vec<Vec<Dispatch>>, Error> {
-        let mut builder = Builder::new(gpu, plan, state, walk, gpu.binding_elements())?;
+        let most = gpu.binding_elements();
+        let mut builder = Builder::new(gpu, plan, state, walk, most, Ending::Separate)?;
         let judged = plan.ingredients().adaptive.is_some();
         let kind = Kind { judged, two: plan.two_errors(), ..Kind::default() };
         let dispatch = |item| match item {
