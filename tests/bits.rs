@@ -23,8 +23,8 @@ use kutta::models::{
 use kutta::optimizer::Builder;
 use kutta::reference::Problem;
 use kutta::{
-    Ending, Fusion, GradientSource, Group, Guard, Init, Method, Optimizer, ParamLayout,
-    SpectralRadius,
+    Ending, Fusion, GradientSource, Group, Guard, Init, Method, Optimizer, ParamLayout, Report,
+    SpectralRadius, Verdict,
 };
 use own::Chain;
 use sha2::{Digest, Sha256};
@@ -136,7 +136,11 @@ impl Run {
     }
 
     /// SHA-256 of θ, and of its average if there is one.
-    fn hash(mut self) -> String {
+    fn hash(self) -> String {
+        self.hash_and_reports().0
+    }
+
+    fn hash_and_reports(mut self) -> (String, Vec<Report>) {
         let mut optimizer = self.builder.build(gpu(), &self.layout, &self.start).unwrap();
         optimizer.run(&mut self.source, ATTEMPTS).unwrap();
         optimizer.wait().unwrap();
@@ -149,7 +153,8 @@ impl Run {
         if let Some(average) = optimizer.average() {
             hash.update(bytemuck::cast_slice(&average.read().unwrap()));
         }
-        hash.finalize().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        let hash = hash.finalize().iter().fold(String::new(), |all, b| all + &format!("{b:02x}"));
+        (hash, optimizer.reports())
     }
 }
 
@@ -220,6 +225,13 @@ fn source(name: &str) -> (ParamLayout, Vec<f32>, Source) {
             let (attempt, stage, element, value) = (7, 1, 100, f32::NAN);
             let planted = Planted { inner, attempt, stage, element, value, in_loss: false };
             flat(257, leaked(planted))
+        }
+        // What only a guard sees, in the last span of several.
+        "planted-last" => {
+            let inner = Analytic::new(gpu(), &Problem::Quartic, 9_001).unwrap();
+            let (attempt, stage, element, value) = (7, 4, 9_000, f32::INFINITY);
+            let planted = Planted { inner, attempt, stage, element, value, in_loss: false };
+            flat(9_001, leaked(planted))
         }
         "groups" => {
             let tensor = |layout: kutta::layout::ParamLayoutBuilder, group: u32| {
@@ -328,7 +340,8 @@ fn differences(wanted: &BTreeMap<String, String>, found: &BTreeMap<String, Strin
 #[test]
 fn an_end_in_one_dispatch_is_the_same_to_the_bit() {
     let mut ended = Vec::new();
-    for (name, text) in RECIPES {
+    let planted = ("rk4-planted-last", "method=rk4 source=planted-last h=0.05");
+    for (name, text) in RECIPES.iter().chain([&planted]) {
         let fused = |run: Run| Run { builder: run.builder.ending(Ending::Fused), ..run };
         let run = fused(Run::new(text));
         if let Err(error) = run.builder.clone().build(gpu(), &run.layout, &run.start) {
@@ -337,7 +350,13 @@ fn an_end_in_one_dispatch_is_the_same_to_the_bit() {
         }
         let separate = Run::new(text);
         let separate = Run { builder: separate.builder.ending(Ending::Separate), ..separate };
-        assert_eq!(run.hash(), separate.hash(), "{name}");
+        let (run, separate) = (run.hash_and_reports(), separate.hash_and_reports());
+        assert_eq!(run.1.len(), ATTEMPTS as usize, "{name}");
+        // A NaN is not itself.
+        assert_eq!(format!("{run:?}"), format!("{separate:?}"), "{name}");
+        let skipped =
+            separate.1.iter().any(|report| report.verdict == Verdict::Skipped { stage: 4 });
+        assert_eq!(skipped, *name == planted.0, "{name}");
         ended.push(*name);
     }
     assert!(ended.len() > 24, "{ended:?}");

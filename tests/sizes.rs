@@ -14,8 +14,8 @@ use kutta::optimizer::Builder;
 use kutta::plan::Options;
 use kutta::reference::{Problem, Replay};
 use kutta::{
-    Adaptive, Error, Fusion, Gpu, Group, Guard, Method, Momentum, Optimizer, ParamLayout, Plan,
-    Preconditioner, SpectralRadius, StepSize, Storage, Stored, wgpu,
+    Adaptive, Ending, Error, Fusion, Gpu, Group, Guard, Method, Momentum, Optimizer, ParamLayout,
+    Plan, Preconditioner, SpectralRadius, StepSize, Storage, Stored, wgpu,
 };
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -145,6 +145,28 @@ fn what_does_not_fit_is_refused_before_anything_is_allocated() {
     assert_eq!((buffers, allocated(&gpu)), (0, before));
     let (result, buffers) = built(builder("rk4").memory(needs), &gpu, &vec![0.5; n]);
     assert!(result.is_ok() && buffers > 5, "{buffers} buffers, {result:?}");
+}
+
+#[test]
+fn an_end_in_one_dispatch_that_there_cannot_be_is_refused() {
+    let refused = |method: &str, gpu: &Gpu, n: usize| {
+        let builder = builder(method).ending(Ending::Fused);
+        let layout = ParamLayout::flat(n).unwrap();
+        builder.build(gpu, &layout, &vec![0.5; n]).unwrap_err().to_string()
+    };
+    let long = refused("rk4", gpu(), 40_000);
+    assert!(long.contains("40000") && long.contains("32768"), "{long}");
+    // Its last register is θ' or nothing.
+    let none = refused("williamson3", gpu(), 100);
+    assert!(none.contains("`williamson3`") && none.contains("Ending::Automatic"), "{none}");
+    // Five of the verdict's, and θ, y₃, y₄, k₁ and k₄, the last as the guard's too.
+    let few = refused("rk4", default_limits_gpu(), 100);
+    assert!(few.contains("needs 11") || few.contains(" 11"), "{few}");
+    assert!(few.contains("max_storage_buffers_per_shader_stage"), "{few}");
+    // By itself it is passed over where there is no room.
+    let layout = ParamLayout::flat(100).unwrap();
+    let built = builder("rk4").build(default_limits_gpu(), &layout, &[0.5; 100]);
+    assert!(built.is_ok());
 }
 
 /// Of a software adapter the memory is the system's.
