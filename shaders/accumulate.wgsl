@@ -1,7 +1,7 @@
 // sum ← Σ w·part, over Σ w where LAST: w the samples of a part in units of the first one's
 // Moves three words, or two.
 // Recorded after each micro-batch; the last leaves loss and samples too.
-//: use traversal account
+//: use traversal account check_gradient
 override LAST: bool = false;
 
 @group(0) @binding(0) var<uniform> chunk: Chunk;
@@ -12,6 +12,7 @@ override LAST: bool = false;
 @group(0) @binding(5) var<storage, read> part_samples: array<u32>;
 @group(0) @binding(6) var<storage, read_write> loss: array<u32>;
 @group(0) @binding(7) var<storage, read_write> samples: array<f32>;
+@group(0) @binding(8) var<storage, read_write> checks: Checks;
 
 @compute @workgroup_size(256)
 fn main(
@@ -25,6 +26,7 @@ fn main(
     let counts = n != 0.0;
     let weight = n / select(1.0, after.unit, counts);
     let mine = run_of(chunk, workgroup.x, lane);
+    var seen: Seen;
     for (var i = mine.first; i < mine.end; i += RUN) {
         var total = vec4<f32>();
         if begun {
@@ -37,6 +39,7 @@ fn main(
             total /= after.weight;
         }
         sum[i] = total;
+        look(&seen, parameters_only(total, i, chunk.elements), chunk.first + i);
     }
     let here = chunk.first_partial == 0u && workgroup.x == 0u && lane == 0u;
     if LAST && here {
@@ -46,4 +49,5 @@ fn main(
             loss[0] = bitcast<u32>(after.loss / after.loss_weight);
         }
     }
+    leave_walked(&seen, chunk, workgroup.x, lane);
 }

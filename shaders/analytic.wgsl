@@ -7,7 +7,7 @@
 //   quartic      Σ x⁴ / 4
 //   himmelblau   (a² + b − 11)² + (a + b² − 7)²
 //   beale        (3/2 − a + ab)² + (9/4 − a + ab²)² + (21/8 − a + ab³)²
-//: use workgroup_sum problems
+//: use workgroup_sum problems check_gradient
 override PROBLEM: u32 = 0u;
 // g is added to what is there: a word more.
 override ADDS: bool = false;
@@ -17,6 +17,7 @@ override ADDS: bool = false;
 @group(0) @binding(2) var<storage, read_write> gradient: array<Gradient>;
 @group(0) @binding(3) var<storage, read> eigenvalues: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(5) var<storage, read_write> checks: Checks;
 
 // The loss of one pair, then its two derivatives.
 fn pair(a: f32, b: f32) -> vec3<f32> {
@@ -49,6 +50,7 @@ fn main(
 ) {
     let mine = run_of(chunk, workgroup.x, lane);
     var loss = vec4<f32>();
+    var seen: Seen;
     for (var i = mine.first; i < mine.end; i += RUN) {
         let x = theta[i];
         var g: vec4<f32>;
@@ -69,7 +71,9 @@ fn main(
         if ADDS {
             g += wide_gradient(gradient[i]);
         }
-        gradient[i] = narrow_gradient(g);
+        let stored = narrow_gradient(g);
+        gradient[i] = stored;
+        look(&seen, wide_gradient(stored), chunk.first + i);
         loss += parameters_only(l, i, chunk.elements);
     }
     let own = (loss.x + loss.y) + (loss.z + loss.w);
@@ -81,4 +85,5 @@ fn main(
             sums[chunk.first_partial + workgroup.x] = sum;
         }
     }
+    leave_walked(&seen, chunk, workgroup.x, lane);
 }

@@ -1,7 +1,7 @@
 // α = min(1, clip/‖k₁‖); h by the rule, from the roots that `field` leaves
 // Moves nothing of the parameters' size.
 // Recorded before the stages, after each `guard` or `field` that it decides by.
-//: use take_roots record prepare fallbacks
+//: use take_roots clip record prepare fallbacks
 // The numbers come with src/kernels/choose.rs.
 override CHOICE: u32 = 0u;
 
@@ -12,7 +12,6 @@ override SUMS: u32 = select(2u, 1u, CHOICE == NORM || CHOICE == RADIUS_START);
 // √u of f32: what a step along the eigenvector is of θ's norm.
 const REACH = 0.000244140625;
 
-const LEAST_NORMAL = 0x1p-126;
 // ε‖v‖ of a probe.
 const PROBE = 0.01;
 
@@ -20,27 +19,7 @@ const PROBE = 0.01;
 @group(0) @binding(1) var<uniform> settings: Settings;
 @group(0) @binding(2) var<storage, read_write> partials: Partials;
 @group(0) @binding(3) var<storage, read_write> loss: array<u32>;
-
-// What is not finite before the stages is the batch's fault, as at stage 1.
-fn blame(x: f32) {
-    if !is_finite(x) {
-        blame_stage(1u);
-    }
-}
-
-fn set_clip(norm: f32) {
-    blame(norm);
-    control.grad_norm = norm;
-    if settings.clip > 0.0 && norm > settings.clip {
-        let clip = settings.clip / norm;
-        // Below f32's least normal it may be 0, and θ would stand still without a word.
-        if clip < LEAST_NORMAL {
-            blame_stage(1u);
-        } else {
-            control.clip = clip;
-        }
-    }
-}
+@group(0) @binding(4) var<storage, read_write> checks: Checks;
 
 // product: √⟨k₁, v⟩, for ⟨k₁, v⟩ may be beyond f32.
 fn set_direction(norm: f32, product: f32) {
@@ -153,6 +132,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     let first = roots.x;
     let other = roots.y;
     if CHOICE == NORM {
+        take_place(select(0u, 1u, RIDDEN));
         set_clip(first);
     } else if CHOICE == DIRECTION {
         set_direction(first, other);

@@ -8,7 +8,8 @@
 @group(0) @binding(3) var<storage, read_write> loss: array<u32>;
 @group(0) @binding(4) var<storage, read_write> ring: array<Record>;
 @group(0) @binding(5) var<storage, read_write> last_loss: array<u32>;
-@group(0) @binding(6) var<uniform> recorded: Recorded;
+@group(0) @binding(6) var<storage, read_write> checks: Checks;
+@group(0) @binding(7) var<uniform> recorded: Recorded;
 
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) lane: u32) {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::device::kernel::{Access, Kernel, flag, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::device::traversal::{Chunk, Traversal};
 use crate::device::vector::Vector;
@@ -14,7 +14,9 @@ use crate::kernels::control::Control;
 use crate::layout::ParamLayout;
 use crate::models::{BindCache, MOST_CONTROLS, Recent};
 use crate::optimizer::OptimizerError;
-use crate::source::{self, BatchesFrom, Draws, Evaluation, GradientSource, SourceError, Tickets};
+use crate::source::{
+    self, BatchesFrom, Check, Draws, Evaluation, GradientSource, SourceError, Tickets,
+};
 
 wgsl_struct! {
     /// The micro-batch, of `count`, that an evaluation sees.
@@ -82,10 +84,19 @@ pub(crate) const ACCUMULATE: Kernel = Kernel {
         ("part_samples", Access::Read),
         ("loss", Access::Write),
         ("samples", Access::Write),
+        ("checks", Access::Write),
     ],
     vectors: &[],
     structs: &[Account::LAYOUT, Chunk::LAYOUT],
 };
+
+/// The constants of the kernel that adds a part up; the last one is asked to check the sum.
+pub(crate) fn accumulating(walk: &Traversal, last: bool, check: Option<Check>) -> Constants {
+    let mut constants = walk.sum_constants();
+    constants.push(("LAST", flag(last)));
+    constants.extend(source::check_constants(check.filter(|_| last)));
+    constants
+}
 
 /// A control block of a wrapper's own, written from the one it is given.
 fn own_control(gpu: &Gpu) -> Result<wgpu::Buffer, GpuError> {
@@ -270,6 +281,10 @@ impl<S: GradientSource> GradientSource for PerStage<S> {
         self.inner.adds()
     }
 
+    fn checks(&self) -> u32 {
+        self.inner.checks()
+    }
+
     fn writes(&self, storage: Storage) -> bool {
         self.inner.writes(storage)
     }
@@ -301,6 +316,8 @@ pub struct Accumulated<S> {
     part_loss: wgpu::Buffer,
     part_samples: wgpu::Buffer,
     walk: Traversal,
+    /// There is padding between tensors.
+    padded: bool,
     most: usize,
     shares: Table,
     chunks: Table,
@@ -343,6 +360,7 @@ impl<S: GradientSource> Accumulated<S> {
             part_loss: slot("loss of a micro-batch")?,
             part_samples: slot("samples of a micro-batch")?,
             walk,
+            padded: !layout.gaps().is_empty(),
             most,
             shares: Table::new(gpu, "shares", &shares)?,
             chunks: Table::new(gpu, "chunks", &chunks)?,
@@ -383,8 +401,7 @@ impl<S: GradientSource> Accumulated<S> {
     }
 
     fn add(&mut self, last: bool, at: &mut Evaluation<'_>) {
-        let mut constants = self.walk.constants();
-        constants.push(("LAST", flag(last)));
+        let constants = accumulating(&self.walk, last, at.check);
         let pipeline = at.gpu.pipeline(&ACCUMULATE, &constants);
         let Self { account, part, part_loss, part_samples, walk, most, chunks, cache, .. } = self;
         let groups = cache.get(at.key(), || {
@@ -398,6 +415,7 @@ impl<S: GradientSource> Accumulated<S> {
                     part_samples.as_entire_binding(),
                     at.loss.as_entire_binding(),
                     at.samples.as_entire_binding(),
+                    at.checks.as_entire_binding(),
                 ];
                 (pipeline.bind(at.gpu, &resources), groups)
             };
@@ -425,6 +443,8 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
             part.control = &self.control;
             part.loss = &self.part_loss;
             part.samples = &self.part_samples;
+            // The mean of all is what counts.
+            part.check = None;
             source::recorded(&mut self.inner, &mut part)?;
             self.add(index + 1 == self.parts, at);
         }
@@ -448,6 +468,13 @@ impl<S: GradientSource> GradientSource for Accumulated<S> {
     }
 
     // It neither adds nor writes narrow, whatever its source does: parts are added up in f32.
+
+    // What comes after the last part is looked at here, whatever the source does; but not
+    // where it may leave something in padding, which would count as parameters.
+    fn checks(&self) -> u32 {
+        let clean = !self.padded || self.inner.keeps_padding();
+        if clean { self.walk.partials() as u32 } else { 0 }
+    }
 
     fn gpu(&self) -> Option<&Gpu> {
         self.inner.gpu().or(Some(&self.gpu))

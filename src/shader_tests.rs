@@ -19,7 +19,7 @@ use crate::ingredients::{Adaptive, Curvature, Ingredients, Momentum, Preconditio
 use crate::kernels::launch::Setting;
 use crate::kernels::{average, decay, ending, operations, pack, padding, verdict};
 use crate::method::Method;
-use crate::plan::{Fusion, Guard, Options, Plan};
+use crate::plan::{Check, Fusion, Guard, Options, Plan};
 
 /// Every kernel with every override set it is used with. To find them, thousands of plans
 /// are made, once for all tests.
@@ -71,13 +71,16 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         verdict::Kind::default(),
         verdict::Kind { measure: true, ..verdict::Kind::default() },
         kind,
+        verdict::Kind { summed: true, clips: true, ..kind },
+        verdict::Kind { two: true, summed: true, ..kind },
         verdict::Kind { two: true, ..kind },
         verdict::Kind { reuse: true, ..kind },
         verdict::Kind { reuse: true, reused: true, ..kind },
     ]
     .map(|kind| verdict::launch(&plan, kind).constants)
     .to_vec();
-    let walks = [true, false].map(|software| Traversal::new(1, software).constants()).to_vec();
+    let both = [true, false].map(|software| Traversal::new(1, software));
+    let walks = both.map(|walk| walk.constants()).to_vec();
     let mut all = vec![
         // No recipe has those.
         (average::KERNEL, distinct(walks.clone())),
@@ -86,12 +89,10 @@ fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         (batching::SHARE, vec![vec![]]),
         (batching::STAGE, vec![vec![]]),
         (batching::ACCUMULATE, {
-            let sets = walks.iter().flat_map(|walk| {
-                [0.0, 1.0].map(|last| {
-                    let mut set = walk.clone();
-                    set.push(("LAST", last));
-                    set
-                })
+            let sets = both.iter().flat_map(|walk| {
+                let all = Check { norm: true, squares: true };
+                [(false, None), (true, None), (true, Some(all))]
+                    .map(|(last, check)| batching::accumulating(walk, last, check))
             });
             sets.collect()
         }),

@@ -4,11 +4,91 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::device::kernel::{Constants, flag};
 use crate::device::{Gpu, commands::Commands, vector::Vector};
 use crate::format::Storage;
 pub use crate::kernels::control::{CONTROL_WGSL, Control};
 use crate::layout::ParamLayout;
+pub use crate::plan::Check;
 use crate::plan::Purpose;
+
+/// The WGSL text by which a kernel checks the gradient that it writes, for the text of a
+/// [`Kernel`](crate::device::Kernel) of workgroups of 256: see [`GradientSource::checks`].
+///
+/// The kernel declares `checks`, begins with `var seen: Seen;`, and calls
+/// `look(&seen, k, i)` with elements 4i to 4i + 3 of the whole gradient as it stores them
+/// (zeros where there is padding). At its end, in uniform control flow, it calls
+/// `leave(&seen, slot, lane)`, in a slot of its own for each workgroup. Its constants are
+/// [`Evaluation::check_constants`].
+///
+/// ```
+/// use kutta::device::{Access, Kernel};
+/// use kutta::source::CHECKS_WGSL;
+/// use kutta::{Evaluation, GradientSource, SourceError};
+///
+/// // L = ½ ‖θ‖².
+/// const GRADIENT: Kernel = Kernel {
+///     name: "half_square",
+///     text: &[CHECKS_WGSL, "
+///         @group(0) @binding(0) var<storage, read> point: array<vec4<f32>>;
+///         @group(0) @binding(1) var<storage, read_write> gradient: array<vec4<f32>>;
+///         @group(0) @binding(2) var<storage, read_write> checks: Checks;
+///         @compute @workgroup_size(256) fn main(
+///             @builtin(workgroup_id) group: vec3<u32>,
+///             @builtin(local_invocation_index) lane: u32,
+///         ) {
+///             var seen: Seen;
+///             let i = group.x * 256u + lane;
+///             if i < arrayLength(&gradient) {
+///                 let k = point[i];
+///                 gradient[i] = k;
+///                 look(&seen, k, i);
+///             }
+///             leave(&seen, group.x, lane);
+///         }"],
+///     bindings: &[("point", Access::Read), ("gradient", Access::Write), ("checks", Access::Write)],
+///     vectors: &[],
+///     structs: &[],
+/// };
+///
+/// struct HalfSquare(usize);
+///
+/// impl GradientSource for HalfSquare {
+///     fn checks(&self) -> u32 {
+///         self.0.div_ceil(4 * 256) as u32
+///     }
+///
+///     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
+///         let gpu = at.gpu().clone();
+///         let pipeline = gpu.pipeline(&GRADIENT, &at.check_constants());
+///         let [point, to] = [at.point(), at.gradient()].map(|v| v.buffer().as_entire_binding());
+///         let group = pipeline.bind(&gpu, &[point, to, at.checks().as_entire_binding()]);
+///         let workgroups = self.checks();
+///         let pass = at.pass();
+///         pass.set_pipeline(pipeline.pipeline());
+///         pass.set_bind_group(0, &group, &[]);
+///         pass.dispatch_workgroups(workgroups, 1, 1);
+///         Ok(())
+///     }
+/// }
+///
+/// use kutta::{Gpu, Method, Optimizer, ParamLayout, StepSize};
+/// let gpu = Gpu::new()?;
+/// let mut source = HalfSquare(5000);
+/// let mut optimizer = Optimizer::builder(Method::euler())
+///     .step_size(StepSize::constant(0.5))
+///     .source(&source)
+///     .build(&gpu, &ParamLayout::flat(5000)?, &[1.0; 5000])?;
+/// let plan = optimizer.plan();
+/// assert_eq!((plan.words_bare(), plan.words_guarded()), (3, 3));
+/// assert!(optimizer.check_source(&mut source)?.is_sound());
+/// optimizer.step(&mut source)?;
+/// optimizer.wait()?;
+/// let norm = optimizer.reports().pop().and_then(|report| report.grad_norm);
+/// assert!((norm.unwrap_or(0.0) - 5000f32.sqrt()).abs() < 1e-4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub const CHECKS_WGSL: &str = "//: use check_gradient\n";
 
 /// Gives the gradient of a loss at points the optimizer asks for.
 ///
@@ -212,6 +292,23 @@ pub trait GradientSource {
         false
     }
 
+    /// Partial sums that this source leaves in [`Evaluation::checks`] where
+    /// [`Evaluation::check`] asks for them; 0 for a source that checks nothing.
+    ///
+    /// Every attempt wants to know of its last gradient whether all elements are finite, and
+    /// some want its norm. A guard reads the gradient once more for that. A source that looks
+    /// at the elements as it writes them spares the guard, where
+    /// [`Builder::source`](crate::optimizer::Builder::source) asked this source: one word for
+    /// each parameter, and one dispatch. Euler with Adam then moves seven words in two
+    /// dispatches, with clipping too, and RK4 moves 14.
+    ///
+    /// The slots are for the norm: as many as there are workgroups, one root a workgroup. They
+    /// are added in their order, and their number may not change from one evaluation to the
+    /// next. [`CHECKS_WGSL`] has the functions for a kernel, and an example.
+    fn checks(&self) -> u32 {
+        0
+    }
+
     /// True for a source that submits work of its own instead of recording.
     /// Such a source works with `step` and `run`; `record` refuses it. What kutta has
     /// recorded before is then submitted first, so that the source may read
@@ -261,6 +358,10 @@ impl<S: GradientSource + ?Sized> GradientSource for &mut S {
 
     fn keeps_padding(&self) -> bool {
         (**self).keeps_padding()
+    }
+
+    fn checks(&self) -> u32 {
+        (**self).checks()
     }
 
     fn submits(&self) -> bool {
@@ -371,7 +472,9 @@ pub struct EvaluationKey {
     direction: Option<wgpu::Buffer>,
     loss: wgpu::Buffer,
     samples: wgpu::Buffer,
+    checks: wgpu::Buffer,
     adds: bool,
+    check: Option<Check>,
 }
 
 /// One gradient evaluation to be recorded.
@@ -388,6 +491,8 @@ pub struct Evaluation<'a> {
     pub(crate) samples: &'a wgpu::Buffer,
     /// The gradient is to be added to what is there.
     pub(crate) adds: bool,
+    pub(crate) check: Option<Check>,
+    pub(crate) checks: &'a wgpu::Buffer,
     pub(crate) ticket: BatchTicket,
     /// The number of stages of the attempt that came before; for what is no stage, 0.
     pub(crate) draw: u32,
@@ -402,7 +507,7 @@ impl<'a> Evaluation<'a> {
         gpu: &'a Gpu,
         (point, gradient): (&'a Vector, &'a Vector),
         control: &'a wgpu::Buffer,
-        (loss, samples): (&'a wgpu::Buffer, &'a wgpu::Buffer),
+        [loss, samples, checks]: [&'a wgpu::Buffer; 3],
         commands: Commands<'a>,
     ) -> Self {
         Self {
@@ -416,6 +521,8 @@ impl<'a> Evaluation<'a> {
             loss,
             samples,
             adds: false,
+            check: None,
+            checks,
             ticket: BatchTicket::new(),
             draw: 0,
             cursor: None,
@@ -453,7 +560,9 @@ impl Evaluation<'_> {
             direction: self.direction.map(|direction| direction.buffer().clone()),
             loss: self.loss.clone(),
             samples: self.samples.clone(),
+            checks: self.checks.clone(),
             adds: self.adds,
+            check: self.check,
         }
     }
 
@@ -486,6 +595,25 @@ impl Evaluation<'_> {
     /// whose [`GradientSource::adds`] is false.
     pub fn adds(&self) -> bool {
         self.adds
+    }
+
+    /// Asks the source to check the gradient as it writes it: whether every element is finite,
+    /// and with [`Check::norm`] what ‖∇L‖ is. Never so for a source whose
+    /// [`GradientSource::checks`] is 0. The elements are those that are stored: after they
+    /// were added to what was there, and rounded to [`Evaluation::storage`].
+    pub fn check(&self) -> Option<Check> {
+        self.check
+    }
+
+    /// The override constants of [`CHECKS_WGSL`] for [`Evaluation::check`].
+    pub fn check_constants(&self) -> Constants {
+        check_constants(self.check)
+    }
+
+    /// The place for what the check found, to be bound for writing: `struct Checks` of
+    /// [`CHECKS_WGSL`]. It is there, and may be bound, whether or not somebody asks.
+    pub fn checks(&self) -> &wgpu::Buffer {
+        self.checks
     }
 
     /// v of a Hessian-vector product; `None` for every other purpose.
@@ -558,6 +686,12 @@ impl Evaluation<'_> {
     pub fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
         self.commands.encoder()
     }
+}
+
+/// The constants of `shaders/shared/check_gradient.wgsl`.
+pub(crate) fn check_constants(check: Option<Check>) -> Constants {
+    let has = |of: fn(Check) -> bool| flag(check.is_some_and(of));
+    vec![("CHECKS", has(|_| true)), ("NORM", has(|c| c.norm)), ("SQUARES", has(|c| c.squares))]
 }
 
 /// Has a source record, and sees to it that it did: else old numbers would pass for its

@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) control: wgpu::Buffer,
     pub(crate) settings: wgpu::Buffer,
     pub(crate) partials: wgpu::Buffer,
+    /// What a source leaves that checks gradients as it writes them; a stub where none does.
+    pub(crate) checks: wgpu::Buffer,
     /// The slot in which stage 1 leaves L(θ).
     pub(crate) loss: wgpu::Buffer,
     /// The slot in which the last stage leaves the loss at its point, if that is the
@@ -63,6 +65,8 @@ pub(crate) struct Sizes {
     average: usize,
     /// Roots of partial sums, of all banks.
     partials: usize,
+    /// Roots that a source leaves.
+    checks: usize,
     stored: Stored,
     /// Bytes of the smallest bindings that the kernels can do with.
     pub(crate) least: u64,
@@ -76,6 +80,7 @@ impl Sizes {
         let decides = ingredients.adaptive.is_some() || ingredients.rule.is_some();
         let banks = if decides || !plan.renewing().is_empty() { 3 } else { 1 };
         let partials = banks * walk.partials();
+        let checks = plan.options().checks.max(1) as usize;
         // A binding holds at least one vec4.
         let kept = |elements: usize| elements.max(ALIGNMENT);
         Self {
@@ -85,13 +90,18 @@ impl Sizes {
             mean: kept(Interleaved::mean(plan, walk).part(&whole).len()),
             average: if ingredients.average.is_some() { len } else { ALIGNMENT },
             partials,
+            checks,
             stored: Stored { second: ingredients.second_storage(), ..ingredients.stored },
-            least: RING_BYTES.max(4 * chunk.max(partials + 2) as u64),
+            least: RING_BYTES.max(4 * chunk.max(partials + 2).max(checks + 1) as u64),
         }
     }
 
     fn partials_bytes(&self) -> u64 {
         8 + 4 * self.partials as u64
+    }
+
+    fn checks_bytes(&self) -> u64 {
+        4 + 4 * self.checks as u64
     }
 
     /// Every buffer with its bytes.
@@ -111,6 +121,7 @@ impl Sizes {
                 ("control", of(size_of::<Control>())),
                 ("settings", of(size_of::<Settings>())),
                 ("partial sums", self.partials_bytes()),
+                ("checks of a source", self.checks_bytes()),
                 ("losses", 4),
                 ("losses", 4),
                 ("losses", 4),
@@ -129,6 +140,7 @@ impl Sizes {
             Vector::size(part(Interleaved::second(plan, walk)), self.stored.second),
             Vector::size(part(Interleaved::mean(plan, walk)), self.stored.momentum),
             self.partials_bytes(),
+            self.checks_bytes(),
             RING_BYTES,
         ]
         .into_iter()
@@ -199,6 +211,11 @@ impl State {
             control: small("control", size_of::<Control>(), both)?,
             settings: small("settings", size_of::<Settings>(), Usage::UNIFORM | Usage::COPY_DST)?,
             partials: gpu.buffer("partial sums", sizes.partials_bytes(), Usage::STORAGE)?,
+            checks: gpu.buffer(
+                "checks of a source",
+                sizes.checks_bytes(),
+                Usage::STORAGE | Usage::COPY_DST,
+            )?,
             loss: small("loss", 4, loss)?,
             last_loss: small("loss at the candidate", 4, loss)?,
             other_loss: small("loss nobody reads", 4, loss)?,

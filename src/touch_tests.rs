@@ -88,6 +88,7 @@ fn plans() -> Vec<Plan> {
 fn part(op: &Op, name: &str) -> Option<What> {
     Some(match name {
         "partials" => What::Partials,
+        "checks" => What::Checks,
         "control" | "block" => What::Control,
         "loss" => What::Loss,
         "last_loss" => What::LastLoss,

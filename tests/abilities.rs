@@ -12,7 +12,7 @@ use kutta::error::OptimizerError;
 use kutta::models::Analytic;
 use kutta::optimizer::Builder;
 use kutta::{
-    Adaptive, Error, Evaluation, Gpu, GradientSource, Guard, Method, Optimizer, ParamLayout,
+    Adaptive, Error, Evaluation, Gpu, GradientSource, Guard, Init, Method, Optimizer, ParamLayout,
     SourceError, StepSize, Storage, Stored, wgpu,
 };
 
@@ -129,7 +129,8 @@ fn a_source_is_asked_about_the_format_that_gradients_are_stored_in() {
 fn a_method_that_has_no_use_for_an_ability_does_without() {
     for name in ["euler", "rk4", "dp5", "rdpk3sp35", "rkc2:stages=4"] {
         let plain = builder(name).build(gpu(), &layout(), &START).unwrap();
-        let asked = builder(name).source(&problem()).build(gpu(), &layout(), &START).unwrap();
+        let able = Able { adds: true, narrow: true, ..Able::default() };
+        let asked = builder(name).source(&able).build(gpu(), &layout(), &START).unwrap();
         assert_eq!(plain.plan().to_string(), asked.plan().to_string(), "{name}");
     }
 }
@@ -139,7 +140,7 @@ fn wrappers_pass_on_what_stays_true_under_them() {
     let says = |source: &dyn GradientSource| {
         [source.adds(), source.writes(Storage::F16), source.writes(Storage::F32)]
     };
-    let able = Able { adds: true, narrow: true };
+    let able = Able { adds: true, narrow: true, ..Able::default() };
     let none = Able::default();
     // Every stage is evaluated into the buffer that the optimizer gave.
     assert_eq!(says(&per_stage(able)), [true, true, true]);
@@ -149,6 +150,17 @@ fn wrappers_pass_on_what_stays_true_under_them() {
     assert_eq!(says(&per_stage(accumulated(able, 3))), [false, false, true]);
     assert_eq!(says(&accumulated(per_stage(able), 3)), [false, false, true]);
     assert_eq!(says(&(&mut per_stage(able))), [true, true, true]);
+    // A sum of micro-batches is looked at where it is made, whatever its source does.
+    let five = Able { checks: 5, ..none };
+    let checks = |source: &dyn GradientSource| source.checks();
+    assert_eq!([checks(&per_stage(five)), checks(&(&mut per_stage(five)))], [5, 5]);
+    assert_eq!(per_stage(none).checks(), 0);
+    let sums = [accumulated(none, 3).checks(), accumulated(five, 3).checks()];
+    assert!(sums[0] > 0 && sums[0] == sums[1], "{sums:?}");
+    // But not where numbers may lie in padding.
+    let two = ParamLayout::builder().tensor("a", &[5], Init::Zeros).tensor("b", &[7], Init::Zeros);
+    let two = two.build().unwrap();
+    assert_eq!(Accumulated::new(gpu(), none, &two, 3).unwrap().checks(), 0);
 }
 
 /// θ after some steps of Williamson's third-order method, in f64.

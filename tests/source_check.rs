@@ -317,7 +317,7 @@ fn clean(what: &str, check: &SourceCheck, skipped: &[&str]) {
         let left = matches!(test.outcome, Outcome::Skipped(_));
         assert_eq!(left, skipped.contains(&test.name), "{what}: {}\n{check}", test.name);
     }
-    assert_eq!(check.tests().len(), 11);
+    assert_eq!(check.tests().len(), 12);
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn a_right_source_is_clean_and_its_optimizer_stays_as_it_was() {
         optimizer.run(&mut source, 3).unwrap();
         twin.run(&mut other, 3).unwrap();
         let check = optimizer.check_source(&mut source).unwrap();
-        clean("rows", &check, &["f16", "bf16"]);
+        clean("rows", &check, &["f16", "bf16", "checks"]);
         assert!(check.notes().is_empty(), "{check}");
         assert!(check.tensors().iter().all(|t| t.disagreement.unwrap() < 0.03), "{check}");
     }
@@ -374,7 +374,11 @@ fn data(width: usize, outputs: usize, dense: bool) -> Batches {
 
 #[test]
 fn the_models_of_kutta_are_clean() {
-    let none = ["adds", "products"];
+    // On a software adapter products in registers leave the check to the guard.
+    let none: &[&str] = match gpu().is_software() {
+        true => &["adds", "products", "checks"],
+        false => &["adds", "products"],
+    };
     for (activation, loss) in [
         (Activation::Relu, Loss::CrossEntropy),
         (Activation::Tanh, Loss::MeanSquare),
@@ -388,10 +392,10 @@ fn the_models_of_kutta_are_clean() {
         let mut mlp = network().unwrap();
         let (layout, start) = (mlp.layout().clone(), mlp.initial(5));
         let what = format!("{activation:?} {loss:?}");
-        clean(&what, &checked(&mut mlp, &layout, &start), &none);
+        clean(&what, &checked(&mut mlp, &layout, &start), none);
         let mut wrapped = PerStage::new(gpu(), network().unwrap()).unwrap();
         let check = checked(&mut wrapped, &layout, &start);
-        clean(&format!("{what}, by stages"), &check, &none);
+        clean(&format!("{what}, by stages"), &check, none);
         let mut wrapped = Accumulated::new(gpu(), network().unwrap(), &layout, 2).unwrap();
         let check = checked(&mut wrapped, &layout, &start);
         clean(&format!("{what}, accumulated"), &check, &["adds", "products", "f16", "bf16"]);
@@ -405,7 +409,7 @@ fn the_models_of_kutta_are_clean() {
             let mut field = builder.build(gpu(), &image).unwrap();
             let (layout, start) = (field.layout().clone(), field.initial(2));
             let check = checked(&mut field, &layout, &start);
-            clean(&format!("{encoding:?} {points:?}"), &check, &none);
+            clean(&format!("{encoding:?} {points:?}"), &check, none);
         }
     }
     for (problem, n) in [

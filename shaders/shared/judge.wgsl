@@ -1,6 +1,6 @@
 // The verdict on an attempt, by one lane. Wants the bindings `block`, `settings`, `partials`,
-// `loss`, `ring`, `last_loss` and `recorded`.
-//: use take_roots record controller prepare
+// `loss`, `ring`, `last_loss`, `checks` and `recorded`.
+//: use take_roots clip record controller prepare
 // MEASURE: only looks; the attempt counts for nothing.
 override MEASURE: bool = false;
 // There is an error estimate, and a controller that follows it.
@@ -11,10 +11,15 @@ override TWO: bool = false;
 override REUSE: bool = false;
 // k₁ was the attempt before's k_s.
 override REUSED: bool = false;
+// ‖k₁‖ clips, and nobody took it before.
+override CLIPS: bool = false;
 
 struct Recorded {
     // Gradients of stages, each of which may have had a batch of its own.
     draws: u32,
+    // The stage whose gradient the source checked as it wrote it, if nobody asked what it
+    // found; else 0.
+    ridden: u32,
 }
 
 override SUMS: u32 = select(1u, select(2u, 3u, TWO), JUDGED);
@@ -64,6 +69,11 @@ fn judge(lane: u32) {
 }
 
 fn decide(norms: vec3<f32>) {
+    take_place(recorded.ridden);
+    if CLIPS {
+        set_clip(norms.x);
+    }
+
     var record: Record;
     record.attempt = control.attempts;
     record.batch = control.batch;

@@ -63,7 +63,12 @@ pub(super) fn touches<'s>(op: &Op, plan: &Plan, state: &'s State) -> Vec<Touch<'
                 };
                 Touch { width: kinds * halves, ..Touch::new(&state.second, reads, writes) }
             }
-            What::Partials | What::Control | What::Loss | What::LastLoss | What::Ring => {
+            What::Partials
+            | What::Checks
+            | What::Control
+            | What::Loss
+            | What::LastLoss
+            | What::Ring => {
                 return None;
             }
         })

@@ -19,11 +19,11 @@ macro_rules! shared {
 }
 
 pub(crate) const LIBRARY: Library = shared! {
-    account activation batch bf16 combine_group commit_group control controller f16 finish_group
-    finite gather grid grid_shape guard_group judge left_elements left_quads loss moments momentum
-    narrow_layer noise partials prepare product product_parts product_register product_sliced
-    product_workgroup put_roots record row_loss row_sum rules scaled_sum settings shuffle sine
-    take_roots traversal wave weights workgroup_sum
+    account activation batch bf16 check_gradient checks clip combine_group commit_group control
+    controller f16 finish_group finite gather grid grid_shape guard_group judge left_elements
+    left_quads loss moments momentum narrow_layer noise partials prepare product product_parts
+    product_register product_sliced product_workgroup put_roots record row_loss row_sum rules
+    scaled_sum settings shuffle sine take_roots traversal wave weights workgroup_sum
 };
 
 /// Numbers that Rust and shaders share, as texts.

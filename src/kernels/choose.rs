@@ -1,18 +1,24 @@
 //! Host side of `shaders/choose.wgsl`.
 
 use super::control::Control;
-use super::launch::{Launch, Work};
+use super::launch::{Launch, Resource, Work};
 use super::settings::{Piece, Settings};
-use super::verdict::{BEGIN, DECIDING};
+use super::verdict::{DECIDING, Kind};
 use crate::codes::wgsl;
-use crate::device::kernel::{Constants, Kernel};
+use crate::device::kernel::{Access, Constants, Kernel, flag};
 use crate::device::library::shader;
 use crate::plan::Choice;
 
 pub(crate) const KERNEL: Kernel = Kernel {
     name: "choose",
     text: shader!("choose", numbers: CHOICES),
-    bindings: BEGIN.bindings,
+    bindings: &[
+        ("control", Access::Write),
+        ("settings", Access::Uniform),
+        ("partials", Access::Write),
+        ("loss", Access::Write),
+        ("checks", Access::Write),
+    ],
     vectors: &[],
     structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT],
 };
@@ -31,16 +37,17 @@ const CHOICES: &str = wgsl!(
     OPENED = Choice::Opened as u32,
 );
 
-fn constants(choice: Choice) -> Constants {
-    vec![("CHOICE", f64::from(choice as u32))]
+fn constants(choice: Choice, kind: Kind) -> Constants {
+    let ridden = choice == Choice::Norm && kind.summed;
+    vec![("CHOICE", f64::from(choice as u32)), ("RIDDEN", flag(ridden))]
 }
 
-pub(crate) fn launch<'a>(choice: Choice) -> Launch<'a> {
+pub(crate) fn launch<'a>(choice: Choice, kind: Kind) -> Launch<'a> {
     Launch {
         kernel: &KERNEL,
         formats: vec![],
-        constants: constants(choice),
-        bindings: DECIDING.to_vec(),
+        constants: constants(choice, kind),
+        bindings: [&DECIDING[..], &[("checks", Resource::Checks)]].concat(),
         work: Work::Once(vec![]),
     }
 }

@@ -12,7 +12,7 @@ use crate::device::kernel::{Access, Constants, StructLayout};
 use crate::device::library::shader;
 use crate::device::template::Table;
 use crate::device::traversal::Chunk;
-use crate::plan::{Finish, Linear, Op, Operand};
+use crate::plan::{Choice, Finish, Linear, Op, Operand};
 
 const TEMPLATE: Template = Template {
     name: "ending",
@@ -24,6 +24,7 @@ const TEMPLATE: Template = Template {
         ("loss", Access::Write),
         ("ring", Access::Write),
         ("last_loss", Access::Write),
+        ("checks", Access::Write),
         ("recorded", Access::Uniform),
     ],
     structs: &[
@@ -38,13 +39,14 @@ const TEMPLATE: Template = Template {
 };
 
 /// What every ending binds.
-const FIXED: [(&str, Resource); 7] = [
+const FIXED: [(&str, Resource); 8] = [
     ("block", Resource::Control),
     ("settings", Resource::Settings),
     ("partials", Resource::Partials),
     ("loss", Resource::Loss),
     ("ring", Resource::Ring),
     ("last_loss", Resource::LastLoss),
+    ("checks", Resource::Checks),
     ("recorded", Resource::Part(0)),
 ];
 
@@ -52,6 +54,8 @@ const FIXED: [(&str, Resource); 7] = [
 struct Parts<'a> {
     /// A guard that nothing else comes after than the verdict.
     guard: Option<(&'a Op, Operand)>,
+    /// ‖k₁‖, which the guard takes, clips.
+    clips: bool,
     advance: Advance<'a>,
 }
 
@@ -73,6 +77,10 @@ impl<'a> Parts<'a> {
             }
             _ => (None, ops),
         };
+        let (clips, rest) = match rest {
+            [Op::Choose(Choice::Norm), rest @ ..] if guard.is_some() => (true, rest),
+            _ => (false, rest),
+        };
         let [Op::Verdict, advance, ..] = rest else { return None };
         let advance = match advance {
             Op::Combine(linear) if linear.after() && !linear.leaves_partials() => {
@@ -82,7 +90,7 @@ impl<'a> Parts<'a> {
             Op::Commit { from, to, reuses: false } => Advance::Commit(*from, *to),
             _ => return None,
         };
-        Some(Self { guard, advance })
+        Some(Self { guard, clips, advance })
     }
 }
 
@@ -133,7 +141,10 @@ pub(crate) fn launch<'a>(
     kind: Kind,
     lanes: u32,
 ) -> Option<(Launch<'a>, usize)> {
-    let Parts { guard, advance } = Parts::at(ops, kind)?;
+    let Parts { guard, clips, advance } = Parts::at(ops, kind)?;
+    // A guard's norm is among the partial sums, whatever the source left before.
+    let normed = guard.is_some_and(|(op, _)| op.norm().is_some());
+    let kind = Kind { clips: kind.clips || clips, summed: kind.summed && !normed, ..kind };
     let verdict = verdict::launch(setting.plan, kind);
     let Shape { name, layout, launch, mut table, mut bindings } = advance.shape(setting);
     bindings.push(Binding::Uniform(name, layout.name, 1));
@@ -164,7 +175,7 @@ pub(crate) fn launch<'a>(
     let uniforms = launches.iter().map(uniform).collect();
     let formats = launches.into_iter().flat_map(|launch| launch.formats).collect();
     let own = bindings.iter().map(|binding| binding.held());
-    let count = 2 + usize::from(guard.is_some());
+    let count = 2 + usize::from(guard.is_some()) + usize::from(clips);
     let launch = Launch {
         kernel: TEMPLATE.kernel_with(&bindings, table, &structs),
         formats,

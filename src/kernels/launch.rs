@@ -21,6 +21,7 @@ pub(crate) enum Resource {
     Part(usize),
     Moments,
     Partials,
+    Checks,
     Loss,
     LastLoss,
     Ring,

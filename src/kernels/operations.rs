@@ -23,7 +23,7 @@ pub(crate) fn launch<'a>(op: &'a Op, setting: Setting<'a>, kind: Kind) -> Option
         Op::Radius(radius) => radius::launch(radius, setting),
         Op::Fit { interval, stages } => fit::launch(*interval, *stages, setting.plan),
         Op::Registers(registers) => registers::launch(registers, setting),
-        Op::Choose(choice) => choose::launch(*choice),
+        Op::Choose(choice) => choose::launch(*choice, kind),
         Op::Verdict => verdict::launch(setting.plan, kind),
         Op::Finish(finish) => finish::launch(finish, setting),
         Op::Estimate(estimate) => estimate::launch(estimate, setting),

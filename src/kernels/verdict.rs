@@ -41,6 +41,7 @@ wgsl_struct! {
     /// The numbers that the host recorded for an attempt.
     pub(crate) struct Recorded {
         pub(crate) draws: u32,
+        pub(crate) ridden: u32,
     }
 }
 
@@ -69,6 +70,7 @@ pub(crate) const VERDICT: Kernel = Kernel {
         ("loss", Access::Write),
         ("ring", Access::Write),
         ("last_loss", Access::Write),
+        ("checks", Access::Write),
         ("recorded", Access::Uniform),
     ],
     vectors: &[],
@@ -88,6 +90,12 @@ pub(crate) struct Kind {
     pub(crate) reuse: bool,
     /// k₁ came from the attempt before.
     pub(crate) reused: bool,
+    /// The source left ‖k₁‖ as it wrote k₁.
+    pub(crate) summed: bool,
+    /// ‖k₁‖ clips, and nothing between it and the verdict wants to know.
+    pub(crate) clips: bool,
+    /// The stage whose gradient the source checked, if nobody asked what it found; else 0.
+    pub(crate) ridden: u32,
 }
 
 fn constants(kind: Kind) -> Constants {
@@ -97,6 +105,8 @@ fn constants(kind: Kind) -> Constants {
         ("TWO", flag(kind.two)),
         ("REUSE", flag(kind.reuse)),
         ("REUSED", flag(kind.reused)),
+        ("RIDDEN", flag(kind.summed)),
+        ("CLIPS", flag(kind.clips)),
     ]
 }
 
@@ -131,10 +141,11 @@ pub(crate) fn launch(plan: &Plan, kind: Kind) -> Launch<'_> {
             &[
                 ("ring", Resource::Ring),
                 ("last_loss", Resource::LastLoss),
+                ("checks", Resource::Checks),
                 ("recorded", Resource::Uniform),
             ],
         ]
         .concat(),
-        work: Work::once(&Recorded { draws }),
+        work: Work::once(&Recorded { draws, ridden: kind.ridden }),
     }
 }

@@ -13,7 +13,7 @@ use crate::format::Storage;
 use crate::layout::ParamLayout;
 use crate::models::{BindCache, written};
 use crate::reference::Problem;
-use crate::source::{BatchesFrom, Evaluation, GradientSource, SourceError};
+use crate::source::{self, BatchesFrom, Check, Evaluation, GradientSource, SourceError};
 
 wgsl_struct! {
     struct AddLoss {
@@ -33,6 +33,7 @@ const GRADIENT: Kernel = Kernel {
         ("gradient", Access::Write),
         ("eigenvalues", Access::Read),
         ("sums", Access::Write),
+        ("checks", Access::Write),
     ],
     vectors: &["gradient"],
     structs: &[Chunk::LAYOUT],
@@ -54,15 +55,23 @@ pub(crate) fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         .flat_map(|software| {
             [false, true].into_iter().flat_map(move |adds| {
                 let walk = Traversal::new(2, software);
-                (0..5).map(move |problem| gradient_constants(problem, adds, &walk))
+                let checks = [None, Some(Check { norm: true, squares: adds })];
+                let sets = (0..5).zip(checks.into_iter().cycle());
+                sets.map(move |(problem, check)| gradient_constants(problem, adds, check, &walk))
             })
         })
         .collect();
     vec![(GRADIENT, gradients), (ADD_LOSS, vec![vec![]])]
 }
 
-fn gradient_constants(problem: u32, adds: bool, walk: &Traversal) -> Constants {
+fn gradient_constants(
+    problem: u32,
+    adds: bool,
+    check: Option<Check>,
+    walk: &Traversal,
+) -> Constants {
     let mut constants = walk.sum_constants();
+    constants.extend(source::check_constants(check));
     constants.extend([("PROBLEM", f64::from(problem)), ("ADDS", flag(adds))]);
     constants
 }
@@ -205,6 +214,10 @@ impl GradientSource for Analytic {
         true
     }
 
+    fn checks(&self) -> u32 {
+        self.walk.partials() as u32
+    }
+
     fn gpu(&self) -> Option<&Gpu> {
         Some(&self.gpu)
     }
@@ -234,7 +247,7 @@ impl GradientSource for Analytic {
         };
         let recorded = cache.get(at.key(), || {
             let walk = if at.storage().is_narrow() { walk.for_halves() } else { *walk };
-            let constants = gradient_constants(*problem, at.adds(), &walk);
+            let constants = gradient_constants(*problem, at.adds(), at.check(), &walk);
             let gradient = at.gpu().variant(&GRADIENT, &written(at.gradient()), &constants);
             let mut recorded = Vec::new();
             for (slot, (range, _, groups)) in (1..).zip(walk.chunks(*most)) {
@@ -246,6 +259,7 @@ impl GradientSource for Analytic {
                     at.gradient().binding(range.clone()),
                     lambda.binding(range),
                     sums.as_entire_binding(),
+                    at.checks().as_entire_binding(),
                 ];
                 recorded.push((gradient.clone(), gradient.bind(at.gpu(), &resources), groups));
             }

@@ -130,6 +130,7 @@ pub struct Device {
     control: wgpu::Buffer,
     loss: wgpu::Buffer,
     samples: wgpu::Buffer,
+    checks: wgpu::Buffer,
 }
 
 impl Device {
@@ -148,6 +149,7 @@ impl Device {
             control,
             loss: gpu.buffer("loss", 4, usage).unwrap(),
             samples: gpu.buffer("samples", 4, usage).unwrap(),
+            checks: gpu.buffer("checks", 8, usage).unwrap(),
         }
     }
 
@@ -191,7 +193,7 @@ impl Device {
                 gpu,
                 (&self.point, &self.gradient),
                 &self.control,
-                (&self.loss, &self.samples),
+                [&self.loss, &self.samples, &self.checks],
                 Commands::new(&mut encoder, &mut pass),
             )
         };

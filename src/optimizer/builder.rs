@@ -62,6 +62,7 @@ pub struct Builder {
 #[derive(Clone, Copy, Debug)]
 struct Abilities {
     adds: bool,
+    checks: u32,
     /// By storage.
     writes: [(Storage, bool); 2],
 }
@@ -69,7 +70,7 @@ struct Abilities {
 impl Abilities {
     fn of(source: &(impl GradientSource + ?Sized)) -> Self {
         let writes = [Storage::F16, Storage::Bf16].map(|storage| (storage, source.writes(storage)));
-        Self { adds: source.adds(), writes }
+        Self { adds: source.adds(), checks: source.checks(), writes }
     }
 
     fn writes(&self, storage: Storage) -> bool {
@@ -286,7 +287,8 @@ impl Builder {
     /// Asks a source what it is able to do, so that the plan makes use of it: whether it adds
     /// gradients up ([`GradientSource::adds`]), which spares methods of two registers a vector,
     /// and in what storages it writes them ([`GradientSource::writes`]), which spares narrow
-    /// gradients one. Without it the plan takes any source.
+    /// gradients one; and whether it checks them as it writes them
+    /// ([`GradientSource::checks`]), which spares the guard. Without it the plan takes any source.
     ///
     /// The optimizer may be driven with another source, if that is able to do as much: else
     /// whatever drives it is an error, before any work.
@@ -423,6 +425,7 @@ impl Builder {
         let bindings = self.bindings.unwrap_or(given).min(given).max(WEBGPU_BINDINGS);
         if let Some(abilities) = &self.abilities {
             self.options.adds = abilities.adds;
+            self.options.checks = abilities.checks;
             self.options.writes_narrow = abilities.writes(self.ingredients.stored.gradients);
         }
         let plan = |adds| {

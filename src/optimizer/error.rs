@@ -140,6 +140,12 @@ pub enum OptimizerError {
          f32"
     )]
     NotNarrow { storage: Storage },
+    #[error(
+        "the optimizer was built for a source that checks what it writes, by up to {most} partial \
+         sums, and this gradient source leaves {found} (`GradientSource::checks`); build it for \
+         this one (`.source(&source)`), or for any (without `.source`)"
+    )]
+    NotChecking { found: u32, most: u32 },
     #[error("this gradient source submits work of its own; use `step` or `run`, not `record`")]
     SourceSubmits,
 }

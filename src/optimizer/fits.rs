@@ -35,6 +35,12 @@ impl Optimizer {
         {
             return Err(OptimizerError::NotNarrow { storage });
         }
+        if self.plan().rides() {
+            let (found, most) = (source.checks(), self.plan().options().checks);
+            if !(1..=most).contains(&found) {
+                return Err(OptimizerError::NotChecking { found, most });
+            }
+        }
         match self.plan().multiplies() && !source.products() {
             true => Err(OptimizerError::NoProducts),
             false => Ok(()),

@@ -27,7 +27,12 @@ impl What {
             What::Second => "v".into(),
             What::Momentum => "m".into(),
             What::Average => "x̄".into(),
-            What::Partials | What::Control | What::Loss | What::LastLoss | What::Ring => {
+            What::Partials
+            | What::Checks
+            | What::Control
+            | What::Loss
+            | What::LastLoss
+            | What::Ring => {
                 return None;
             }
         })

@@ -54,7 +54,7 @@ fn evaluate(i: usize, stages: usize, shape: Shape) -> Step {
     // All gradients go to the register, if the source adds; the first one starts it.
     let gradient = Name::Gradient(if shape.adds { 1 } else { stage });
     let (purpose, adds) = (Purpose::Stage(stage), shape.adds && i > 1);
-    Op::Evaluate { purpose, point, gradient, direction: None, adds }
+    Op::Evaluate { purpose, point, gradient, direction: None, adds, check: None }
 }
 
 fn finish(sum: Name, shape: Shape) -> Step {

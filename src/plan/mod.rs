@@ -33,7 +33,7 @@ pub use deciding::{Choice, Dots, DotsOf, Radius};
 pub use ending::{Estimate, Finish, Makes};
 pub use error::PlanError;
 pub use linear::{Also, Linear, Scale};
-pub use op::{Op, Purpose};
+pub use op::{Check, Op, Purpose};
 pub use options::{Fusion, Guard, Options, WEBGPU_BINDINGS};
 pub use registers::{
     Coefficients, PointWeights, RegisterWeights, Registers, SlopeWeights, SumWeights, Values,
@@ -212,6 +212,12 @@ impl Plan {
     /// Tells whether the source must add gradients to what is there.
     pub fn adds(&self) -> bool {
         self.ops.iter().any(|op| matches!(op, Op::Evaluate { adds: true, .. }))
+    }
+
+    /// Tells whether the source must check a gradient as it writes it.
+    pub fn rides(&self) -> bool {
+        let mut ops = self.ops.iter().chain(&self.renewing);
+        ops.any(|op| matches!(op, Op::Evaluate { check: Some(_), .. }))
     }
 
     /// Tells whether the source must give Hessian-vector products.
@@ -414,18 +420,22 @@ impl Plan {
 
     /// Loss and gradient norm at θ, changing nothing.
     pub fn measurement(&self) -> Vec<Op> {
-        let Some(first @ Op::Evaluate { gradient, .. }) = self.ops.first() else {
+        let Some(&Op::Evaluate { purpose, point, gradient, direction, adds, .. }) =
+            self.ops.first()
+        else {
             unreachable!("every plan begins with stage 1");
         };
+        // Once, and for any source: by a guard.
+        let first = Op::Evaluate { purpose, point, gradient, direction, adds, check: None };
         let readies = |op: &&Op| matches!(op, Op::Decay { .. } | Op::Pack { .. });
         let readied: Vec<Op> = self.ops[1..].iter().take_while(readies).cloned().collect();
         let packed = readied.iter().find_map(|op| match op {
             Op::Pack { to, .. } => Some(*to),
             _ => None,
         });
-        let gradient = packed.unwrap_or(*gradient);
+        let gradient = packed.unwrap_or(gradient);
         let guard = Op::Guard { gradient, stage: 1, norm: true, squares: false };
-        let mut ops = vec![first.clone()];
+        let mut ops = vec![first];
         ops.extend(readied);
         ops.extend([guard, Op::Verdict]);
         ops

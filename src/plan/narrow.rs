@@ -40,12 +40,12 @@ impl Widths {
     /// Lets the source write f32 beside what is stored narrow, and packs that.
     pub(super) fn landed(&self, steps: Vec<Step>) -> Vec<Step> {
         let landed = |step| match step {
-            Op::Evaluate { gradient, purpose, point, direction, adds }
+            Op::Evaluate { gradient, purpose, point, direction, adds, check }
                 if self.of(gradient).is_narrow() =>
             {
                 let landing = Name::Landing;
                 vec![
-                    Op::Evaluate { gradient: landing, purpose, point, direction, adds },
+                    Op::Evaluate { gradient: landing, purpose, point, direction, adds, check },
                     Op::Pack { from: landing, to: gradient },
                 ]
             }

@@ -40,6 +40,15 @@ impl fmt::Display for Purpose {
     }
 }
 
+/// What the gradient source looks at as it writes a gradient, in place of a guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Check {
+    /// ‖k₁‖ is wanted too.
+    pub norm: bool,
+    /// The squares of the elements become state, and must be finite like the elements.
+    pub squares: bool,
+}
+
 /// One operation of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op<V = Operand> {
@@ -52,6 +61,8 @@ pub enum Op<V = Operand> {
         direction: Option<V>,
         /// The source adds it to what is there.
         adds: bool,
+        /// The source looks for NaN and infinity in what it leaves there: no guard does.
+        check: Option<Check>,
     },
     /// A stage point, a partial sum, or θ ← …, if the verdict accepted.
     Combine(Linear<V>),
@@ -93,7 +104,7 @@ impl<V: Copy> Op<V> {
     pub(super) fn with<W>(&self, mut f: impl FnMut(Use, V) -> W) -> Op<W> {
         let f = &mut f;
         match *self {
-            Op::Evaluate { purpose, point, gradient, direction, adds } => {
+            Op::Evaluate { purpose, point, gradient, direction, adds, check } => {
                 let into = if adds { Use::BOTH.wide() } else { Use::WRITE };
                 Op::Evaluate {
                     purpose,
@@ -101,6 +112,7 @@ impl<V: Copy> Op<V> {
                     direction: direction.map(|k| f(Use::READ.wide(), k)),
                     gradient: f(into, gradient),
                     adds,
+                    check,
                 }
             }
             Op::Combine(ref linear) => Op::Combine(linear.with(f)),
@@ -185,9 +197,13 @@ impl<V: Copy> Op<V> {
         let partials = |leaves: bool| leaves.then_some((What::Partials, Use::WRITE));
         let control = Some((What::Control, Use::READ));
         let decides = [What::Control, What::Partials].map(|what| Some((what, Use::BOTH)));
+        let checks = Some((What::Checks, Use::BOTH));
         let [loss, last] = [What::Loss, What::LastLoss].map(|what| Some((what, Use::BOTH)));
         let all = match self {
-            Op::Evaluate { .. } | Op::Decay { .. } | Op::Pack { .. } => vec![],
+            Op::Evaluate { check, .. } => {
+                vec![check.map(|_| (What::Checks, Use::WRITE))]
+            }
+            Op::Decay { .. } | Op::Pack { .. } => vec![],
             Op::Guard { .. } => vec![partials(true)],
             Op::Combine(linear) => vec![partials(linear.leaves_partials()), control],
             Op::Registers(registers) => vec![partials(registers.leaves_partials()), control],
@@ -200,8 +216,10 @@ impl<V: Copy> Op<V> {
             }
             Op::Estimate(_) => vec![partials(true), control],
             Op::Fit { .. } => decides.to_vec(),
-            Op::Choose(_) => [&decides[..], &[loss]].concat(),
-            Op::Verdict => [&decides[..], &[loss, last, Some((What::Ring, Use::WRITE))]].concat(),
+            Op::Choose(_) => [&decides[..], &[checks, loss]].concat(),
+            Op::Verdict => {
+                [&decides[..], &[checks, loss, last, Some((What::Ring, Use::WRITE))]].concat()
+            }
         };
         all.into_iter().flatten().collect()
     }
@@ -250,6 +268,9 @@ impl Op {
                 linear.checks.iter().filter_map(checked).collect()
             }
             Op::Guard { gradient, stage, .. } => vec![(*stage, *gradient)],
+            Op::Evaluate { purpose: Purpose::Stage(stage), gradient, check: Some(_), .. } => {
+                vec![(*stage, *gradient)]
+            }
             Op::Registers(registers) => {
                 let newest = registers.newest().filter(|_| registers.checks != 0);
                 newest.map(|k| (registers.checks, k)).into_iter().collect()
@@ -262,7 +283,10 @@ impl Op {
     pub fn norm(&self) -> Option<Operand> {
         match self {
             Op::Combine(linear) => linear.gradient(1).filter(|_| linear.norm),
-            Op::Guard { gradient, norm, .. } => Some(*gradient).filter(|_| *norm),
+            Op::Guard { gradient, norm, .. }
+            | Op::Evaluate { gradient, check: Some(Check { norm, .. }), .. } => {
+                Some(*gradient).filter(|_| *norm)
+            }
             Op::Registers(registers) => registers.newest().filter(|_| registers.norm),
             _ => None,
         }
@@ -298,12 +322,19 @@ impl Op {
     /// The formula.
     pub(super) fn text(&self, ingredients: &Ingredients) -> String {
         match self {
-            Op::Evaluate { purpose, point, gradient, adds, .. } => match purpose {
-                _ if *adds => format!("{0} += ∇L({1})", gradient.name, point.name),
-                Purpose::Stage(i) => format!("k{} = ∇L({})", subscript(*i), point.name),
-                Purpose::Product => format!("{} = H(θ) k₁", gradient.name),
-                _ => format!("{} = ∇L({})", gradient.name, point.name),
-            },
+            Op::Evaluate { purpose, point, gradient, adds, check, .. } => {
+                let what = match purpose {
+                    _ if *adds => format!("{0} += ∇L({1})", gradient.name, point.name),
+                    Purpose::Stage(i) => format!("k{} = ∇L({})", subscript(*i), point.name),
+                    Purpose::Product => format!("{} = H(θ) k₁", gradient.name),
+                    _ => format!("{} = ∇L({})", gradient.name, point.name),
+                };
+                let norm = if check.is_some_and(|check| check.norm) { ";  ‖k₁‖" } else { "" };
+                match check {
+                    Some(_) => what + &format!(";  finite {}?{norm}", gradient.name),
+                    None => what,
+                }
+            }
             Op::Combine(linear) => {
                 let mut what = linear.to_string();
                 if linear.diagonal == Diagonal::Update {

@@ -66,6 +66,16 @@ pub struct Options {
     /// The source writes narrow gradients itself. Else it writes f32 into a vector
     /// more, and a kernel packs that.
     pub writes_narrow: bool,
+    /// Partial sums that the source leaves as it checks what it writes: a guard that would
+    /// read a gradient once more is not in the plan then. 0: the source checks nothing.
+    #[cfg_attr(feature = "checkpoint", serde(default, skip_serializing_if = "nothing_is_checked"))]
+    pub checks: u32,
+}
+
+/// A checkpoint says nothing of it then.
+#[cfg(feature = "checkpoint")]
+fn nothing_is_checked(checks: &u32) -> bool {
+    *checks == 0
 }
 
 impl Default for Options {
@@ -77,6 +87,7 @@ impl Default for Options {
             bindings: WEBGPU_BINDINGS,
             theta_free: false,
             writes_narrow: false,
+            checks: 0,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::ending::{Estimate, Finish};
 use super::linear::{Linear, Scale};
 use super::liveness::Draft;
 use super::narrow::Widths;
-use super::op::{Op, Purpose};
+use super::op::{Check, Op, Purpose};
 use super::options::{Fusion, Guard, Options};
 use super::registers::Registers;
 use super::step::Step;
@@ -51,6 +51,7 @@ impl Assembly<'_> {
         let steps = self.landed(decayed(steps, self.ingredients), &widths);
         let steps = preconditioned(steps, self.shape);
         let steps = guarded(steps, self.tableau, self.shape, self.options.guard);
+        let steps = if self.options.checks == 0 { steps } else { ridden(steps) };
         Draft::new(steps, self.estimates(), widths, self.over_gradients())
     }
 
@@ -435,6 +436,42 @@ fn preconditioned(mut steps: Vec<Step>, shape: Shape) -> Vec<Step> {
             }
             _ => {}
         }
+    }
+    steps
+}
+
+/// Leaves a guard's work to the source, where the gradient is looked at as the source wrote it:
+/// neither decayed nor packed in between.
+///
+/// What is not finite is told apart by stage only when it is taken: by the choice that takes
+/// ‖k₁‖, and by the verdict. So a check rides if it is the attempt's last, or k₁'s and taken
+/// before the next one.
+fn ridden(mut steps: Vec<Step>) -> Vec<Step> {
+    let mut next = None;
+    let mut spared = Vec::new();
+    for at in (0..steps.len()).rev() {
+        let Op::Guard { gradient, stage, norm, squares } = steps[at] else { continue };
+        let Some(from) = steps[..at].iter().rposition(|step| step.writes().contains(&gradient))
+        else {
+            continue;
+        };
+        let taken = |next: usize| {
+            let choice = |step: &Step| matches!(step, Op::Choose(Choice::Norm));
+            stage == 1 && steps[from..next].iter().any(choice)
+        };
+        let rides = next.is_none_or(|next| next == from || taken(next));
+        if let Op::Evaluate { purpose, check, .. } = &mut steps[from]
+            && *purpose == Purpose::Stage(stage)
+            && rides
+        {
+            let also = check.unwrap_or(Check { norm, squares });
+            *check = Some(Check { norm: norm || also.norm, squares: squares || also.squares });
+            next = Some(from);
+            spared.push(at);
+        }
+    }
+    for at in spared {
+        steps.remove(at);
     }
     steps
 }

@@ -81,7 +81,7 @@ impl Registers<Name> {
 impl Step {
     pub(super) fn evaluate(purpose: Purpose, point: Name, gradient: Name) -> Self {
         let direction = (purpose == Purpose::Product).then_some(Name::Gradient(1));
-        Op::Evaluate { purpose, point, gradient, direction, adds: false }
+        Op::Evaluate { purpose, point, gradient, direction, adds: false, check: None }
     }
 
     /// The gradients, or sums of them, that the last step reads.
@@ -117,7 +117,8 @@ pub(super) fn checked_once(steps: &mut [Step]) {
     for step in steps {
         let read = step.needs();
         match step {
-            Op::Guard { stage, .. } => {
+            Op::Guard { stage, .. }
+            | Op::Evaluate { purpose: Purpose::Stage(stage), check: Some(_), .. } => {
                 checked.insert(*stage);
             }
             Op::Combine(linear) if linear.room && !linear.after() => {

@@ -18,6 +18,8 @@ pub enum What {
     Average,
     /// Sums of workgroups, and the stages that are to blame.
     Partials,
+    /// What the source left as it checked a gradient.
+    Checks,
     /// The control block.
     Control,
     /// L(θ).
@@ -86,7 +88,12 @@ impl Touch {
             What::Second if self.by.writes => preconditioner.vectors(),
             // What parameter groups add is a sixteenth.
             What::Second => preconditioner.vectors().min(1),
-            What::Partials | What::Control | What::Loss | What::LastLoss | What::Ring => 0,
+            What::Partials
+            | What::Checks
+            | What::Control
+            | What::Loss
+            | What::LastLoss
+            | What::Ring => 0,
         };
         vectors * self.by.count()
     }

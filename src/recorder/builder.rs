@@ -13,7 +13,7 @@ use crate::kernels::launch::{Launch, Resource, Setting, Work};
 use crate::kernels::verdict::Kind;
 use crate::kernels::{ending, operations};
 use crate::layout::ALIGNMENT;
-use crate::plan::{Name, Op, Plan, Purpose};
+use crate::plan::{Check, Choice, Name, Op, Plan, Purpose};
 use crate::state::State;
 
 /// The uniforms of all dispatches, in one buffer.
@@ -82,7 +82,7 @@ impl<'a> Builder<'a> {
         self.gpu.upload(&self.uniforms, &self.bytes)
     }
 
-    pub(super) fn items(&mut self, ops: &[Op], kind: Kind) -> Vec<Item> {
+    pub(super) fn items(&mut self, ops: &[Op], mut kind: Kind) -> Vec<Item> {
         let mut items = Vec::new();
         let mut stages = 0;
         let mut at = 0;
@@ -98,19 +98,44 @@ impl<'a> Builder<'a> {
                 draw = stages;
                 stages += 1;
             }
+            if op.norm().is_some() {
+                kind.summed = false;
+            }
             match op {
+                // The gradient is there, and nobody has checked it for this attempt.
+                &Op::Evaluate {
+                    purpose: Purpose::Stage(1),
+                    gradient,
+                    check: Some(Check { norm, squares }),
+                    ..
+                } if kind.reused => {
+                    let guard = Op::Guard { gradient, stage: 1, norm, squares };
+                    let launch = operations::launch(&guard, self.setting, kind);
+                    let dispatches = launch.iter().flat_map(|launch| self.launch(launch));
+                    items.extend(dispatches.map(Item::Dispatch));
+                }
+                // The verdict can do as much.
+                Op::Choose(Choice::Norm) if ops.get(at) == Some(&Op::Verdict) => {
+                    kind.clips = true;
+                    continue;
+                }
                 // What made the attempt before's last gradient is not made again.
                 Op::Evaluate { purpose: Purpose::Stage(1), .. } if kind.reused => {}
                 Op::Decay { gradient: of, .. } | Op::Pack { to: of, .. }
                     if kind.reused && of.name == Name::Gradient(1) => {}
                 Op::Commit { reuses: true, .. } if !kind.reuse => {}
-                Op::Evaluate { purpose, point, gradient, direction, adds } => {
+                Op::Evaluate { purpose, point, gradient, direction, adds, check } => {
+                    if let (Purpose::Stage(stage), Some(check)) = (purpose, check) {
+                        kind.ridden = *stage;
+                        kind.summed |= check.norm;
+                    }
                     items.push(Item::Evaluate {
                         purpose: *purpose,
                         point: point.slot,
                         gradient: gradient.slot,
                         direction: direction.map(|direction| direction.slot),
                         adds: *adds,
+                        check: *check,
                         draw,
                         loss: match (purpose, point.name) {
                             (Purpose::Stage(1), _) => Loss::AtTheta,
@@ -124,6 +149,10 @@ impl<'a> Builder<'a> {
                     let dispatches = launch.iter().flat_map(|launch| self.launch(launch));
                     items.extend(dispatches.map(Item::Dispatch));
                 }
+            }
+            // It takes k₁'s.
+            if matches!(op, Op::Choose(Choice::Norm)) && kind.summed {
+                kind.ridden = 0;
             }
             // What begins as ±1 has padding of ±1, which no gradient would ever overwrite: the
             // estimate would be of it.
@@ -223,6 +252,7 @@ impl<'a> Builder<'a> {
             Resource::Uniform | Resource::Part(_) => self.uniforms.as_entire_binding(),
             Resource::Moments => state.moments.as_entire_binding(),
             Resource::Partials => state.partials.as_entire_binding(),
+            Resource::Checks => state.checks.as_entire_binding(),
             Resource::Loss => state.loss.as_entire_binding(),
             Resource::LastLoss => state.last_loss.as_entire_binding(),
             Resource::Ring => state.ring.as_entire_binding(),

@@ -2,7 +2,7 @@
 
 use crate::device::commands::Commands;
 use crate::device::{Gpu, Pipeline};
-use crate::plan::{Purpose, Slot};
+use crate::plan::{Check, Purpose, Slot};
 use crate::source::{self, BatchTicket, Cursor, Evaluation, GradientSource, SourceError};
 use crate::state::State;
 
@@ -15,6 +15,7 @@ pub(super) enum Item {
         direction: Option<Slot>,
         loss: Loss,
         adds: bool,
+        check: Option<Check>,
         /// Stages before it; of what is no stage, none.
         draw: u32,
     },
@@ -67,11 +68,14 @@ pub(crate) struct Context<'a> {
     pub(crate) source: &'a mut dyn GradientSource,
 }
 
+/// Bytes of a word of [`State::checks`].
+const SLOT: u64 = 4;
+
 pub(super) fn record(items: &[Item], mut context: Context<'_>) -> Result<(), SourceError> {
     // One for all of them: the verdict that may advance the batch comes after the last.
     let ticket = BatchTicket::new();
     for item in items {
-        let (purpose, point, gradient, direction, loss, adds, draw) = match item {
+        let (purpose, point, gradient, direction, loss, adds, check, draw) = match item {
             Item::Dispatch(dispatch) => {
                 dispatch.record(&mut context.commands);
                 continue;
@@ -81,8 +85,8 @@ pub(super) fn record(items: &[Item], mut context: Context<'_>) -> Result<(), Sou
                 state.padding.clear(gpu, *slot, &state.vectors[*slot], commands);
                 continue;
             }
-            Item::Evaluate { purpose, point, gradient, direction, loss, adds, draw } => {
-                (*purpose, *point, *gradient, *direction, *loss, *adds, *draw)
+            Item::Evaluate { purpose, point, gradient, direction, loss, adds, check, draw } => {
+                (*purpose, *point, *gradient, *direction, *loss, *adds, *check, *draw)
             }
         };
         let Context { gpu, optimizer, state, cursor, commands, source } = &mut context;
@@ -94,6 +98,11 @@ pub(super) fn record(items: &[Item], mut context: Context<'_>) -> Result<(), Sou
             let fresh = gpu.device().create_command_encoder(&Default::default());
             let recorded = std::mem::replace(commands.encoder(), fresh);
             gpu.queue().submit([recorded.finish()]);
+        }
+        let left = SLOT * u64::from(source.checks()) + SLOT;
+        if check.is_some_and(|check| check.norm) && left < state.checks.size() {
+            // Those that this source does not write may be another one's.
+            commands.encoder().clear_buffer(&state.checks, left, None);
         }
         let mut evaluation = Evaluation {
             gpu,
@@ -110,6 +119,8 @@ pub(super) fn record(items: &[Item], mut context: Context<'_>) -> Result<(), Sou
             },
             samples: &state.samples,
             adds,
+            check,
+            checks: &state.checks,
             ticket,
             draw,
             cursor: *cursor,

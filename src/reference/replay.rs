@@ -4,8 +4,8 @@
 use super::ReferenceError;
 use crate::ingredients::Adaptive;
 use crate::plan::{
-    Choice, Diagonal, Estimate, Finish, Linear, Makes, Op, Operand, Plan, Purpose, Registers,
-    Scale, Slot, Values,
+    Check, Choice, Diagonal, Estimate, Finish, Linear, Makes, Op, Operand, Plan, Purpose,
+    Registers, Scale, Slot, Values,
 };
 
 /// A replayed attempt: what it saw and did.
@@ -91,7 +91,10 @@ impl<'p> Replay<'p> {
         if op.is_conditional() && !attempt.accepted {
             return Ok(());
         }
-        self.look(op, attempt);
+        let evaluates = matches!(op, Op::Evaluate { .. });
+        if !evaluates {
+            self.look(op, attempt);
+        }
         match op {
             Op::Evaluate { purpose, point, gradient: into, adds, .. } => {
                 let Purpose::Stage(stage) = *purpose else { return Ok(()) };
@@ -147,12 +150,20 @@ impl<'p> Replay<'p> {
             | Op::Fit { .. }
             | Op::Commit { reuses: true, .. } => {}
         }
+        // A source looks at what it wrote.
+        if evaluates {
+            self.look(op, attempt);
+        }
         Ok(())
     }
 
     /// Looks at gradients on the way: for what is not finite, for ‖k₁‖, and for the state.
     fn look(&mut self, op: &Op, attempt: &mut Attempt) {
-        let squares = matches!(op, Op::Guard { squares: true, .. });
+        let squares = matches!(
+            op,
+            Op::Guard { squares: true, .. }
+                | Op::Evaluate { check: Some(Check { squares: true, .. }), .. }
+        );
         let finite = |x: &f64| (if squares { x * x } else { *x }).is_finite();
         for (_, k) in op.checks() {
             attempt.accepted &= self.slots[k.slot].iter().all(finite);

@@ -37,6 +37,7 @@ pub fn methods() -> Vec<Method> {
 pub struct Able {
     pub adds: bool,
     pub narrow: bool,
+    pub checks: u32,
 }
 
 pub fn adding(adds: bool) -> Able {
@@ -54,6 +55,10 @@ impl GradientSource for Able {
 
     fn adds(&self) -> bool {
         self.adds
+    }
+
+    fn checks(&self) -> u32 {
+        self.checks
     }
 
     fn writes(&self, storage: Storage) -> bool {

@@ -437,6 +437,7 @@ impl Case {
             .source(&Able {
                 adds: self.is(F::Writes, &["adds"]),
                 narrow: self.is(F::Writes, &["narrow"]),
+                ..Able::default()
             });
         if self.is(F::Decay, &["weight", "both"]) {
             builder = builder.weight_decay(0.05);

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::format::Storage;
 use crate::kernels::control::Control;
 use crate::kernels::verdict::NO_LOSS;
-use crate::plan::Purpose;
+use crate::plan::{Check, Purpose};
 use crate::source::{self, BatchTicket, Cursor, Evaluation, GradientSource};
 
 /// Buffers of one kind of evaluation.
@@ -18,6 +18,7 @@ pub(super) struct Buffers {
     control: wgpu::Buffer,
     loss: wgpu::Buffer,
     samples: wgpu::Buffer,
+    checks: wgpu::Buffer,
 }
 
 /// A question to a source.
@@ -30,6 +31,7 @@ pub(super) struct Ask<'a> {
     pub before: f32,
     pub adds: bool,
     pub direction: Option<&'a Vector>,
+    pub check: Option<Check>,
 }
 
 /// The answer of a source.
@@ -40,7 +42,8 @@ pub(super) struct Answer {
 }
 
 impl Buffers {
-    pub fn new(gpu: &Gpu, len: usize, storage: Storage) -> Result<Self, Error> {
+    /// `checks`: partial sums that the source leaves where it is asked to check.
+    pub fn new(gpu: &Gpu, len: usize, storage: Storage, checks: u32) -> Result<Self, Error> {
         use wgpu::BufferUsages as Usage;
         let usage = Usage::STORAGE | Usage::UNIFORM | Usage::COPY_SRC | Usage::COPY_DST;
         let small = |label: &str, bytes| gpu.buffer(label, bytes, usage);
@@ -50,6 +53,7 @@ impl Buffers {
             control: small("control of a check", size_of::<Control>() as u64)?,
             loss: small("loss of a check", 4)?,
             samples: small("samples of a check", 4)?,
+            checks: small("checks of a source", 4 + 4 * u64::from(checks.max(1)))?,
         })
     }
 
@@ -83,6 +87,10 @@ impl Buffers {
         let control =
             Control { alive: 1, batch: low, cursor: low, stride: 1, ..Control::default() };
         gpu.upload(&self.control, bytemuck::bytes_of(&control))?;
+        // A slot that nobody writes makes the norm NaN.
+        let mut slots = vec![f32::NAN; (self.checks.size() / 4) as usize];
+        slots[0] = 0.0;
+        gpu.upload(&self.checks, bytemuck::cast_slice(&slots))?;
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = None;
         let commands = Commands::new(&mut encoder, &mut pass);
@@ -90,13 +98,14 @@ impl Buffers {
             gpu,
             (&self.point, &self.gradient),
             &self.control,
-            (&self.loss, &self.samples),
+            [&self.loss, &self.samples, &self.checks],
             commands,
         );
         evaluation.purpose = ask.purpose;
         evaluation.ticket = ask.ticket;
         evaluation.adds = ask.adds;
         evaluation.direction = ask.direction;
+        evaluation.check = ask.check;
         // Not by the purpose: `PerStage` would show a later stage another batch, rightly.
         evaluation.draw = 0;
         let (batch, cursor) = (ask.batch, ask.batch);
@@ -112,6 +121,18 @@ impl Buffers {
         let bytes = gpu.fetch_buffer(&self.loss, 0..4, waiting).await?;
         let bits: u32 = bytemuck::pod_read_unaligned(&bytes);
         Ok((bits != NO_LOSS).then(|| f32::from_bits(bits)))
+    }
+
+    /// What a check found: the first vec4 that is not finite, and the roots of partial sums.
+    pub async fn found(
+        &self,
+        gpu: &Gpu,
+        waiting: Waiting,
+    ) -> Result<(Option<usize>, Vec<f32>), Error> {
+        let bytes = gpu.fetch_buffer(&self.checks, 0..self.checks.size(), waiting).await?;
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
+        let place = (words[0] != 0).then(|| (u32::MAX - words[0]) as usize);
+        Ok((place, words[1..].iter().map(|&bits| f32::from_bits(bits)).collect()))
     }
 
     pub async fn gradient(&self, gpu: &Gpu, waiting: Waiting) -> Result<Vec<f32>, Error> {

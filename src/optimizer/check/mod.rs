@@ -2,6 +2,7 @@
 
 mod ask;
 mod differences;
+mod looks;
 mod outcome;
 
 use std::ops::Range;
@@ -41,6 +42,7 @@ impl Optimizer {
     /// | `batches` | a batch that is gathered once a step, and not when [`Evaluation::ticket`](crate::Evaluation::ticket) changes |
     /// | `adds` | a sum that is not what was there plus the gradient |
     /// | `f16`, `bf16` | a narrow gradient that is not the one in f32, rounded |
+    /// | `checks` | a norm or a place of what is not finite that is not the gradient's, of a source that checks what it writes |
     /// | `differences` | a gradient that is not the slope of the loss, by central differences along random directions within each tensor |
     /// | `products` | H v that is not the slope of the gradient |
     ///
@@ -120,7 +122,7 @@ impl<'a, S: GradientSource> Check<'a, S> {
         source: &'a mut S,
         waiting: Waiting,
     ) -> Result<Self, Error> {
-        let buffers = || Buffers::new(gpu, layout.len(), Storage::F32);
+        let buffers = || Buffers::new(gpu, layout.len(), Storage::F32, source.checks());
         let buffers = [buffers()?, buffers()?];
         let done = SourceCheck { tests: Vec::new(), tensors: Vec::new(), notes: Vec::new() };
         Ok(Self { gpu, layout, theta, batch, source, waiting, buffers, done })
@@ -140,9 +142,17 @@ impl<'a, S: GradientSource> Check<'a, S> {
         self.done.tensors = self.layout.tensors().iter().map(|t| of_tensor(t, &filled)).collect();
         if !whole {
             let reason = "its gradient is not whole";
-            for name in
-                ["repeated", "buffers", "batches", "adds", "f16", "bf16", "differences", "products"]
-            {
+            for name in [
+                "repeated",
+                "buffers",
+                "batches",
+                "adds",
+                "f16",
+                "bf16",
+                "checks",
+                "differences",
+                "products",
+            ] {
                 self.skip(name, reason);
             }
             return Ok(());
@@ -154,6 +164,7 @@ impl<'a, S: GradientSource> Check<'a, S> {
         for (name, storage) in [("f16", Storage::F16), ("bf16", Storage::Bf16)] {
             self.narrow(name, storage, &unset).await?;
         }
+        self.looks().await?;
         self.differences(&unset).await?;
         self.products(&unset).await
     }
@@ -194,6 +205,7 @@ impl<'a, S: GradientSource> Check<'a, S> {
             theta: self.theta,
             before,
             adds: false,
+            check: None,
             direction: None,
         }
     }
@@ -424,10 +436,11 @@ impl<'a, S: GradientSource> Check<'a, S> {
             self.skip(name, "the source does not write it (`GradientSource::writes`)");
             return Ok(());
         }
-        let own = Buffers::new(self.gpu, self.layout.len(), storage)?;
+        let own = Buffers::new(self.gpu, self.layout.len(), storage, self.source.checks())?;
         let usual = std::mem::replace(&mut self.buffers[0], own);
         let ask = self.first(0, f32::NAN);
         let answer = self.evaluate(0, &ask).await;
+        let looked = self.looks_narrow(storage).await;
         self.buffers[0] = usual;
         let found = answer?.gradient;
         let unit = storage.unit_roundoff();
@@ -457,6 +470,7 @@ impl<'a, S: GradientSource> Check<'a, S> {
                 faults.push(SourceFault { tensor: Some(tensor.name().into()), message });
             }
         }
+        faults.extend(looked?);
         self.report(name, faults);
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::tableau::{Family, Stabilised, Stages, Tableau};
 mod buffers;
 mod checks;
 mod replays;
+mod rides;
 mod sparse;
 mod words;
 
