@@ -1,7 +1,7 @@
 // dW = Σ_chunks dW partials, db likewise, of several layers; loss = Σ_i loss[i] / rows, samples = rows.
 // Reads each partial sum once and a word per row of the batch, writes the gradient once.
 // Called at the end of a gradient evaluation on a GPU, after all partial sums.
-//: use traversal batch
+//: use traversal batch check_gradient
 
 struct LayerSums {
     // Of W.
@@ -27,8 +27,9 @@ struct GradientSums {
     layers: u32,
     // Values of row_loss to add up, by workgroup 0; 0: none.
     losses: u32,
-    unused0: u32,
-    unused1: u32,
+    // vec4s of the whole gradient before this binding, and the first slot of a check.
+    place: u32,
+    slot: u32,
     layer: array<LayerSums, MOST>,
 }
 
@@ -39,6 +40,7 @@ struct GradientSums {
 @group(0) @binding(4) var<storage, read_write> gradient: array<Gradient>;
 @group(0) @binding(5) var<storage, read_write> loss: array<f32>;
 @group(0) @binding(6) var<storage, read_write> samples: array<f32>;
+@group(0) @binding(7) var<storage, read_write> checks: Checks;
 
 var<workgroup> lanes: array<vec4<f32>, 256>;
 
@@ -163,14 +165,18 @@ fn main(
             sum += lanes[p * along + lane];
         }
     }
-    if (beyond || part != 0u) {
-        return;
+    var seen: Seen;
+    if (!beyond && part == 0u) {
+        var at = layer.weight + i;
+        if (i >= weights) {
+            // What comes after the last feature is padding, and stays zero.
+            let q = i - weights;
+            at = layer.bias + q;
+            sum = parameters_only(sum, q, layer.columns);
+        }
+        let stored = narrow_gradient(sum);
+        gradient[at] = stored;
+        look(&seen, wide_gradient(stored), shape.place + at);
     }
-    if (i < weights) {
-        gradient[layer.weight + i] = narrow_gradient(sum);
-    } else {
-        // What comes after the last feature is padding, and stays zero.
-        let q = i - weights;
-        gradient[layer.bias + q] = narrow_gradient(parameters_only(sum, q, layer.columns));
-    }
+    leave(&seen, shape.slot + index - 1u, lane);
 }

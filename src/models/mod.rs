@@ -2,6 +2,8 @@
 
 mod analytic;
 mod bind_cache;
+#[cfg(test)]
+mod check_tests;
 mod dense;
 pub(crate) mod error;
 mod field;

@@ -20,7 +20,7 @@ pub use choose::Method;
 pub use evaluate::{Evaluated, Rows, controls};
 pub use options::{Activation, Loss, Products};
 pub use product::quads;
-pub use steps::{Step, Steps};
+pub use steps::{Slots, Step, Steps};
 pub use workspace::{Need, Workspace, check_binding, storage, uniform};
 
 use crate::device::Gpu;

@@ -21,6 +21,8 @@ use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struc
 use crate::device::library::shader;
 use crate::device::traversal::fold;
 use crate::device::{Gpu, Pipeline};
+#[cfg(test)]
+use crate::source::{Check, check_constants};
 
 wgsl_struct! {
     /// Shape of one product; `shaders/shared/product.wgsl` has its twin.
@@ -68,8 +70,8 @@ wgsl_struct! {
     pub struct GradientSums {
         pub layers: u32,
         pub losses: u32,
-        pub unused0: u32,
-        pub unused1: u32,
+        pub place: u32,
+        pub slot: u32,
         pub layer: [LayerSums; MOST_LAYERS],
     }
 }
@@ -349,6 +351,7 @@ pub const GRADIENT: Kernel = Kernel {
         ("gradient", Access::Write),
         ("loss", Access::Write),
         ("samples", Access::Write),
+        ("checks", Access::Write),
     ],
     vectors: &["gradient"],
     structs: &[GradientSums::LAYOUT, LayerSums::LAYOUT],
@@ -364,7 +367,7 @@ pub fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     let mut all = vec![
         (WEIGHT_REGISTER, [0, 16].map(behind).to_vec()),
         (RAGGED_REGISTER, vec![vec![]]),
-        (GRADIENT, vec![vec![]]),
+        (GRADIENT, [None, Some(Check { norm: true, squares: true })].map(check_constants).to_vec()),
     ];
     let mut add = |kinds: &[Kind], forms: &[Form], whole| {
         let sets = kinds.iter().flat_map(|kind| forms.iter().map(|form| kind.constants(*form)));

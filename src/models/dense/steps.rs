@@ -14,6 +14,7 @@ use crate::device::vector::Vector;
 use crate::device::{Gpu, Pipeline};
 use crate::layout::ParamLayout;
 use crate::models::written;
+use crate::source::{Check, Evaluation, check_constants};
 
 /// One dispatch, ready to be recorded.
 #[derive(Clone, Debug)]
@@ -73,8 +74,25 @@ impl Step {
     }
 }
 
-/// The slots of a batch's mean loss and of its number of samples.
-pub type Slots<'a> = (&'a wgpu::Buffer, &'a wgpu::Buffer);
+/// The slots of what an evaluation leaves beside its gradient.
+#[derive(Clone, Copy)]
+pub struct Slots<'a> {
+    /// The batch's mean loss, and its number of samples.
+    pub loss: &'a wgpu::Buffer,
+    pub samples: &'a wgpu::Buffer,
+    /// What a check of the gradient finds, where somebody asks.
+    pub checks: &'a wgpu::Buffer,
+    pub check: Option<Check>,
+    /// Partial sums of tensors before those of the layers.
+    pub first_check: u32,
+}
+
+impl<'a> Slots<'a> {
+    pub fn of(at: &'a Evaluation<'_>, first_check: u32) -> Self {
+        let [loss, samples, checks] = [at.loss(), at.samples(), at.checks()];
+        Self { loss, samples, checks, check: at.check(), first_check }
+    }
+}
 
 /// Collects steps that work in one workspace.
 pub struct Steps<'a> {
@@ -244,10 +262,14 @@ impl<'a> Steps<'a> {
                 self.input_gradient(index, params);
                 self.weight_partials(index);
             }
-            (0..self.workspace.sums.len()).for_each(|sums| self.add_up(sums, gradient, slots));
+            let mut slots = slots;
+            for (index, sums) in self.workspace.sums.iter().enumerate() {
+                self.add_up(index, gradient, slots);
+                slots.first_check += sums.checks();
+            }
             return;
         }
-        self.sum_rows(&kernels::MEAN_LOSS, &[slots.0, slots.1]);
+        self.sum_rows(&kernels::MEAN_LOSS, &[slots.loss, slots.samples]);
         for (index, layer) in layers.iter().enumerate().rev() {
             let below = index.checked_sub(1).map(|i| &layers[i]);
             self.input_gradient(index, params);
@@ -340,7 +362,7 @@ impl<'a> Steps<'a> {
     }
 
     /// Adds partial sums up; one of them brings the mean loss.
-    fn add_up(&mut self, index: usize, gradient: &Vector, (loss, samples): Slots<'_>) {
+    fn add_up(&mut self, index: usize, gradient: &Vector, slots: Slots<'_>) {
         let workspace = self.workspace;
         let sums = &workspace.sums[index];
         let first = self.weight_range(sums.layers.start).start;
@@ -360,7 +382,13 @@ impl<'a> Steps<'a> {
             }
         }
         let layers = sums.shapes.len() as u32;
-        let mut shape = GradientSums { layers, losses, ..GradientSums::default() };
+        let mut shape = GradientSums {
+            layers,
+            losses,
+            place: (first / 4 - before) as u32,
+            slot: slots.first_check,
+            ..GradientSums::default()
+        };
         debug_assert!(sums.shapes.len() <= MOST_LAYERS);
         for ((layer, to), from) in sums.layers.clone().zip(&mut shape.layer).zip(&sums.shapes) {
             let place = |start: usize| (before + (start - first) / 4) as u32;
@@ -370,15 +398,16 @@ impl<'a> Steps<'a> {
         }
         let shape = uniform(self.gpu, &shape);
         self.push(
-            self.gpu.variant(&product::GRADIENT, &written(gradient), &vec![]),
+            self.gpu.variant(&product::GRADIENT, &written(gradient), &check_constants(slots.check)),
             &[
                 shape.as_entire_binding(),
                 workspace.rows.as_entire_binding(),
                 row_loss,
                 sums.partials.as_entire_binding(),
                 output,
-                loss.as_entire_binding(),
-                samples.as_entire_binding(),
+                slots.loss.as_entire_binding(),
+                slots.samples.as_entire_binding(),
+                slots.checks.as_entire_binding(),
             ],
             fold(sums.groups),
         );

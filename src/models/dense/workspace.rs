@@ -10,6 +10,7 @@ use super::kernels::{BatchSchedule, BiasGradient, LossShape, WeightShape};
 use super::product::{Kind, LayerSums, MOST_LAYERS, Shape, quads};
 use super::tail::{Tail, TailLayer, TailShape};
 use super::tail_form::{self, TailForm};
+use crate::device::traversal::fold;
 use crate::device::{Gpu, GpuError};
 use crate::error::Error;
 use crate::models::ModelError;
@@ -97,6 +98,9 @@ impl fmt::Display for Workspace {
             for product in products.into_iter().flatten().chain([&layer.weight_gradient]) {
                 writeln!(f, "layer{index} {product}")?;
             }
+        }
+        if self.checks() == 0 {
+            writeln!(f, "weight gradients straight from registers: a guard checks them")?;
         }
         if let Some(tail) = &self.tail {
             let last = self.layers.len() - 1;
@@ -316,6 +320,11 @@ fn binding(gpu: &Gpu) -> usize {
 }
 
 impl Sums {
+    /// Partial sums that a check of the gradient leaves: one of each workgroup but the first.
+    pub fn checks(&self) -> u32 {
+        fold(self.groups).iter().product::<u32>() - 1
+    }
+
     fn new(gpu: &Gpu, room: Room) -> Result<Self, Error> {
         let partials = storage(gpu, PARTIALS, room.bytes())?;
         let Room { layers, shapes, groups, .. } = room;
@@ -472,6 +481,12 @@ impl Workspace {
             loss: uniform(gpu, &loss),
             row_loss: storage(gpu, ROW_LOSSES, row_loss_bytes(samples))?,
         })
+    }
+
+    /// Partial sums that a check of the gradient leaves; 0 where gradients are written straight
+    /// by products in registers, which have no room for a check.
+    pub fn checks(&self) -> u32 {
+        self.sums.iter().map(Sums::checks).sum()
     }
 
     /// The network's outputs.

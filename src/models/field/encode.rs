@@ -7,7 +7,7 @@ use crate::device::Gpu;
 use crate::device::vector::Vector;
 use crate::error::Error;
 use crate::layout::ParamLayout;
-use crate::models::dense::{Steps, quads, storage, uniform};
+use crate::models::dense::{Slots, Steps, quads, storage, uniform};
 use crate::models::written;
 
 /// Invocations of a workgroup of these kernels.
@@ -108,8 +108,22 @@ impl Encoder {
         }
     }
 
+    /// Partial sums that a check of the entries' gradient leaves.
+    pub fn checks(&self) -> u32 {
+        match self {
+            Self::Waves { .. } => 0,
+            Self::Grid(grid) => grid.entries_by_levels().iter().product(),
+        }
+    }
+
     /// The gradient of a grid's entries, from that of the layers' inputs.
-    pub fn backward(&self, steps: &mut Steps<'_>, batch: &Batch, gradient: &Vector) {
+    pub fn backward(
+        &self,
+        steps: &mut Steps<'_>,
+        batch: &Batch,
+        gradient: &Vector,
+        slots: Slots<'_>,
+    ) {
         let (Self::Grid(grid), Some(dx)) = (self, &batch.workspace.inputs_gradient) else {
             return;
         };
@@ -137,9 +151,7 @@ impl Encoder {
             ],
             grid.rows_by_levels(rows),
         );
-        let elements = grid.levels.iter().map(|l| (l.entries * grid.features) as usize);
-        let groups = quads(elements.max().unwrap_or(0)).div_ceil(LANES);
-        let folds = groups.div_ceil(65_535).max(1);
+        let constants = kernels::gradient_constants(grid.dimensions, grid.features, slots.check);
         steps.push(
             steps.gpu.variant(&kernels::GRADIENT, &written(gradient), &constants),
             &[
@@ -147,8 +159,9 @@ impl Encoder {
                 grid.scales.as_entire_binding(),
                 grid.sums.as_entire_binding(),
                 gradient.binding(0..grid.len),
+                slots.checks.as_entire_binding(),
             ],
-            [groups.div_ceil(folds) as u32, levels, folds as u32],
+            grid.entries_by_levels(),
         );
     }
 }
@@ -168,6 +181,14 @@ impl Grid {
 
     fn constants(&self) -> crate::device::kernel::Constants {
         kernels::grid_constants(self.dimensions, self.features)
+    }
+
+    /// Workgroups that write the gradient.
+    fn entries_by_levels(&self) -> [u32; 3] {
+        let elements = self.levels.iter().map(|l| (l.entries * self.features) as usize);
+        let groups = quads(elements.max().unwrap_or(0)).div_ceil(LANES);
+        let folds = groups.div_ceil(65_535).max(1);
+        [groups.div_ceil(folds) as u32, self.levels.len() as u32, folds as u32]
     }
 
     fn rows_by_levels(&self, rows: usize) -> [u32; 3] {

@@ -3,6 +3,7 @@
 use crate::device::kernel::{Access, Constants, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::kernels::control::Control;
+use crate::source::{Check, check_constants};
 
 /// Most levels of a hash grid: as many as its uniform holds.
 pub(super) const MOST_LEVELS: usize = 32;
@@ -141,6 +142,7 @@ pub const GRADIENT: Kernel = Kernel {
         ("scales", Access::Read),
         ("sums", Access::Write),
         ("gradient", Access::Write),
+        ("checks", Access::Write),
     ],
     vectors: &["gradient"],
     structs: &[GridShape::LAYOUT, GridLevel::LAYOUT],
@@ -168,6 +170,12 @@ pub fn grid_constants(dimensions: usize, features: u32) -> Constants {
     vec![("DIMENSIONS", dimensions as f64), ("FEATURES", f64::from(features))]
 }
 
+pub fn gradient_constants(dimensions: usize, features: u32, check: Option<Check>) -> Constants {
+    let mut constants = grid_constants(dimensions, features);
+    constants.extend(check_constants(check));
+    constants
+}
+
 pub fn wave_constants(coordinates: bool) -> Constants {
     vec![("COORDINATES", flag(coordinates))]
 }
@@ -187,6 +195,9 @@ pub fn all() -> Vec<(Kernel, Vec<Constants>)> {
         (WAVES, [false, true].map(wave_constants).to_vec()),
         (OUTPUTS, vec![vec![]]),
     ];
-    all.extend([GRID, MAXIMUM, SCATTER, GRADIENT].map(|kernel| (kernel, grids.clone())));
+    all.extend([GRID, MAXIMUM, SCATTER].map(|kernel| (kernel, grids.clone())));
+    let checks = [None, Some(Check { norm: true, squares: false })];
+    let sets = (1..=8).flat_map(|f| checks.map(|check| gradient_constants(3, f, check)));
+    all.push((GRADIENT, sets.collect()));
     all
 }

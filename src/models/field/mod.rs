@@ -31,7 +31,7 @@ use crate::format::Storage;
 use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::models::dense::kernels::BatchSchedule;
-use crate::models::dense::{Evaluated, Network, Rows, Step, Steps};
+use crate::models::dense::{Evaluated, Network, Rows, Slots, Step, Steps};
 use crate::source::{BatchTicket, BatchesFrom, Evaluation, GradientSource, SourceError};
 use encode::Encoder;
 use points::{Batch, Surroundings};
@@ -216,8 +216,9 @@ impl NeuralField {
         encoder.forward(encoding, batch, at.point());
         let targets = if batch.anywhere { &batch.targets } else { &surroundings.texels };
         let targets = (network.loss, targets, true);
-        gradient.gradient((at.point(), at.gradient()), (at.loss(), at.samples()), targets);
-        encoder.backward(&mut gradient, batch, at.gradient());
+        let slots = Slots::of(at, encoder.checks());
+        gradient.gradient((at.point(), at.gradient()), slots, targets);
+        encoder.backward(&mut gradient, batch, at.gradient(), slots);
         Recorded { draw: draw.steps, gradient: gradient.steps }
     }
 }
@@ -237,6 +238,13 @@ impl GradientSource for NeuralField {
 
     fn writes(&self, _: Storage) -> bool {
         true
+    }
+
+    fn checks(&self) -> u32 {
+        match self.batch.workspace.checks() {
+            0 => 0,
+            dense => self.encoder.checks() + dense,
+        }
     }
 
     fn batches(&self) -> BatchesFrom {

@@ -24,7 +24,7 @@ use crate::layout::ParamLayout;
 use crate::models::BindCache;
 use crate::models::ModelError;
 use crate::models::dense::kernels::BatchSchedule;
-use crate::models::dense::{Loss, Network, Step, Steps, Workspace};
+use crate::models::dense::{Loss, Network, Slots, Step, Steps, Workspace};
 use crate::source::{BatchTicket, Evaluation, GradientSource, SourceError};
 
 /// Dense layers a ← f(W a + b), trained on batches that the device draws.
@@ -165,6 +165,10 @@ impl GradientSource for Mlp {
         true
     }
 
+    fn checks(&self) -> u32 {
+        self.workspace.checks()
+    }
+
     fn evaluate(&mut self, at: &mut Evaluation<'_>) -> Result<(), SourceError> {
         for vector in [at.point(), at.gradient()] {
             self.network.check_params(vector.len()).map_err(SourceError::new)?;
@@ -177,7 +181,7 @@ impl GradientSource for Mlp {
             gather::gather(&mut gather, self.schedule, control, resident);
             let mut gradient = Steps::new(network, workspace);
             let targets = (network.loss, &resident.targets, resident.dense);
-            gradient.gradient((at.point(), at.gradient()), (at.loss(), at.samples()), targets);
+            gradient.gradient((at.point(), at.gradient()), Slots::of(at, 0), targets);
             Recorded { gather: gather.steps, gradient: gradient.steps }
         });
         let ticket = at.ticket();
