@@ -28,6 +28,8 @@ pub struct Gradients {
     control: wgpu::Buffer,
     loss: wgpu::Buffer,
     samples: wgpu::Buffer,
+    /// Nobody asks for what it is for.
+    checks: wgpu::Buffer,
 }
 
 impl Gradients {
@@ -46,6 +48,7 @@ impl Gradients {
             control: small("control of gradients", size_of::<Control>() as u64)?,
             loss: small("loss of gradients", 4)?,
             samples: small("samples of gradients", 4)?,
+            checks: small("checks of gradients", 8)?,
         };
         let control = Control { alive: 1, stride: 1, ..Control::default() };
         gpu.upload(&made.control, bytemuck::bytes_of(&control))?;
@@ -69,7 +72,7 @@ impl Gradients {
                 &self.gpu,
                 (&self.point, &self.gradient),
                 &self.control,
-                (&self.loss, &self.samples),
+                [&self.loss, &self.samples, &self.checks],
                 commands,
             );
             evaluation.cursor = Some(Cursor { batch: 0, cursor: 0, stride: 1 });
