@@ -204,6 +204,10 @@ impl GradientSource for Model {
         self.source().writes(storage)
     }
 
+    fn checks(&self) -> u32 {
+        self.source().checks()
+    }
+
     fn gpu(&self) -> Option<&Gpu> {
         self.source().gpu()
     }

@@ -86,6 +86,10 @@ impl<S: GradientSource> GradientSource for Wrapped<S> {
         self.whole().writes(storage)
     }
 
+    fn checks(&self) -> u32 {
+        self.whole().checks()
+    }
+
     fn gpu(&self) -> Option<&Gpu> {
         self.whole().gpu()
     }

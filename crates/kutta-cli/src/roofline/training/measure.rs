@@ -40,7 +40,9 @@ struct Subject {
 
 /// Microseconds that the model predicts of a step and of a gradient, and its own dispatches.
 pub fn plan() -> Result<Plan, Box<dyn Error>> {
-    Ok(Plan::with_ingredients(&Method::euler(), &adam(), Options::default())?)
+    // On a GPU kutta's models check what they write.
+    let options = Options { checks: 1, ..Options::default() };
+    Ok(Plan::with_ingredients(&Method::euler(), &adam(), options)?)
 }
 
 impl Subject {
