@@ -1,6 +1,6 @@
 // a = f(z), z[p, q] = Σ_t W[t, p] x[t, q] + bias[p]; p: feature, q: sample. Slope f'(z) is kept.
 // Moves W and x once per tile; writes a twice (by feature and by sample) and f'(z) once.
-// Called by the forward pass of a layer, with product_register or product_workgroup.
+// Called by the forward pass of a layer, with any form of product.
 //: use product activation
 //: if parts
 // Column sums do not ride with it.
@@ -11,6 +11,9 @@ fn finish_sums(sums: vec4<f32>, column: u32) {}
 @group(0) @binding(4) var<storage, read_write> by_feature: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> by_sample: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> slope: array<vec4<f32>>;
+//: if matrix
+@group(0) @binding(7) var<storage, read> largest: array<u32>;
+//: end
 
 // Features and samples are padded to multiples of four in the outputs, so a
 // block that starts inside may be written whole.

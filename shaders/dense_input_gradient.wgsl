@@ -1,6 +1,6 @@
 // dz[p, q] = f'(z[p, q]) · Σ_t W[p, t] dz_next[t, q]; p: feature of the layer's input, q: sample.
 // Moves Wᵀ and dz_next once per tile, reads f'(z) once, writes dz twice (by feature, by sample).
-// Called by the backward pass of a layer, with product_register or product_workgroup.
+// Called by the backward pass of a layer, with any form of product.
 //: use product
 //: if parts
 // Column sums do not ride with it.
@@ -14,6 +14,9 @@ override SLOPED: bool = true;
 @group(0) @binding(3) var<storage, read> slope: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> by_feature: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> by_sample: array<vec4<f32>>;
+//: if matrix
+@group(0) @binding(6) var<storage, read> largest: array<u32>;
+//: end
 
 fn sloped(dz: vec4<f32>, at: u32) -> vec4<f32> {
     if (SLOPED) {

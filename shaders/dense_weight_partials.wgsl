@@ -3,6 +3,9 @@
 // Called by the backward pass of a layer on a GPU; `dense_gradient` adds the parts up.
 //: use product
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
+//: if matrix
+@group(0) @binding(4) var<storage, read> largest: array<u32>;
+//: end
 
 fn finish(block: mat4x4<f32>, row: u32, column: u32) {
     if (column >= product.columns) {

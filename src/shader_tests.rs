@@ -201,12 +201,15 @@ fn validated(kernel: &Kernel, format: Format) -> (Module, ModuleInfo) {
     let source = kernel.source(&formats);
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
-    // WGSL's own unpack2x16float, which only some OpenGL has not.
-    let narrow = format.storage == Storage::F16 && !kernel.vectors.is_empty();
-    let capabilities = match narrow {
-        true => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
-        false => Capabilities::empty(),
-    };
+    let mut capabilities = Capabilities::empty();
+    for (word, capability) in [
+        // WGSL's own, which only some OpenGL has not.
+        ("unpack2x16float", Capabilities::SHADER_FLOAT16_IN_FLOAT32),
+        ("enable f16;", Capabilities::SHADER_FLOAT16),
+        ("enable wgpu_cooperative_matrix;", Capabilities::COOPERATIVE_MATRIX),
+    ] {
+        capabilities.set(capability, source.contains(word));
+    }
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
@@ -372,6 +375,25 @@ fn formats() -> Vec<Format> {
     ]
 }
 
+/// The kernels by matrix units, which no device of these tests has.
+#[test]
+fn matrix_units_compile_for_vulkan_and_metal() {
+    let mut compiled = BTreeSet::new();
+    for (kernel, sets) in crate::models::kernels() {
+        if !kernel.text.iter().any(|text| text.starts_with("//: set") && text.contains(" matrix "))
+        {
+            continue;
+        }
+        let (module, info) = validated(&kernel, Format::default());
+        for set in &sets {
+            compiles(&module, &info, set, &format!("{} {set:?}", kernel.name));
+        }
+        compiled.insert(kernel.name);
+    }
+    // Three units, of five kernels each.
+    assert_eq!(compiled.len(), 15, "{compiled:?}");
+}
+
 #[test]
 fn every_override_set_compiles_for_every_backend() {
     let mut compiled = 0;
@@ -403,12 +425,23 @@ fn compiles(module: &Module, info: &ModuleInfo, set: &Constants, what: &str) {
     let words = spv::write_vec(&module, &info, &options, Some(&pipeline));
     assert!(words.is_ok_and(|w| w.len() > 20), "{what}: SPIR-V");
 
-    let options = msl::Options::default();
+    // Matrix units are Vulkan's and Metal's alone.
+    let by_unit =
+        |(_, ty): (_, &naga::Type)| matches!(ty.inner, TypeInner::CooperativeMatrix { .. });
+    let by_unit = module.types.iter().any(by_unit);
+    let mut options = msl::Options::default();
+    if by_unit {
+        options.lang_version = (2, 3);
+    }
     let (text, translation) =
         msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
             .unwrap_or_else(|e| panic!("{what}: MSL: {e}"));
     assert!(translation.entry_point_names.iter().all(Result::is_ok), "{what}: MSL");
     assert!(text.contains("kernel void"), "{what}: MSL has no kernel");
+    assert_eq!(text.contains("simdgroup_multiply_accumulate"), by_unit, "{what}");
+    if by_unit {
+        return;
+    }
 
     let options = hlsl::Options::default();
     let pipeline = hlsl::PipelineOptions::default();

@@ -2,8 +2,15 @@
 //   out[p, q] = Σ_t left[t, p] · right[t, q]
 // The right operand lies with t outermost, so that four neighbours of q are one
 // vec4. A kernel file adds what to do with a finished 4×4 block (`finish`), and
-// product_register.wgsl, product_sliced.wgsl or product_workgroup.wgsl how to
-// compute it. Rust twin: src/models/dense/product.rs.
+// product_register.wgsl, product_sliced.wgsl, product_workgroup.wgsl or
+// product_matrix.wgsl how to compute it. Rust twin: src/models/dense/product.rs.
+//: if half
+enable f16;
+enable wgpu_cooperative_matrix;
+//: end
+//: if full
+enable wgpu_cooperative_matrix;
+//: end
 //: if register
 //: use product_register
 //: end
@@ -12,6 +19,9 @@
 //: end
 //: if workgroup
 //: use product_workgroup
+//: end
+//: if matrix
+//: use product_matrix
 //: end
 struct Product {
     // Extent of t.
@@ -35,6 +45,9 @@ struct Product {
     // vec4 of the first output, and from one chunk's to the next one's.
     output_first: u32,
     chunk_stride: u32,
+    // Where the largest element of each operand stands, for matrix units.
+    left_slot: u32,
+    right_slot: u32,
 }
 
 @group(0) @binding(0) var<uniform> product: Product;

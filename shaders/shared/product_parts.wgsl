@@ -1,4 +1,4 @@
-// What the two forms for GPUs share: which tile and which part of t a workgroup has.
+// What the forms for GPUs share: which tile and which part of t a workgroup has.
 //: if quads
 //: use left_quads
 //: end
@@ -22,13 +22,13 @@ struct Part {
     end: u32,
 }
 
-fn part_of(group: u32, extent: u32) -> Part {
+fn part_of(group: u32, rows: u32, columns: u32) -> Part {
     let chunk = group / product.tiles;
     let tile = group % product.tiles;
     let first = chunk * product.chunk_steps;
     let end = min(first + product.chunk_steps, product.steps);
-    let row = select(tile / product.tiles_across * extent, product.rows, chunk >= product.chunks);
-    return Part(row, tile % product.tiles_across * extent, chunk, first, end);
+    let row = select(tile / product.tiles_across * rows, product.rows, chunk >= product.chunks);
+    return Part(row, tile % product.tiles_across * columns, chunk, first, end);
 }
 
 // right[t + i, q + j] as element j of column i.

@@ -17,7 +17,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let part = part_of(group.y * groups.x + group.x, 4u * SIDE);
+    let part = part_of(group.y * groups.x + group.x, 4u * SIDE, 4u * SIDE);
     chunk = part.chunk;
     let own = lane % BLOCKS;
     let row = part.row + own / SIDE * 4u;

@@ -78,7 +78,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let part = part_of(group.y * groups.x + group.x, 8u * SIDE);
+    let part = part_of(group.y * groups.x + group.x, 8u * SIDE, 8u * SIDE);
     chunk = part.chunk;
     let own = lane % BLOCKS;
     let slice = lane / BLOCKS;

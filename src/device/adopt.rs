@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::matrix::Offered;
 use super::traversal::LANES;
 use super::{Gpu, GpuError, Inner};
 use crate::layout::ALIGNMENT;
@@ -61,13 +62,21 @@ impl Gpu {
     /// # }
     /// ```
     pub fn adopt(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::assembled(device, queue, None)
+    }
+
+    pub(super) fn assembled(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        offered: Option<Offered>,
+    ) -> Self {
         let (limits, info) = (device.limits(), device.adapter_info());
         let pipelines = Mutex::default();
-        Self { inner: Arc::new(Inner { device, queue, limits, info, pipelines }) }
+        Self { inner: Arc::new(Inner { device, queue, limits, info, offered, pipelines }) }
     }
 
     /// Adopts a device whose adapter is known, which alone can tell whether it
-    /// computes at all; and [`Gpu::check`].
+    /// computes at all and which matrices its units multiply; and [`Gpu::check`].
     ///
     /// # Errors
     /// [`GpuError::NoCompute`], or as [`Gpu::check`].
@@ -79,7 +88,7 @@ impl Gpu {
         let flags = adapter.get_downlevel_capabilities().flags;
         let info = adapter.get_info();
         computes(flags, &info.name, info.backend)?;
-        let gpu = Self::adopt(device, queue);
+        let gpu = Self::assembled(device, queue, Some(Offered::by(adapter)));
         gpu.check()?;
         Ok(gpu)
     }

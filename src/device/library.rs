@@ -20,10 +20,11 @@ macro_rules! shared {
 
 pub(crate) const LIBRARY: Library = shared! {
     account activation batch bf16 check_gradient checks clip combine_group commit_group control
-    controller f16 finish_group finite gather grid grid_shape guard_group judge left_elements
-    left_quads loss moments momentum narrow_layer noise partials prepare product product_parts
-    product_register product_sliced product_workgroup put_roots record row_loss row_sum rules
-    scaled_sum settings shuffle sine take_roots traversal wave weights workgroup_sum
+    controller f16 finish_group finite gather grid grid_shape guard_group half judge left_elements
+    left_quads loss matrix_emulated matrix_full matrix_half moments momentum narrow_layer noise
+    partials prepare product product_matrix product_parts product_register product_sliced
+    product_workgroup put_roots record row_loss row_sum rules scaled_sum settings shuffle sine
+    take_roots traversal wave weights workgroup_sum
 };
 
 /// Numbers that Rust and shaders share, as texts.
@@ -59,9 +60,9 @@ macro_rules! shader {
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
         ]
     };
-    ($name:literal, $flags:literal) => {
+    ($name:literal, $($flags:literal),+) => {
         &[
-            concat!("//: set ", $flags, "\n"),
+            concat!("//: set" $(, " ", $flags)+, "\n"),
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
         ]
     };

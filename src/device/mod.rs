@@ -6,6 +6,7 @@ pub(crate) mod commands;
 pub(crate) mod error;
 pub(crate) mod kernel;
 pub(crate) mod library;
+pub(crate) mod matrix;
 pub(crate) mod spans;
 pub(crate) mod template;
 pub(crate) mod timer;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use crate::format::Rounding;
 pub use adapter::backends_asked_for;
 pub use kernel::{Access, Constants, Format, Formats, Kernel, StructLayout};
+pub use matrix::MATRIX_FEATURES;
 pub use vector::Vector;
 use waiting::now;
 
@@ -37,6 +39,8 @@ struct Inner {
     queue: wgpu::Queue,
     limits: wgpu::Limits,
     info: wgpu::AdapterInfo,
+    /// Of the adapter, where it is known.
+    offered: Option<matrix::Offered>,
     pipelines: Mutex<HashMap<String, Pipeline>>,
 }
 
@@ -93,7 +97,7 @@ pub struct GpuOptions {
     /// variable `KUTTA_ADAPTER`, else the fastest kind there is.
     pub adapter: Option<String>,
     pub limits: LimitsWanted,
-    /// Features beyond none, for instance timestamps in a benchmark.
+    /// Features beyond none, for instance timestamps in a benchmark, or [`MATRIX_FEATURES`].
     pub features: wgpu::Features,
 }
 
@@ -142,11 +146,12 @@ impl Gpu {
                 label: Some("kutta"),
                 required_features: options.features,
                 required_limits,
+                experimental_features: experimental(options.features),
                 ..Default::default()
             })
             .await
             .map_err(|e| GpuError::NoDevice { adapter: info.name, reason: e.to_string() })?;
-        Ok(Self::adopt(device, queue))
+        Ok(Self::assembled(device, queue, Some(matrix::Offered::by(&adapter))))
     }
 
     pub fn device(&self) -> &wgpu::Device {
@@ -340,6 +345,16 @@ impl Gpu {
         });
         Pipeline { name: kernel.name, pipeline, layout }
     }
+}
+
+/// wgpu's consent to experimental features: whoever asks for one by its name has given it.
+fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if !features.intersects(wgpu::Features::all_experimental_mask()) {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: no memory is at stake here. The token says that these features may have faults of
+    // their own; kutta uses cooperative matrices alone, and holds them against f64 first.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
 /// `MemAvailable` of Linux's `/proc/meminfo`, in bytes.

@@ -38,6 +38,11 @@ pub enum ModelError {
          them; use `Products::Auto` or a form for GPUs"
     )]
     NotPredicted,
+    #[error(
+        "`Products::Matrix` cannot be had: {reason}. `Products::MatrixOrAuto` does without where \
+         it must, and says so"
+    )]
+    NoMatrix { reason: String },
     #[error("cross-entropy wants labels, and these targets are dense; use `Loss::MeanSquare`")]
     DenseTargets,
     #[error(

@@ -4,18 +4,38 @@ use super::cost::{DISPATCH, MOVED, PROCESSORS, together};
 use super::form::{Choice, Form};
 use super::options::Products;
 use super::product::{Kind, Shape};
+use super::self_test::self_test;
 use super::tail::{self, Tail};
 use crate::device::Gpu;
+use crate::device::matrix::Unit;
+use crate::error::Error;
 use crate::models::ModelError;
 
 /// The forms there are to choose from, on one adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
     products: Products,
+    /// What multiplies matrices, where something does.
+    unit: Option<Unit>,
 }
 
 impl Method {
-    pub fn choose(products: Products, gpu: &Gpu) -> Self {
+    /// The forms, and why there are no matrix units among them where some were wanted.
+    ///
+    /// # Errors
+    /// Matrix units that this device has not, or that fail their test.
+    pub fn choose(products: Products, gpu: &Gpu) -> Result<(Self, Option<String>), Error> {
+        let (products, unit, note) = match products {
+            Products::Matrix | Products::MatrixOrAuto => match found(gpu)? {
+                Ok(unit) => (Products::Matrix, Some(unit), None),
+                Err(reason) if products == Products::Matrix => {
+                    return Err(ModelError::NoMatrix { reason }.into());
+                }
+                Err(reason) => (Products::Auto, None, Some(reason)),
+            },
+            Products::EmulatedMatrix => (products, Some(Unit::Emulated), None),
+            other => (other, None, None),
+        };
         let software = gpu.is_software();
         #[cfg(test)]
         let software = software && FORCED.get().is_none();
@@ -23,18 +43,23 @@ impl Method {
             Products::Auto if software => Products::Register,
             other => other,
         };
-        Self { products }
+        Ok((Self { products, unit }, note))
     }
 
     /// Makes products that do not depend on the adapter: those of a GPU, where they are to be
     /// chosen.
     pub fn of(products: Products) -> Self {
-        Self { products }
+        let unit = match products {
+            Products::Matrix => Some(Unit::Half),
+            Products::EmulatedMatrix => Some(Unit::Emulated),
+            _ => None,
+        };
+        Self { products, unit }
     }
 
     /// The first of the layers that are one dispatch, if any are.
     pub fn tail(self, widths: &[usize]) -> Option<usize> {
-        let may = matches!(self.products, Products::Auto | Products::Fused);
+        let may = matches!(self.products, Products::Auto | Products::Fused | Products::Matrix);
         may.then(|| Tail::start(widths)).flatten()
     }
 
@@ -72,10 +97,37 @@ impl Method {
             Products::Register => return Choice::whole(Form::Register, shape.steps),
             Products::Sliced => &Form::FOR_GPUS[..3],
             Products::Workgroup => &Form::FOR_GPUS[3..],
-            Products::Auto | Products::Fused => &Form::FOR_GPUS,
+            Products::EmulatedMatrix => Form::of_unit(Unit::Emulated),
+            _ => &Form::FOR_GPUS,
         };
-        choose(forms, shape, kind == Kind::WeightPartials).0
+        let splits = kind == Kind::WeightPartials;
+        let best = choose(forms, shape, splits);
+        let with_units = self.unit.map(|unit| choose(Form::of_unit(unit), shape, splits));
+        match with_units {
+            Some((choice, time)) if time + searched(shape) < best.1 => choice,
+            _ => best.0,
+        }
     }
+
+    /// Tells whether matrix units may be in use.
+    pub fn has_unit(self) -> bool {
+        self.unit.is_some()
+    }
+}
+
+/// The unit of this device that passes its test, or why there is none.
+fn found(gpu: &Gpu) -> Result<Result<Unit, String>, Error> {
+    match gpu.matrix_unit() {
+        Ok(unit) => Ok(self_test(gpu, unit)?.map(|()| unit)),
+        Err(reason) => Ok(Err(reason)),
+    }
+}
+
+/// Predicted microseconds to find the largest element of one of two operands: each operand has
+/// two products.
+fn searched(shape: &Shape) -> f64 {
+    let moved = shape.steps * (shape.rows + shape.columns) / 2;
+    DISPATCH + 4.0 * moved as f64 / MOVED
 }
 
 #[cfg(test)]
@@ -121,13 +173,16 @@ struct Cost {
     full_end: f64,
 }
 
-const fn cost(form: Form) -> Cost {
+fn cost(form: Form) -> Cost {
     let (alone, full, alone_end, full_end) = match form {
         Form::Sliced(2) => (0.586, 0.405, 2.46, 0.454),
         Form::Sliced(4) => (0.547, 0.236, 0.667, 0.454),
         Form::Sliced(_) => (0.486, 0.233, 0.379, 0.401),
         Form::Workgroup(4) => (0.656, 0.561, 3.56, 2.39),
         Form::Workgroup(8) => (1.007, 0.886, 1.75, 0.870),
+        // Of `docs/results/products-h100.txt`, whose operands were f16 in memory already.
+        Form::Matrix(_, 64) => (0.50, 0.42, 1.0, 0.3),
+        Form::Matrix(..) => (0.80, 0.58, 1.0, 0.3),
         _ => (1.658, 1.508, 2.55, 0.096),
     };
     Cost { alone, full, alone_end, full_end }
@@ -254,6 +309,116 @@ mod tests {
                     assert!(time < 40.0, "{kind:?} {pair:?} {samples}: {choice:?}, {time} us");
                 }
             }
+        }
+    }
+
+    const BY_UNITS: &str = include_str!("../../../docs/results/products-h100.txt");
+
+    /// Products by matrix units of `docs/results/products-h100.txt`: t, p, q, rows of a tile, us.
+    fn measured_by_units() -> Vec<([usize; 3], usize, f64)> {
+        let products = [
+            ("fwd 784->128 b1024 ", [784, 128, 1024]),
+            ("1024^3 ", [1024; 3]),
+            ("4096^3 ", [4096; 3]),
+            ("field fwd 64->64 b65536 ", [64, 64, 65536]),
+        ];
+        let mut all = Vec::new();
+        for (name, of) in products {
+            let lines = BY_UNITS.lines().filter_map(|line| line.strip_prefix(name));
+            for line in lines {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                // Of 32x64 and 64x64 a subgroup: those whose tiles the kernels have.
+                let rows = match words[..3] {
+                    ["coop", "f16", "32x64"] => 64,
+                    ["coop", "f16", "64x64"] => 128,
+                    _ => continue,
+                };
+                let time = words.iter().position(|word| *word == "us").unwrap() - 1;
+                all.push((of, rows, words[time].parse().unwrap()));
+            }
+        }
+        assert_eq!(all.len(), 7);
+        all
+    }
+
+    fn of(steps: usize, rows: usize, columns: usize) -> Shape {
+        Shape { outputs: rows * columns, ..Shape::forward(steps, rows, columns) }
+    }
+
+    #[test]
+    fn predictions_of_matrix_units_are_within_30_percent() {
+        let measured = measured_by_units();
+        for &([t, p, q], rows, time) in &measured {
+            let shape = of(t, p, q);
+            let ratio = |rows, time: f64| {
+                predicted(Choice::whole(Form::Matrix(Unit::Half, rows), t), &shape) / time
+            };
+            let found = ratio(rows, time);
+            assert!((0.7..1.3).contains(&found), "{t} {p} {q}, {rows} rows: {found:.2} of {time}");
+        }
+        for (t, p, q) in [(784, 128, 1024), (1024, 1024, 1024), (4096, 4096, 4096)] {
+            let chosen = choose(Form::of_unit(Unit::Half), &of(t, p, q), false).0.form;
+            let times = || measured.iter().filter(|(of, ..)| *of == [t, p, q]);
+            let best = times().map(|row| row.2).fold(f64::INFINITY, f64::min);
+            let time = times().find(|row| chosen == Form::Matrix(Unit::Half, row.1)).unwrap().2;
+            assert!(time <= 1.3 * best, "{t} {p} {q}: {chosen:?}, {time} and {best}");
+        }
+    }
+
+    /// Matrix units are for those who ask for them, and then for wide layers.
+    #[test]
+    fn matrix_units_are_chosen_where_they_were_asked_for() {
+        let by_unit = |products, kind, shape: &Shape| {
+            matches!(Method::of(products).product(kind, shape).form, Form::Matrix(..))
+        };
+        for n in [1, 10, 64, 128, 1024, 4096] {
+            for (kind, shape) in [
+                (Kind::Forward(None), Shape::forward(n, n, n)),
+                (Kind::InputGradient { sloped: true }, Shape::input_gradient(n, n, n)),
+                (Kind::WeightPartials, Shape::weight_partials(n, n, n)),
+            ] {
+                for other in [Products::Auto, Products::Sliced, Products::Workgroup] {
+                    assert!(!by_unit(other, kind, &shape), "{other:?} {n}");
+                }
+                assert!(by_unit(Products::EmulatedMatrix, kind, &shape), "{n}");
+                assert_eq!(by_unit(Products::Matrix, kind, &shape), n >= 1024, "{kind:?} {n}");
+            }
+        }
+    }
+
+    /// Prints what a gradient with matrix units is predicted to take on a large GPU.
+    #[test]
+    fn gradients_by_matrix_units_are_predicted() {
+        let gradient = |widths: &[usize], samples: usize, products: Products| {
+            let mut total = 0.0;
+            for (layer, pair) in widths.windows(2).enumerate() {
+                let (inputs, outputs) = (pair[0], pair[1]);
+                let mut product = |kind, shape: Shape| {
+                    let choice = Method::of(products).product(kind, &shape);
+                    let splits = kind == Kind::WeightPartials;
+                    let by_unit = matches!(choice.form, Form::Matrix(..));
+                    let time = predicted(choice, &shape)
+                        + if splits { added(choice, &shape) } else { 0.0 }
+                        + if by_unit { searched(&shape) } else { 0.0 };
+                    println!("  layer{layer} {kind:?}: {choice:?}, {time:.1} us");
+                    total += time;
+                };
+                product(Kind::Forward(None), Shape::forward(inputs, outputs, samples));
+                if layer > 0 {
+                    let shape = Shape::input_gradient(inputs, outputs, samples);
+                    product(Kind::InputGradient { sloped: true }, shape);
+                }
+                product(Kind::WeightPartials, Shape::weight_partials(inputs, outputs, samples));
+            }
+            println!("{widths:?} at {samples}, {products:?}: {total:.0} us of products");
+            total
+        };
+        let cases: [(&[usize], usize, f64); 2] =
+            [(&[784, 1024, 1024, 10], 1024, 250.0), (&[784, 4096, 4096, 10], 4096, 4600.0)];
+        for (widths, samples, most) in cases {
+            let time = gradient(widths, samples, Products::Matrix);
+            assert!(time < most, "{widths:?}: {time}");
+            assert!(gradient(widths, samples, Products::Auto) > 1.3 * time);
         }
     }
 

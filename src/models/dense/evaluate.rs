@@ -1,8 +1,9 @@
 //! Loss and accuracy over a whole data set, on the device.
 
+use super::buffers::storage;
 use super::kernels::{self, BatchSchedule, Totals};
 use super::steps::Steps;
-use super::workspace::{Workspace, storage};
+use super::workspace::Workspace;
 use super::{Loss, Network};
 use crate::device::vector::Vector;
 use crate::device::waiting::Waiting;

@@ -167,6 +167,8 @@ pub fn behind(first: usize) -> Constants {
 pub fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
     let plain = [BATCH_ROWS, CROSS_ENTROPY, MEAN_LOSS, SCORE, PACK_WEIGHTS, TRANSPOSE_WEIGHTS];
     let mut all = super::product::kernels();
+    let clears = [true, false].map(super::matrix::clears);
+    all.push((super::matrix::LARGEST, clears.to_vec()));
     all.extend(super::tail::kernels());
     all.extend(plain.map(|kernel| (kernel, vec![vec![]])));
     let behind = [0, 16].map(behind);

@@ -1,13 +1,17 @@
 //! Dense layers a ← f(W a + b) over a batch: what the networks of this room share.
 
+mod buffers;
 mod choose;
 mod cost;
 mod evaluate;
 mod form;
 pub mod kernels;
+mod matrix;
 mod options;
 pub mod predict;
 mod product;
+mod product_kernels;
+mod self_test;
 mod steps;
 mod tail;
 pub mod tail_form;
@@ -16,12 +20,13 @@ mod throughput_tests;
 mod workspace;
 
 pub use crate::device::traversal::fold;
+pub use buffers::{check_binding, storage, uniform};
 pub use choose::Method;
 pub use evaluate::{Evaluated, Rows, controls};
 pub use options::{Activation, Loss, Products};
 pub use product::quads;
 pub use steps::{Slots, Step, Steps};
-pub use workspace::{Need, Workspace, check_binding, storage, uniform};
+pub use workspace::{Need, Workspace};
 
 use crate::device::Gpu;
 use crate::device::vector::Vector;
@@ -39,6 +44,8 @@ pub struct Network {
     pub loss: Loss,
     pub method: Method,
     pub layout: ParamLayout,
+    /// Why products are not computed as they were wanted.
+    pub note: Option<String>,
     /// Tensors before those of the layers.
     pub first: usize,
     /// Whether the inputs come from something with parameters, which wants their gradient.
@@ -56,6 +63,12 @@ impl Network {
             trained_inputs: backward && *trained_inputs,
             workgroup_bytes: self.gpu.limits().max_compute_workgroup_storage_size,
         }
+    }
+
+    /// Describes the products of a workspace, a line each.
+    pub fn products(&self, workspace: &Workspace) -> String {
+        let note = self.note.iter().map(|reason| format!("no matrix units: {reason}\n"));
+        note.chain([workspace.to_string()]).collect()
     }
 
     /// Room for batches of this many samples.

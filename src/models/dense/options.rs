@@ -82,4 +82,16 @@ pub enum Products {
     /// The whole network in one dispatch and one that adds partial gradients up: up to eight
     /// layers of widths up to 64, from at most 256 inputs.
     Fused,
+    /// By the device's matrix units wherever they are predicted to be the fastest, else as
+    /// [`Auto`](Self::Auto) on a GPU: operands are rounded to f16 after a scale by a power of two
+    /// that each evaluation finds for each operand, and sums are f32; or both are f32, where that
+    /// is what there is. The device must have been opened with
+    /// [`MATRIX_FEATURES`](crate::device::MATRIX_FEATURES), and must pass a test against f64.
+    Matrix,
+    /// [`Matrix`](Self::Matrix), or [`Auto`](Self::Auto) where it cannot be had; the network's
+    /// `products` says why.
+    MatrixOrAuto,
+    /// Every product with the roundings of [`Matrix`](Self::Matrix), by plain arithmetic on any
+    /// device: to see what they do to a training. Slow.
+    EmulatedMatrix,
 }

@@ -16,32 +16,16 @@
 use super::form::{Choice, Form};
 use super::kernels::behind;
 use super::options::Activation;
+use super::product_kernels::*;
 use crate::codes::wgsl;
 use crate::device::kernel::{Access, Constants, Formats, Kernel, flag, wgsl_struct};
 use crate::device::library::shader;
+#[cfg(test)]
+use crate::device::matrix::Unit;
 use crate::device::traversal::fold;
 use crate::device::{Gpu, Pipeline};
 #[cfg(test)]
 use crate::source::{Check, check_constants};
-
-wgsl_struct! {
-    /// Shape of one product; `shaders/shared/product.wgsl` has its twin.
-    pub struct Product {
-        pub steps: u32,
-        pub rows: u32,
-        pub columns: u32,
-        pub left_stride: u32,
-        pub right_stride: u32,
-        pub tiles_across: u32,
-        pub tiles: u32,
-        pub row_stride: u32,
-        pub column_stride: u32,
-        pub chunks: u32,
-        pub chunk_steps: u32,
-        pub output_first: u32,
-        pub chunk_stride: u32,
-    }
-}
 
 /// Layers whose partial sums one dispatch adds up.
 pub const MOST_LAYERS: usize = 16;
@@ -186,6 +170,7 @@ impl Shape {
             chunk_steps: choice.chunk_steps as u32,
             output_first: 0,
             chunk_stride: ((self.rows + 1) * self.row_stride) as u32,
+            ..Product::default()
         };
         (product, fold((tiles * choice.chunks).div_ceil(tiles_per_group)))
     }
@@ -212,8 +197,11 @@ impl Kind {
             Kind::InputGradient { sloped } => vec![("SLOPED", flag(sloped))],
             _ => vec![],
         };
-        if let Some(side) = form.side() {
-            constants.push(("SIDE", side as f64));
+        match form {
+            Form::Matrix(_, rows) => constants.push(("ROWS", rows as f64)),
+            _ => constants.extend(form.side().map(|side| ("SIDE", side as f64))),
+        }
+        if form != Form::Register {
             match self {
                 Kind::InputGradient { .. } => constants.push(("TURNED", 1.0)),
                 Kind::WeightPartials => constants.push(("RIDES", 1.0)),
@@ -224,120 +212,28 @@ impl Kind {
     }
 
     pub fn kernel(self, form: Form, whole: bool) -> Kernel {
-        use Form::{Register, Sliced, Workgroup};
+        use Form::{Matrix, Register, Sliced, Workgroup};
         match (self, form, whole) {
             (Kind::Forward(_), Register, _) => FORWARD_REGISTER,
             (Kind::Forward(_), Sliced(_), true) => FORWARD_SLICED,
             (Kind::Forward(_), Sliced(_), false) => FORWARD_SLICED_ELEMENTS,
             (Kind::Forward(_), Workgroup(_), true) => FORWARD_WORKGROUP,
             (Kind::Forward(_), Workgroup(_), false) => FORWARD_WORKGROUP_ELEMENTS,
+            (Kind::Forward(_), Matrix(unit, _), whole) => forward_by_unit(unit, whole),
             (Kind::InputGradient { .. }, Register, _) => INPUT_REGISTER,
             (Kind::InputGradient { .. }, Sliced(_), true) => INPUT_SLICED,
             (Kind::InputGradient { .. }, Sliced(_), false) => INPUT_SLICED_ELEMENTS,
             (Kind::InputGradient { .. }, Workgroup(_), true) => INPUT_WORKGROUP,
             (Kind::InputGradient { .. }, Workgroup(_), false) => INPUT_WORKGROUP_ELEMENTS,
+            (Kind::InputGradient { .. }, Matrix(unit, _), whole) => input_by_unit(unit, whole),
             (Kind::WeightGradient, ..) => WEIGHT_REGISTER,
             (Kind::WeightGradientRagged, ..) => RAGGED_REGISTER,
             (Kind::WeightPartials, Workgroup(_), _) => PARTIALS_WORKGROUP,
+            (Kind::WeightPartials, Matrix(unit, _), _) => partials_by_unit(unit),
             (Kind::WeightPartials, ..) => PARTIALS_SLICED,
         }
     }
 }
-
-const fn kernel(
-    name: &'static str,
-    text: &'static [&'static str],
-    bindings: &'static [(&'static str, Access)],
-) -> Kernel {
-    Kernel { name, text, bindings, vectors: &[], structs: &[Product::LAYOUT] }
-}
-
-/// A kernel that writes gradients in any storage.
-const fn any_storage(kernel: Kernel) -> Kernel {
-    Kernel { vectors: &["gradient"], ..kernel }
-}
-
-const FORWARD_BINDINGS: &[(&str, Access)] = &[
-    ("product", Access::Uniform),
-    ("left", Access::Read),
-    ("right", Access::Read),
-    ("bias", Access::Read),
-    ("by_feature", Access::Write),
-    ("by_sample", Access::Write),
-    ("slope", Access::Write),
-];
-const INPUT_BINDINGS: &[(&str, Access)] = &[
-    ("product", Access::Uniform),
-    ("left", Access::Read),
-    ("right", Access::Read),
-    ("slope", Access::Read),
-    ("by_feature", Access::Write),
-    ("by_sample", Access::Write),
-];
-const WEIGHT_BINDINGS: &[(&str, Access)] = &[
-    ("product", Access::Uniform),
-    ("left", Access::Read),
-    ("right", Access::Read),
-    ("gradient", Access::Write),
-];
-
-const PARTIALS_BINDINGS: &[(&str, Access)] = &[
-    ("product", Access::Uniform),
-    ("left", Access::Read),
-    ("right", Access::Read),
-    ("partials", Access::Write),
-];
-
-/// A forward product; flags are those of `shaders/shared/product.wgsl` and the files beside it.
-macro_rules! forward {
-    ($name:literal, $form:literal) => {
-        kernel($name, shader!("dense_forward", $form), FORWARD_BINDINGS)
-    };
-}
-/// An input gradient.
-macro_rules! input {
-    ($name:literal, $form:literal) => {
-        kernel($name, shader!("dense_input_gradient", $form), INPUT_BINDINGS)
-    };
-}
-/// Partial weight gradients.
-macro_rules! partials {
-    ($name:literal, $form:literal) => {
-        kernel($name, shader!("dense_weight_partials", $form), PARTIALS_BINDINGS)
-    };
-}
-
-/// Forward product in registers.
-pub const FORWARD_REGISTER: Kernel = forward!("dense_forward.register", "register");
-/// Input gradient in registers.
-pub const INPUT_REGISTER: Kernel = input!("dense_input_gradient.register", "register");
-/// Weight gradient in registers.
-pub const WEIGHT_REGISTER: Kernel = any_storage(kernel(
-    "dense_weight_gradient.register",
-    shader!("dense_weight_gradient", "register"),
-    WEIGHT_BINDINGS,
-));
-/// Weight gradient of any width, in registers.
-pub const RAGGED_REGISTER: Kernel = kernel(
-    "dense_weight_gradient_ragged.register",
-    shader!("dense_weight_gradient_ragged", "register"),
-    WEIGHT_BINDINGS,
-);
-
-const FORWARD_SLICED: Kernel = forward!("dense_forward.sliced", "parts sliced quads");
-const FORWARD_SLICED_ELEMENTS: Kernel =
-    forward!("dense_forward.sliced_elements", "parts sliced elements");
-const FORWARD_WORKGROUP: Kernel = forward!("dense_forward.workgroup", "parts workgroup quads");
-const FORWARD_WORKGROUP_ELEMENTS: Kernel =
-    forward!("dense_forward.workgroup_elements", "parts workgroup elements");
-const INPUT_SLICED: Kernel = input!("dense_input_gradient.sliced", "parts sliced quads");
-const INPUT_SLICED_ELEMENTS: Kernel =
-    input!("dense_input_gradient.sliced_elements", "parts sliced elements");
-const INPUT_WORKGROUP: Kernel = input!("dense_input_gradient.workgroup", "parts workgroup quads");
-const INPUT_WORKGROUP_ELEMENTS: Kernel =
-    input!("dense_input_gradient.workgroup_elements", "parts workgroup elements");
-const PARTIALS_SLICED: Kernel = partials!("dense_weight_partials.sliced", "sliced quads");
-const PARTIALS_WORKGROUP: Kernel = partials!("dense_weight_partials.workgroup", "workgroup quads");
 
 /// Partial sums of several layers added up, and the mean loss.
 pub const GRADIENT: Kernel = Kernel {
@@ -380,6 +276,14 @@ pub fn kernels() -> Vec<(Kernel, Vec<Constants>)> {
         for whole in [true, false] {
             add(&forward, &forms, whole);
             add(&input, &forms, whole);
+        }
+    }
+    for unit in [Unit::Half, Unit::Full, Unit::Emulated] {
+        let forms = Form::of_unit(unit);
+        add(&[Kind::WeightPartials], forms, true);
+        for whole in [true, false] {
+            add(&forward, forms, whole);
+            add(&input, forms, whole);
         }
     }
     all

@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use super::buffers::uniform;
+use super::form::Form;
 use super::kernels::{self, BatchSchedule};
+use super::matrix::{self, LARGEST, Slot};
 use super::product::{self, GradientSums, MOST_LAYERS, quads};
 use super::tail::{self, Below, Tail};
-use super::workspace::{Layer, Tiled, Workspace, uniform};
+use super::workspace::{Layer, Tiled, Workspace};
 use super::{Loss, Network};
 use crate::device::commands::Commands;
 use crate::device::kernel::{Kernel, flag};
@@ -135,6 +138,48 @@ impl<'a> Steps<'a> {
         self.push(self.gpu.pipeline(kernel, &vec![]), resources, groups);
     }
 
+    /// A product: what it binds between its shape and, for a matrix unit, the largest elements.
+    fn product(&mut self, layer: &Layer, product: &Tiled, operands: &[wgpu::BindingResource<'_>]) {
+        let mut resources = vec![product.uniform.as_entire_binding()];
+        resources.extend_from_slice(operands);
+        if let (Form::Matrix(..), Some(scales)) = (product.choice.form, &self.workspace.scales) {
+            resources.push(scales.largest.as_entire_binding());
+        }
+        self.push(product.pipeline(self.gpu, layer), &resources, product.groups);
+    }
+
+    /// Sets the largest elements of all operands to zero.
+    fn clear_largest(&mut self) {
+        let Some(scales) = &self.workspace.scales else {
+            return;
+        };
+        let nothing = uniform(self.gpu, &matrix::Operand::default());
+        self.push(
+            self.gpu.pipeline(&LARGEST, &matrix::clears(true)),
+            &[
+                nothing.as_entire_binding(),
+                self.workspace.unused.by_feature.as_entire_binding(),
+                scales.largest.as_entire_binding(),
+            ],
+            [1, 1, 1],
+        );
+    }
+
+    /// Finds the largest element of an operand, where a matrix unit reads it.
+    fn largest(&mut self, slot: Slot, values: wgpu::BindingResource<'_>) {
+        let Some(scales) = &self.workspace.scales else {
+            return;
+        };
+        let Some(search) = scales.search(slot) else {
+            return;
+        };
+        self.push(
+            self.gpu.pipeline(&LARGEST, &matrix::clears(false)),
+            &[search.operand.as_entire_binding(), values, scales.largest.as_entire_binding()],
+            search.groups,
+        );
+    }
+
     /// Finds the samples of the batch that `control` names.
     pub fn rows(&mut self, schedule: BatchSchedule, control: wgpu::BindingResource<'_>) {
         let workspace = self.workspace;
@@ -181,6 +226,7 @@ impl<'a> Steps<'a> {
 
     /// The first so many layers.
     fn forward_through(&mut self, params: &Vector, layers: usize) {
+        self.clear_largest();
         let mut inputs = &self.workspace.inputs;
         for (index, layer) in self.workspace.layers[..layers].iter().enumerate() {
             if let Some(packed) = &layer.packed {
@@ -195,10 +241,12 @@ impl<'a> Steps<'a> {
                     fold(words.div_ceil(64)),
                 );
             }
-            self.push(
-                layer.forward.pipeline(self.gpu, layer),
+            self.largest(Slot::Weights(index), params.binding(self.weight_range(index)));
+            self.largest(Slot::Values(index), inputs.by_sample.as_entire_binding());
+            self.product(
+                layer,
+                &layer.forward,
                 &[
-                    layer.forward.uniform.as_entire_binding(),
                     self.weights(index, layer, params),
                     inputs.by_feature.as_entire_binding(),
                     params.binding(self.bias_range(index)),
@@ -206,7 +254,6 @@ impl<'a> Steps<'a> {
                     layer.values.by_sample.as_entire_binding(),
                     layer.slope.as_entire_binding(),
                 ],
-                layer.forward.groups,
             );
             inputs = &layer.values;
         }
@@ -259,6 +306,8 @@ impl<'a> Steps<'a> {
         let layers = &self.workspace.layers;
         if !self.workspace.sums.is_empty() {
             for index in (0..end).rev() {
+                let dz = &self.workspace.layers[index].dz.by_sample;
+                self.largest(Slot::Dz(index), dz.as_entire_binding());
                 self.input_gradient(index, params);
                 self.weight_partials(index);
             }
@@ -298,16 +347,14 @@ impl<'a> Steps<'a> {
         let layer = &workspace.layers[index];
         let below = index.checked_sub(1).map(|i| &workspace.layers[i]);
         let inputs = below.map_or(&workspace.inputs, |l| &l.values);
-        let product = &layer.weight_gradient;
-        self.push(
-            product.pipeline(self.gpu, layer),
+        self.product(
+            layer,
+            &layer.weight_gradient,
             &[
-                product.uniform.as_entire_binding(),
                 inputs.by_sample.as_entire_binding(),
                 layer.dz.by_sample.as_entire_binding(),
                 workspace.sums[layer.sums].partials.as_entire_binding(),
             ],
-            product.groups,
         );
     }
 
@@ -468,17 +515,16 @@ impl<'a> Steps<'a> {
             Some(transposed) => transposed.as_entire_binding(),
             None => self.weights(index, layer, params),
         };
-        self.push(
-            product.pipeline(self.gpu, layer),
+        self.product(
+            layer,
+            product,
             &[
-                product.uniform.as_entire_binding(),
                 left,
                 layer.dz.by_feature.as_entire_binding(),
                 slope.as_entire_binding(),
                 dz.by_feature.as_entire_binding(),
                 dz.by_sample.as_entire_binding(),
             ],
-            product.groups,
         );
     }
 

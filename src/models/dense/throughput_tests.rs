@@ -7,12 +7,12 @@
 //! cargo test --release --lib throughput -- --ignored --nocapture --test-threads=1
 //! ```
 
+use super::buffers::{storage, uniform};
 use super::choose::{Method, choose, predicted};
 use super::form::{Choice, Form};
 use super::options::{Activation, Products};
 use super::product::{Kind, Shape, quads};
 use super::steps::{Step, seen};
-use super::workspace::{storage, uniform};
 use crate::bench::compile;
 use crate::data::{Batches, Inputs, Samples, Targets};
 use crate::device::vector::Vector;
@@ -149,7 +149,7 @@ fn throughput_of_products() {
     let outs: Vec<Vector> = (0..3).map(|_| vector(INPUTS, OUTPUTS.max(SAMPLES))).collect();
     let [o0, o1, o2] = [&outs[0], &outs[1], &outs[2]];
     let slope = vector(INPUTS, SAMPLES);
-    let method = Method::choose(Products::Register, &gpu);
+    let method = Method::of(Products::Register);
     let products = [
         (
             "forward",

@@ -4,16 +4,18 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::buffers::{storage, uniform};
 use super::choose::{Method, predicted};
 use super::form::{Choice, Form};
 use super::kernels::{BatchSchedule, BiasGradient, LossShape, WeightShape};
+use super::matrix::{LARGEST_ELEMENTS, Scales, Slot};
 use super::product::{Kind, LayerSums, MOST_LAYERS, Shape, quads};
 use super::tail::{Tail, TailLayer, TailShape};
 use super::tail_form::{self, TailForm};
+use crate::device::Gpu;
+use crate::device::matrix::Unit;
 use crate::device::traversal::fold;
-use crate::device::{Gpu, GpuError};
 use crate::error::Error;
-use crate::models::ModelError;
 
 /// Values of one layer for a batch, twice: rows of samples for each feature,
 /// and rows of features for each sample.
@@ -42,6 +44,8 @@ impl Both {
 pub struct Tiled {
     pub kind: Kind,
     pub choice: Choice,
+    /// Of the left operand and of the right one.
+    pub slots: [Slot; 2],
     shape: Shape,
     pub uniform: wgpu::Buffer,
     pub groups: [u32; 3],
@@ -49,10 +53,22 @@ pub struct Tiled {
 
 impl Tiled {
     /// `first`: vec4 of a partial sum's beginning.
-    fn new(gpu: &Gpu, choice: Choice, kind: Kind, shape: Shape, first: usize) -> Self {
+    fn new(
+        gpu: &Gpu,
+        choice: Choice,
+        (layer, kind): (usize, Kind),
+        shape: Shape,
+        first: usize,
+    ) -> Self {
+        let slots = match kind {
+            Kind::Forward(_) => [Slot::Weights(layer), Slot::Values(layer)],
+            Kind::InputGradient { .. } => [Slot::Weights(layer), Slot::Dz(layer)],
+            _ => [Slot::Values(layer), Slot::Dz(layer)],
+        };
         let (mut product, groups) = shape.tiled(choice);
         product.output_first = first as u32;
-        Self { kind, choice, shape, uniform: uniform(gpu, &product), groups }
+        [product.left_slot, product.right_slot] = slots.map(|slot| slot.number() as u32);
+        Self { kind, choice, slots, shape, uniform: uniform(gpu, &product), groups }
     }
 }
 
@@ -73,6 +89,9 @@ pub fn named(kind: Kind, choice: Choice, shape: &Shape) -> String {
         }
         Form::Sliced(_) => "sliced",
         Form::Workgroup(_) => "workgroup",
+        Form::Matrix(Unit::Half, _) => "matrix units of 16x16 in f16,",
+        Form::Matrix(Unit::Full, _) => "matrix units of 8x8 in f32,",
+        Form::Matrix(Unit::Emulated, _) => "emulated matrix units,",
     };
     let chunks = choice.chunks;
     format!(
@@ -371,6 +390,8 @@ pub struct Workspace {
     /// None where weight gradients are written straight.
     pub sums: Vec<Sums>,
     pub tail: Option<Tail>,
+    /// None where no product is by matrix units.
+    pub scales: Option<Scales>,
     /// A place for outputs that nobody wants.
     pub unused: Both,
     pub loss: wgpu::Buffer,
@@ -417,6 +438,9 @@ impl Need<'_> {
             }
         }
         buffers.push((ROW_LOSSES, row_loss_bytes(samples)));
+        if method.has_unit() {
+            buffers.push((LARGEST_ELEMENTS, Scales::bytes(widths.len() - 1)));
+        }
         let rooms = Plan::new(binding(gpu), *self, samples).rooms;
         buffers.extend(rooms.iter().map(|room| (PARTIALS, room.bytes())));
         buffers
@@ -458,9 +482,12 @@ impl Workspace {
         let (first, last) = (need.widths[0], need.widths[need.widths.len() - 1]);
         let Plan { rooms, partials, tail } = Plan::new(binding(gpu), need, samples);
         let sums = rooms.into_iter().map(|room| Sums::new(gpu, room)).collect::<Result<_, _>>()?;
-        let layers = (1..need.widths.len())
+        let layers: Vec<Layer> = (1..need.widths.len())
             .map(|i| Layer::new(gpu, need, i, samples, partials.get(i - 1)))
             .collect::<Result<_, _>>()?;
+        let start = tail.as_ref().map_or(layers.len(), |tail| tail.start);
+        let operands = layers[..start].iter().flat_map(|layer| layer.operands(samples));
+        let scales = Scales::new(gpu, layers.len(), operands)?;
         let loss = LossShape {
             outputs: last as u32,
             feature_stride: 4 * quads(samples) as u32,
@@ -477,6 +504,7 @@ impl Workspace {
             layers,
             sums,
             tail,
+            scales,
             unused: Both::unused(gpu)?,
             loss: uniform(gpu, &loss),
             row_loss: storage(gpu, ROW_LOSSES, row_loss_bytes(samples))?,
@@ -497,6 +525,21 @@ impl Workspace {
 }
 
 impl Layer {
+    /// The operands that matrix units read: rows of each, and elements of a row.
+    fn operands(&self, samples: usize) -> impl Iterator<Item = (Slot, (usize, usize))> {
+        let products = [Some(&self.forward), self.input_gradient.as_ref()];
+        let products = products.into_iter().flatten().chain([&self.weight_gradient]);
+        let by_unit = products.filter(|product| matches!(product.choice.form, Form::Matrix(..)));
+        by_unit.flat_map(|product| product.slots).map(move |slot| {
+            let extents = match slot {
+                Slot::Weights(_) => (1, self.inputs * self.outputs),
+                Slot::Values(_) => (samples, self.inputs),
+                Slot::Dz(_) => (samples, self.outputs),
+            };
+            (slot, extents)
+        })
+    }
+
     fn new(
         gpu: &Gpu,
         need: Need<'_>,
@@ -511,7 +554,7 @@ impl Layer {
         let copies = method.is_register();
         let tiled = |kind, shape: Shape| {
             let shape = if copies { shape } else { shape.of_weights(outputs) };
-            Tiled::new(gpu, method.product(kind, &shape), kind, shape, 0)
+            Tiled::new(gpu, method.product(kind, &shape), (index - 1, kind), shape, 0)
         };
 
         let unused = Both::unused(gpu)?;
@@ -545,12 +588,13 @@ impl Layer {
         let weight_gradient = match partial {
             Some(&Partial { first, choice, .. }) => {
                 let shape = Shape::weight_partials(inputs, outputs, samples);
-                Tiled::new(gpu, choice, Kind::WeightPartials, shape, first)
+                Tiled::new(gpu, choice, (index - 1, Kind::WeightPartials), shape, first)
             }
             None => {
                 let kind = if whole { Kind::WeightGradient } else { Kind::WeightGradientRagged };
                 let shape = Shape::weight_gradient(inputs, outputs, samples);
-                Tiled::new(gpu, Choice::whole(Form::Register, samples), kind, shape, 0)
+                let choice = Choice::whole(Form::Register, samples);
+                Tiled::new(gpu, choice, (index - 1, kind), shape, 0)
             }
         };
         let weights = WeightShape {
@@ -582,19 +626,6 @@ impl Layer {
     }
 }
 
-/// A uniform that never changes.
-pub fn uniform<T: bytemuck::Pod>(gpu: &Gpu, value: &T) -> wgpu::Buffer {
-    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-        label: Some(std::any::type_name::<T>()),
-        size: size_of::<T>() as u64,
-        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    // A lost device shows wherever somebody waits.
-    let _ = gpu.upload(&buffer, bytemuck::bytes_of(value));
-    buffer
-}
-
 impl BatchSchedule {
     /// The samples in their own order, `size` at a time.
     pub fn in_order(count: usize, size: usize) -> Self {
@@ -617,24 +648,6 @@ impl BatchSchedule {
     }
 }
 
-/// A buffer that one binding can hold.
-pub fn storage(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<wgpu::Buffer, Error> {
-    use wgpu::BufferUsages as Usage;
-    check_binding(gpu, what, bytes)?;
-    let usage = Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC;
-    // Every binding of vec4 holds at least one.
-    let buffer: Result<_, GpuError> = gpu.buffer(what, bytes.max(16), usage);
-    Ok(buffer?)
-}
-
-pub fn check_binding(gpu: &Gpu, what: &'static str, bytes: u64) -> Result<(), Error> {
-    let limit = gpu.limits().max_storage_buffer_binding_size;
-    if bytes > limit {
-        return Err(ModelError::TooLarge { what, bytes, limit }.into());
-    }
-    Ok(gpu.check_buffer(what, bytes)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -655,7 +668,9 @@ mod tests {
     /// Whatever is allocated was counted, and nothing larger.
     #[test]
     fn the_buffers_are_known_before_there_are_any() {
-        let methods = [Products::Register, Products::Sliced, Products::Fused].map(Method::of);
+        let methods =
+            [Products::Register, Products::Sliced, Products::Fused, Products::EmulatedMatrix]
+                .map(Method::of);
         let widths = [vec![3, 5], vec![8, 7, 12], vec![1, 64, 64, 3]];
         for (widths, method) in widths.iter().flat_map(|w| methods.map(|method| (w, method))) {
             for (backward, trained_inputs) in [(false, false), (true, false), (true, true)] {
@@ -668,6 +683,7 @@ mod tests {
                 let both = |both: &Both| [both.by_feature.size(), both.by_sample.size()];
                 found.extend(both(&made.inputs));
                 found.extend(made.inputs_gradient.iter().flat_map(both));
+                found.extend(made.scales.iter().map(|scales| scales.largest.size()));
                 found.extend(made.sums.iter().map(|sums| sums.partials.size()));
                 for layer in &made.layers {
                     found.extend(both(&layer.values).into_iter().chain(both(&layer.dz)));

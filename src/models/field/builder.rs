@@ -69,7 +69,7 @@ impl FieldBuilder {
     ///
     /// # Errors
     /// Sizes of the encoding that no kernel can do; a hidden layer of no width; an ω that
-    /// is no frequency; layers that [`Products::Fused`] cannot do; a batch of none, or of more
+    /// is no frequency; layers that [`Products::Fused`] cannot do; [`Products::Matrix`] on a device without; a batch of none, or of more
     /// texels than there are; anything too large for one binding of this device, with both
     /// numbers.
     pub fn build(self, gpu: &Gpu, target: &Target) -> Result<NeuralField, Error> {
@@ -79,12 +79,14 @@ impl FieldBuilder {
         let dimensions = target.dimensions();
         let grid = layout.tensors()[..first].last().map_or(0, |tensor| tensor.range().end);
         check_binding(gpu, "a hash grid", Vector::bytes(grid))?;
+        let (method, note) = Method::choose(products, gpu)?;
         let network = Network {
             gpu: gpu.clone(),
             widths,
             activation,
             loss: Loss::MeanSquare,
-            method: Method::choose(products, gpu),
+            method,
+            note,
             layout,
             first,
             trained_inputs: first > 0,

@@ -126,9 +126,10 @@ impl NeuralField {
     }
 
     /// Describes the matrix products of a gradient, a line each: steps of the sum, rows
-    /// and columns of the result; form, tile, parts of the sum; what it is predicted to take.
+    /// and columns of the result; form, tile, parts of the sum; what it is predicted to take. Before them stands why
+    /// [`Products::MatrixOrAuto`](crate::models::Products::MatrixOrAuto) has no matrix units.
     pub fn products(&self) -> String {
-        self.batch.workspace.to_string()
+        self.network.products(&self.batch.workspace)
     }
 
     /// Dispatches of the gradient that was recorded last, with those that draw its batch;

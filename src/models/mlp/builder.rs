@@ -52,7 +52,8 @@ impl MlpBuilder {
     /// # Errors
     /// Fewer than two widths, or one of zero; an ω that is no frequency; samples of another width;
     /// classes or dense targets of another number than the last width;
-    /// cross-entropy with dense targets; layers that [`Products::Fused`] cannot do; limits of
+    /// cross-entropy with dense targets; layers that [`Products::Fused`] cannot do; [`Products::Matrix`] on a device without;
+    /// limits of
     /// the device that are too small, or anything too large for one of its bindings, with both
     /// numbers.
     pub fn build(self, gpu: &Gpu, batches: Batches) -> Result<Mlp, Error> {
@@ -60,12 +61,14 @@ impl MlpBuilder {
         gpu.check_limits("the network", 0)?;
         check_widths(&widths, activation)?;
         let layout = layers(ParamLayout::builder(), &widths, activation).build()?;
+        let (method, note) = Method::choose(products, gpu)?;
         let network = Network {
             gpu: gpu.clone(),
             widths,
             activation,
             loss,
-            method: Method::choose(products, gpu),
+            method,
+            note,
             layout,
             first: 0,
             trained_inputs: false,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches, Parser, ValueEnum};
 use kutta::checkpoint::Every;
-use kutta::models::Activation;
+use kutta::models::{Activation, Products};
 use kutta::optimizer::Builder;
 use kutta::{Method, StepSize};
 use serde::Serialize;
@@ -60,6 +60,12 @@ pub struct Args {
     /// What a hidden layer does with its sums
     #[arg(long, value_enum, default_value_t = ActivationName::Relu)]
     pub activation: ActivationName,
+
+    /// How matrix products are computed. matrix takes the GPU's matrix units (f16 operands,
+    /// f32 sums) and is refused where there are none; matrix-or-auto does without; and
+    /// emulated-matrix shows on any device what their roundings do, slowly
+    #[arg(long, value_enum, default_value_t = ProductsName::Auto)]
+    pub products: ProductsName,
 
     /// Seed of the initial parameters and of the order of the samples
     #[arg(long, value_name = "N", default_value_t = 7)]
@@ -133,7 +139,7 @@ impl Trained {
 /// A checkpoint keeps them all. Where other values would ask for state that it has not,
 /// the optimizer refuses; where they would mean other samples, they are fixed. Of the data
 /// there is a hash beside their folder.
-pub const TRAINING: [Trained; 20] = [
+pub const TRAINING: [Trained; 21] = [
     Trained::free("method"),
     Trained::free("step_size"),
     Trained::free("adaptive"),
@@ -152,6 +158,7 @@ pub const TRAINING: [Trained; 20] = [
     Trained::free("budget"),
     Trained::fixed("hidden"),
     Trained::fixed("activation"),
+    Trained::free("products"),
     Trained::fixed("seed"),
     Trained::free("data"),
 ];
@@ -186,6 +193,41 @@ impl From<ActivationName> for Activation {
             ActivationName::Relu => Activation::Relu,
             ActivationName::Tanh => Activation::Tanh,
             ActivationName::Gelu => Activation::Gelu,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProductsName {
+    Auto,
+    Register,
+    Sliced,
+    Workgroup,
+    Fused,
+    Matrix,
+    MatrixOrAuto,
+    EmulatedMatrix,
+}
+
+impl ProductsName {
+    /// Whether the device shall have its matrix units open, if there are any.
+    pub fn wants_units(self) -> bool {
+        matches!(self, ProductsName::Matrix | ProductsName::MatrixOrAuto)
+    }
+}
+
+impl From<ProductsName> for Products {
+    fn from(name: ProductsName) -> Self {
+        match name {
+            ProductsName::Auto => Products::Auto,
+            ProductsName::Register => Products::Register,
+            ProductsName::Sliced => Products::Sliced,
+            ProductsName::Workgroup => Products::Workgroup,
+            ProductsName::Fused => Products::Fused,
+            ProductsName::Matrix => Products::Matrix,
+            ProductsName::MatrixOrAuto => Products::MatrixOrAuto,
+            ProductsName::EmulatedMatrix => Products::EmulatedMatrix,
         }
     }
 }
@@ -225,7 +267,9 @@ impl Args {
         let (mut all, mut missing) = (vec![OsString::from("train")], self.line.clone());
         for option in &TRAINING {
             let name = option.name();
-            let text = saved(&name).ok_or_else(|| {
+            // Files from before there was a choice do not tell it.
+            let before = (option.id == "products").then_some("auto");
+            let text = saved(&name).or(before).ok_or_else(|| {
                 format!("it does not tell its --{name}, so that no `train` of this kind made it")
             })?;
             let argument = match (option.id, text) {

@@ -19,10 +19,12 @@ mod wrapped;
 use std::error::Error;
 
 use kutta::data::Idx;
+use kutta::device::{GpuOptions, MATRIX_FEATURES};
 use kutta::models::{Loss, Mlp};
 use kutta::{Findings, Gpu};
 
 pub use self::cli::Args;
+use self::cli::ProductsName;
 pub use self::progress::bar;
 pub use self::recipe::{Recipe, as_text, positive};
 pub use self::saving::{Saving, identity};
@@ -32,6 +34,16 @@ use crate::curve::Run;
 use crate::numbers::grouped;
 use crate::plot::curves;
 use kutta_cli::output::{self, usage};
+
+/// A device, with its matrix units where they are wanted and there; where not, the network says
+/// what is missing.
+fn open(args: &Args) -> Result<Gpu, kutta::Error> {
+    let wanted = GpuOptions { features: MATRIX_FEATURES, ..GpuOptions::default() };
+    match args.products.wants_units().then(|| Gpu::with_options(&wanted)) {
+        Some(Ok(gpu)) => Ok(gpu),
+        _ => Ok(Gpu::new()?),
+    }
+}
 
 pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
     // First everything that can be wrong, then everything that takes time.
@@ -52,7 +64,7 @@ pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let data = Idx::open(&args.data)?;
     let batches = data.train(args.batch)?.seed(args.seed);
     saving.begin(&args, batches.samples())?;
-    let gpu = Gpu::new()?;
+    let gpu = open(&args)?;
     let epoch = training::Epoch {
         batches: u64::from(batches.per_epoch()),
         samples: batches.samples().len() as u64,
@@ -67,7 +79,11 @@ pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let mut mlp = Mlp::builder(&layers)
         .activation(args.activation.into())
         .loss(Loss::CrossEntropy)
+        .products(args.products.into())
         .build(&gpu, batches)?;
+    if args.products != ProductsName::Auto {
+        note!("{}", mlp.products().trim_end());
+    }
     for method in &methods {
         args.builder(method)?.requirements(&gpu, mlp.layout())?;
     }

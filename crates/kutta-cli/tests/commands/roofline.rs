@@ -270,7 +270,7 @@ fn a_run_that_is_killed_leaves_what_it_measured() {
     fs::remove_file(&json).unwrap();
     let run = killed(&["--training", "--quick", "--limit=1", cases], &json, "mnist-128-b64", 30);
     let rows = list(&run, "training");
-    assert!(rows.len() >= 2 && rows.len() % 2 == 0 && rows.len() < 8, "{rows:?}");
+    assert!(rows.len() >= 2 && rows.len().is_multiple_of(2) && rows.len() < 8, "{rows:?}");
 }
 
 /// The cases of scripts/rivals/training.py are kutta's, and a file that it writes is read.
