@@ -128,15 +128,15 @@ const SIDE: usize = 512;
 /// A network on the device.
 #[derive(Debug)]
 pub enum Model {
-    Mlp(Mlp),
-    Field(NeuralField),
+    Mlp(Box<Mlp>),
+    Field(Box<NeuralField>),
 }
 
 impl Model {
     pub fn source(&mut self) -> &mut dyn GradientSource {
         match self {
-            Self::Mlp(mlp) => mlp,
-            Self::Field(field) => field,
+            Self::Mlp(mlp) => &mut **mlp,
+            Self::Field(field) => &mut **field,
         }
     }
 
@@ -206,10 +206,12 @@ impl Case {
                 let labels = (0..IMAGES).map(|i| (i % 10) as u8).collect();
                 let targets = Targets::Labels { labels, classes: 10 };
                 let samples = Samples::new(Inputs::Bytes(pixels), inputs, targets)?;
-                Model::Mlp(Mlp::classifier(gpu, widths, Batches::new(samples, self.batch)?)?)
+                let batches = Batches::new(samples, self.batch)?;
+                Model::Mlp(Box::new(Mlp::classifier(gpu, widths, batches)?))
             }
             Network::Field { grid, hidden, anywhere } => {
-                Model::Field(self.field(*grid, hidden, *anywhere).build(gpu, &image()?)?)
+                let field = self.field(*grid, hidden, *anywhere).build(gpu, &image()?)?;
+                Model::Field(Box::new(field))
             }
         })
     }
