@@ -170,10 +170,10 @@ mod tests {
             assert_eq!(figure.wall.unwrap().samples, 3);
             assert!(figure.form.len() >= 2 && figure.form[0].starts_with("layer0 forward"));
         }
-        // Guard, verdict and finish; and the batch is drawn for each gradient.
+        // Verdict and finish, and a guard where products in registers leave nothing; and the
+        // batch is drawn for each gradient.
         let own = step.dispatches.unwrap() - gradient.dispatches.unwrap();
-        let plan = plan().unwrap();
-        assert_eq!(own as usize, plan.ops().len() - 1);
+        assert_eq!(own, if gpu.is_software() { 3 } else { 2 });
         assert!(step.predicted > gradient.predicted);
     }
 }

@@ -91,7 +91,8 @@ pub fn predict(names: &[String]) -> Result<(), Box<dyn Error>> {
     let predicted = |case: &'static Case| Ok((case, case.predicted()?));
     let cases: Vec<(&Case, Prediction)> =
         Case::chosen(names)?.into_iter().map(predicted).collect::<Result<_, Box<dyn Error>>>()?;
-    let (adam, rk4) = (measure::plan()?, Plan::new(&Method::rk4(), Options::default())?);
+    let checked = Options { checks: 1, ..Options::default() };
+    let (adam, rk4) = (measure::plan()?, Plan::new(&Method::rk4(), checked)?);
     let own = |what, plan: &Plan, parameters, measured, target| Own {
         what,
         plan: plan.clone(),
