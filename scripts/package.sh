@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Packs the crates that are to be published, and compiles them out of their packages, as
-# whoever gets them from a registry does.
+# Packs the crates that are to be published, and lints them out of their packages, by the
+# features that they have alone, as whoever gets them from a registry compiles them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/driver.sh
@@ -24,5 +24,6 @@ export CARGO_TARGET_DIR=$PWD/target
 for crate in kutta kutta-cli; do
     cp Cargo.lock "$unpacked/$crate/"
     (cd "$unpacked/$crate" &&
-        cargo check --quiet --release --config "patch.crates-io.kutta.path='$unpacked/kutta'")
+        cargo clippy --quiet --release --config "patch.crates-io.kutta.path='$unpacked/kutta'" \
+            -- -D warnings)
 done

@@ -297,9 +297,10 @@ fn train(
 ) -> Result<Run, Box<dyn Error>> {
     let mut optimizer = recipe.builder(h).build(gpu, mlp.layout(), &mlp.initial(seed))?;
     let mut run = Run::new(recipe.name.clone());
-    const TESTS: u64 = 20;
-    for part in 0..=TESTS {
-        let goal = budget * part / TESTS;
+    // A test takes as long as some hundred gradients of a small batch.
+    let tests = (budget / 100).clamp(2, 20);
+    for part in 0..=tests {
+        let goal = budget * part / tests;
         let start = Instant::now();
         // Stabilised methods take as many as they need.
         let cost = u64::from(optimizer.plan().evaluations());
