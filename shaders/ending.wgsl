@@ -21,14 +21,6 @@ override GROUPS: u32 = 1u;
 const WIDE: u32 = {wide[w]}u;
 //: end
 
-@group(0) @binding(0) var<storage, read_write> block: Control;
-@group(0) @binding(1) var<uniform> settings: Settings;
-@group(0) @binding(2) var<storage, read_write> partials: Partials;
-@group(0) @binding(3) var<storage, read_write> loss: array<u32>;
-@group(0) @binding(4) var<storage, read_write> ring: array<Record>;
-@group(0) @binding(5) var<storage, read_write> last_loss: array<u32>;
-@group(0) @binding(6) var<storage, read_write> checks: Checks;
-@group(0) @binding(7) var<uniform> recorded: Recorded;
 //: for b in bindings
 @group(0) @binding({numbers[b]}) {bindings[b]};
 //: end

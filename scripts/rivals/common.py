@@ -150,3 +150,13 @@ def put(path, run):
     finally:
         if os.path.exists(beside):
             os.remove(beside)
+
+
+def conclude(rows, skipped, path):
+    """Says what was left out, and where the rest is."""
+    for entry in skipped:
+        print(f"skipped {entry['what']}: {entry['reason']}")
+    if not rows:
+        sys.exit("error: no rival can run here")
+    if path:
+        print(f"wrote {path}")

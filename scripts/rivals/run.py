@@ -16,7 +16,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from common import Unavailable, head, measure, put  # noqa: E402
+from common import Unavailable, conclude, head, measure, put  # noqa: E402
 
 MODULES = ["torch_rivals", "jax_rivals"]
 
@@ -85,12 +85,7 @@ def main():
             # What is measured stays, whatever becomes of the next.
             if found.json and rows:
                 save(found, modules, rows, skipped)
-    for entry in skipped:
-        print(f"skipped {entry['what']}: {entry['reason']}")
-    if not rows:
-        sys.exit("error: no rival can run here")
-    if found.json:
-        print(f"wrote {found.json}")
+    conclude(rows, skipped, found.json)
 
 
 if __name__ == "__main__":

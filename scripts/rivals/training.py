@@ -23,7 +23,7 @@ from typing import Callable
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from common import WARM_UP_MOST, Unavailable, head, plateau, put, summary  # noqa: E402
+from common import WARM_UP_MOST, Unavailable, conclude, head, plateau, put, summary  # noqa: E402
 
 # What each module needs, to be told without importing it.
 MODULES = {"training_torch": "torch", "training_jax": "jax", "training_tcnn": "tinycudann"}
@@ -208,12 +208,7 @@ def main():
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    for entry in skipped:
-        print(f"skipped {entry['what']}: {entry['reason']}")
-    if not rows:
-        sys.exit("error: no rival can run here")
-    if found.json:
-        print(f"wrote {found.json}")
+    conclude(rows, skipped, found.json)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-// The verdict on an attempt, by one lane. Wants the bindings `block`, `settings`, `partials`,
-// `loss`, `ring`, `last_loss`, `checks` and `recorded`.
+// The verdict on an attempt, by one lane, and what it binds.
 //: use take_roots clip record controller prepare
 // MEASURE: only looks; the attempt counts for nothing.
 override MEASURE: bool = false;
@@ -23,6 +22,15 @@ struct Recorded {
 }
 
 override SUMS: u32 = select(1u, select(2u, 3u, TWO), JUDGED);
+
+@group(0) @binding(0) var<storage, read_write> block: Control;
+@group(0) @binding(1) var<uniform> settings: Settings;
+@group(0) @binding(2) var<storage, read_write> partials: Partials;
+@group(0) @binding(3) var<storage, read_write> loss: array<u32>;
+@group(0) @binding(4) var<storage, read_write> ring: array<Record>;
+@group(0) @binding(5) var<storage, read_write> last_loss: array<u32>;
+@group(0) @binding(6) var<storage, read_write> checks: Checks;
+@group(0) @binding(7) var<uniform> recorded: Recorded;
 
 // The control block while a verdict is made: its words are loaded together, once, and not one
 // after the other as they are wanted.

@@ -1,14 +1,12 @@
 //! Host side of `shaders/ending.wgsl`: guard, verdict and advance as one dispatch of one
 //! workgroup.
 
-use super::control::Control;
 use super::launch::{Launch, Resource, Setting, Work};
 use super::moments::Moments;
-use super::settings::{Piece, Settings};
 use super::shape::{Binding, Template};
-use super::verdict::{self, Kind, Record, Recorded};
+use super::verdict::{self, Kind};
 use super::{combine, commit, finish, guard, operations};
-use crate::device::kernel::{Access, Constants, StructLayout};
+use crate::device::kernel::{Constants, StructLayout};
 use crate::device::library::shader;
 use crate::device::template::Table;
 use crate::device::traversal::Chunk;
@@ -17,38 +15,10 @@ use crate::plan::{Choice, Finish, Linear, Op, Operand};
 const TEMPLATE: Template = Template {
     name: "ending",
     text: shader!("ending"),
-    uniforms: &[
-        ("block", Access::Write),
-        ("settings", Access::Uniform),
-        ("partials", Access::Write),
-        ("loss", Access::Write),
-        ("ring", Access::Write),
-        ("last_loss", Access::Write),
-        ("checks", Access::Write),
-        ("recorded", Access::Uniform),
-    ],
-    structs: &[
-        Control::LAYOUT,
-        Settings::LAYOUT,
-        Piece::LAYOUT,
-        Record::LAYOUT,
-        Recorded::LAYOUT,
-        Chunk::LAYOUT,
-    ],
+    uniforms: &verdict::BINDINGS,
+    structs: &verdict::STRUCTS,
     stateful_structs: &[Moments::LAYOUT],
 };
-
-/// What every ending binds.
-const FIXED: [(&str, Resource); 8] = [
-    ("block", Resource::Control),
-    ("settings", Resource::Settings),
-    ("partials", Resource::Partials),
-    ("loss", Resource::Loss),
-    ("ring", Resource::Ring),
-    ("last_loss", Resource::LastLoss),
-    ("checks", Resource::Checks),
-    ("recorded", Resource::Part(0)),
-];
 
 /// The parts of an ending.
 struct Parts<'a> {
@@ -148,7 +118,7 @@ pub(crate) fn launch<'a>(
     let verdict = verdict::launch(setting.plan, kind);
     let Shape { name, layout, launch, mut table, mut bindings } = advance.shape(setting);
     bindings.push(Binding::Uniform(name, layout.name, 1));
-    let mut structs = vec![layout];
+    let mut structs = vec![Chunk::LAYOUT, layout];
     let mut launches = vec![verdict, launch];
     if let Some((op, gradient)) = guard {
         bindings.push(Binding::Uniform("guard", guard::Guard::LAYOUT.name, 2));
@@ -174,13 +144,14 @@ pub(crate) fn launch<'a>(
     };
     let uniforms = launches.iter().map(uniform).collect();
     let formats = launches.into_iter().flat_map(|launch| launch.formats).collect();
-    let own = bindings.iter().map(|binding| binding.held());
+    let mut held = verdict::held(Resource::Part(0));
+    held.extend(bindings.iter().map(|binding| binding.held()));
     let count = 2 + usize::from(guard.is_some()) + usize::from(clips);
     let launch = Launch {
         kernel: TEMPLATE.kernel_with(&bindings, table, &structs),
         formats,
         constants,
-        bindings: FIXED.into_iter().chain(own).collect(),
+        bindings: held,
         work: Work::Whole(uniforms),
     };
     Some((launch, count))

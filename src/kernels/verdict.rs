@@ -2,9 +2,9 @@
 //! that decide, and of the record they write.
 
 use super::control::Control;
-use super::launch::{Launch, Resource, Work};
+use super::launch::{Bindings, Launch, Resource, Work};
 use super::settings::{Piece, Settings};
-use crate::device::kernel::{Access, Constants, Kernel, flag, wgsl_struct};
+use crate::device::kernel::{Access, Constants, Kernel, StructLayout, flag, wgsl_struct};
 use crate::device::library::shader;
 use crate::plan::Plan;
 
@@ -60,21 +60,42 @@ pub(crate) const BEGIN: Kernel = Kernel {
     structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT],
 };
 
+/// What a verdict binds before anything else: the bindings of `shaders/shared/judge.wgsl`.
+pub(super) const BINDINGS: [(&str, Access); 8] = [
+    ("block", Access::Write),
+    ("settings", Access::Uniform),
+    ("partials", Access::Write),
+    ("loss", Access::Write),
+    ("ring", Access::Write),
+    ("last_loss", Access::Write),
+    ("checks", Access::Write),
+    ("recorded", Access::Uniform),
+];
+
+/// What those hold; `recorded` is a uniform of the launch.
+pub(super) fn held(recorded: Resource) -> Bindings {
+    let resources = [
+        Resource::Control,
+        Resource::Settings,
+        Resource::Partials,
+        Resource::Loss,
+        Resource::Ring,
+        Resource::LastLoss,
+        Resource::Checks,
+        recorded,
+    ];
+    BINDINGS.iter().map(|(name, _)| *name).zip(resources).collect()
+}
+
+pub(super) const STRUCTS: [StructLayout; 5] =
+    [Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT, Record::LAYOUT, Recorded::LAYOUT];
+
 pub(crate) const VERDICT: Kernel = Kernel {
     name: "verdict",
     text: shader!("verdict"),
-    bindings: &[
-        ("block", Access::Write),
-        ("settings", Access::Uniform),
-        ("partials", Access::Write),
-        ("loss", Access::Write),
-        ("ring", Access::Write),
-        ("last_loss", Access::Write),
-        ("checks", Access::Write),
-        ("recorded", Access::Uniform),
-    ],
+    bindings: &BINDINGS,
     vectors: &[],
-    structs: &[Control::LAYOUT, Settings::LAYOUT, Piece::LAYOUT, Record::LAYOUT, Recorded::LAYOUT],
+    structs: &STRUCTS,
 };
 
 /// The kind of a verdict.
@@ -135,17 +156,7 @@ pub(crate) fn launch(plan: &Plan, kind: Kind) -> Launch<'_> {
         kernel: &VERDICT,
         formats: vec![],
         constants: constants(kind),
-        bindings: [
-            &[("block", Resource::Control)],
-            &DECIDING[1..],
-            &[
-                ("ring", Resource::Ring),
-                ("last_loss", Resource::LastLoss),
-                ("checks", Resource::Checks),
-                ("recorded", Resource::Uniform),
-            ],
-        ]
-        .concat(),
+        bindings: held(Resource::Uniform),
         work: Work::once(&Recorded { draws, ridden: kind.ridden }),
     }
 }

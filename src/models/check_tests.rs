@@ -144,7 +144,8 @@ fn mlp(widths: &[usize], products: Products, batch: usize, inputs: Option<(usize
 }
 
 const WIDTHS: [&[usize]; 4] = [&[3, 2], &[5, 7, 3], &[33, 64, 10], &[9, 65, 129, 6]];
-const FORMS: [Products; 3] = [Products::Sliced, Products::Workgroup, Products::Fused];
+const FORMS: [Products; 4] =
+    [Products::Sliced, Products::Workgroup, Products::Fused, Products::EmulatedMatrix];
 
 fn fits(widths: &[usize], products: Products) -> bool {
     products != Products::Fused || widths.iter().all(|&width| width <= 64)
